@@ -1,0 +1,38 @@
+# `make demo` and `make test` need nothing but Python 3.11 or newer and a package registry.
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test format lint clean
+
+help:
+	@echo "make demo    train, export and compare on the 8x8 digits, into cvhn-demo/ (offline once installed)"
+	@echo "make test    run the tests"
+	@echo "make format  format the code"
+	@echo "make lint    check the code"
+	@echo "make clean   remove the virtual environment, the demo and caches"
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Expected Python 3.11 or newer. Set it by: make PYTHON=python3.12')"
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(INSTALLED)
+	$(VENV)/bin/cvhn-tf demo
+
+test: $(INSTALLED)
+	$(VENV)/bin/python -m pytest
+
+format: $(INSTALLED)
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+lint: $(INSTALLED)
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+
+clean:
+	rm -rf $(VENV) cvhn-demo build .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +

@@ -1,0 +1,18 @@
+"""cvhn-tf: variational hypernetworks for Keras with complexity control."""
+
+from cvhn_tf.complexity import ComplexityRange
+from cvhn_tf.hypernetwork import VariationalHypernetwork
+from cvhn_tf.layers import Variational
+from cvhn_tf.optimizers import PivotAdam, default_optimizer
+from cvhn_tf.saving import load_model
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ComplexityRange",
+    "PivotAdam",
+    "Variational",
+    "VariationalHypernetwork",
+    "default_optimizer",
+    "load_model",
+]

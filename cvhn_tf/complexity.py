@@ -1,0 +1,94 @@
+"""The complexity coefficient λ: its range, its distribution, and its encoding for the hypernetwork."""
+
+import dataclasses
+import math
+import numbers
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+
+@dataclasses.dataclass(frozen=True)
+class ComplexityRange:
+    """The closed interval of complexities λ that a hypernetwork is trained on.
+
+    λ is log-uniform on it, and the hypernetwork sees the *encoded* complexity
+    `s = (log λ - log low) / (log high - log low)`, which lies in [0, 1].
+
+    Args:
+        low: Smallest complexity, positive.
+        high: Largest complexity, greater than `low`.
+
+    Raises:
+        ValueError: If the bounds are not finite, not positive or not in order.
+    """
+
+    low: float = 1e-2
+    high: float = 1e2
+
+    def __post_init__(self):
+        if not (_is_finite_number(self.low) and _is_finite_number(self.high) and 0 < self.low < self.high):
+            raise ValueError(
+                "Expected `complexity_range` to be two finite numbers `(low, high)` with 0 < low < high. "
+                f"Received: complexity_range=({self.low!r}, {self.high!r})"
+            )
+
+    @classmethod
+    def of(cls, bounds) -> "ComplexityRange":
+        """Takes a `ComplexityRange` or a pair `(low, high)`."""
+        if isinstance(bounds, cls):
+            return bounds
+        try:
+            low, high = bounds
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"Expected `complexity_range` to be a pair `(low, high)`. Received: complexity_range={bounds!r}"
+            ) from None
+        return cls(low, high)
+
+    @property
+    def default_complexity(self) -> float:
+        """λ = 1, the evidence lower bound itself, or the geometric middle of a range without it."""
+        return 1.0 if self.low <= 1.0 <= self.high else math.sqrt(self.low * self.high)
+
+    def check(self, complexity) -> float:
+        """Returns `complexity` as a float, or raises a `ValueError` if it is no number in the range."""
+        if not _is_finite_number(complexity):
+            raise ValueError(f"Expected `complexity` to be one finite number. Received: complexity={complexity!r}")
+        # A complexity that went through float32 may stand a rounding error outside.
+        if not self.low * (1 - 1e-6) <= complexity <= self.high * (1 + 1e-6):
+            raise ValueError(
+                "`complexity` must lie in the range the hypernetwork was trained on, "
+                f"[{self.low:g}, {self.high:g}]. Received: complexity={float(complexity):g}"
+            )
+        return min(max(float(complexity), self.low), self.high)
+
+    def encode(self, complexity):
+        """Maps complexities, a tensor of any shape, to encoded complexities in [0, 1]."""
+        log_low, log_high = math.log(self.low), math.log(self.high)
+        return tf.clip_by_value((tf.math.log(complexity) - log_low) / (log_high - log_low), 0.0, 1.0)
+
+    def sample(self, samples: int, seed):
+        """Draws log-uniform complexities, one from each of `samples` equal strata of log λ.
+
+        Args:
+            samples: Number of complexities.
+            seed: Integer tensor of shape (2,): equal seeds give equal draws.
+
+        Returns:
+            Float tensor of shape (samples,), ascending.
+        """
+        uniform = tfp.distributions.Uniform().sample(samples, seed=seed)
+        encoded = (tf.range(samples, dtype=tf.float32) + uniform) / samples
+        log_low, log_high = math.log(self.low), math.log(self.high)
+        return tf.exp(log_low + encoded * (log_high - log_low))
+
+    def grid(self, count: int) -> list[float]:
+        """`count` complexities spaced evenly in log λ, both ends included."""
+        ratio = self.high / self.low
+        return [self.low * ratio ** (i / (count - 1)) for i in range(count)]
+
+
+def _is_finite_number(value) -> bool:
+    is_scalar = isinstance(value, numbers.Real) or getattr(value, "shape", None) == ()
+    return is_scalar and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,148 @@
+"""From a target network to its variational graph: the same architecture with λ as an explicit input."""
+
+import dataclasses
+
+import keras
+from keras import tree
+
+from cvhn_tf.layers import Variational
+
+# Normalisation keeps one set of weights for all complexities: its scale only makes sense with its statistics.
+_DETERMINISTIC_LAYERS = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.RMSNormalization,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What is left of the target network once its weights are drawn from a posterior.
+
+    A plain object, so that Keras does not track what it refers to a second time.
+
+    Args:
+        config: Serialised target.
+        input_names: Names of the inputs, in the structure of the target's inputs.
+        paths: Path of each variable of a network made from `config`, in its order of `variables`.
+        sources: For each of these variables where its value comes from: a pair of a `Variational` layer and the
+            index of the weight in its posteriors, or the variable of a deterministic layer.
+    """
+
+    config: dict
+    input_names: object
+    paths: list
+    sources: list
+
+    def flatten_inputs(self, inputs):
+        """The list of input tensors, from a structure like the target's or a dict keyed by input names."""
+        if isinstance(inputs, dict) and not isinstance(self.input_names, dict):
+            return [inputs[name] for name in tree.flatten(self.input_names)]
+        return tree.flatten(inputs)
+
+    def make_network(self):
+        """A new plain Keras model of the target's architecture, with fresh weights."""
+        return keras.saving.deserialize_keras_object(self.config)
+
+
+def variational_graph(target, **variational_arguments):
+    """Builds the functional model `[*inputs, complexity, seed] -> (outputs, [kl of each layer])`.
+
+    Args:
+        target: Built functional or Sequential Keras model.
+        **variational_arguments: Arguments of each `Variational` layer.
+
+    Returns:
+        The graph, and the `Target` that says which weight is where in it.
+
+    Raises:
+        ValueError: If the target is no built functional or Sequential model, or has nothing to train.
+    """
+    _check_target(target)
+    config = keras.saving.serialize_keras_object(target)
+    config = {key: value for key, value in config.items() if key not in ("compile_config", "build_config")}
+    copy = keras.saving.deserialize_keras_object(config)
+    copy.set_weights(target.get_weights())
+    variables, paths = list(copy.variables), [variable.path for variable in copy.variables]
+
+    layers = {}
+    graph = _make_graph(copy, layers, variational_arguments)
+    variational = [layer for layer in layers.values() if isinstance(layer, Variational)]
+    if not variational:
+        raise ValueError(
+            "Expected `target` to have trainable weights outside its normalization layers. "
+            f"Received: target={target.name!r}, which has none."
+        )
+    drawn = {id(weight): (layer, i) for layer in variational for i, weight in enumerate(layer.replaced_weights())}
+    sources = [drawn.get(id(variable), variable) for variable in variables]
+    inputs = copy.inputs if isinstance(copy, keras.Sequential) else copy._inputs_struct
+    names = tree.map_structure(lambda tensor: tensor.name, inputs)
+    return graph, Target(config, names, paths, sources)
+
+
+def _check_target(target):
+    if not isinstance(target, keras.Sequential | keras.Function):
+        raise ValueError(
+            "Expected `target` to be a functional or Sequential Keras model, whose graph of layers is known. "
+            f"Received: target={target!r}"
+        )
+    if not target.built:
+        raise ValueError(
+            "Expected `target` to be built: begin it with `keras.Input(shape)`. "
+            f"Received: target={target.name!r}, which is not built."
+        )
+
+
+def _make_graph(model, layers, variational_arguments):
+    """Rebuilds `model` with `Variational` layers, nested models included.
+
+    `layers` maps the id of each old layer to the new one: a layer that is shared stays shared.
+    """
+    complexity = keras.Input(batch_shape=(None,), dtype="float32", name="complexity")
+    seed = keras.Input(batch_shape=(2,), dtype="int32", name="seed")
+    nested, kls = set(), {}
+
+    def replace(layer):
+        if id(layer) not in layers:
+            if isinstance(layer, keras.Sequential | keras.Function):
+                layers[id(layer)] = _make_graph(layer, layers, variational_arguments)
+            elif _has_posterior(layer):
+                layers[id(layer)] = Variational(layer, dtype=layer.dtype_policy, **variational_arguments)
+                layers[id(layer)].build()
+            else:
+                layers[id(layer)] = layer
+        if isinstance(layer, keras.Sequential | keras.Function):
+            nested.add(id(layers[id(layer)]))
+        return layers[id(layer)]
+
+    def call(layer, *args, **kwargs):
+        if isinstance(layer, Variational):
+            tensors = {name: value for name, value in kwargs.items() if _is_tensor(value)}
+            options = {name: value for name, value in kwargs.items() if not _is_tensor(value)}
+            outputs, kl = layer(*args, **tensors, complexity=complexity, seed=seed, options=options)
+        elif id(layer) in nested:
+            outputs, kl = layer([*tree.flatten(args), complexity, seed])
+        else:
+            return layer(*args, **kwargs)
+        kls[id(layer)] = kl  # by layer, so that one that is called twice is described once
+        return outputs
+
+    # clone_model wants a source with the same inputs as the clone, so it gets two that nothing uses.
+    unused = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in (complexity, seed)]
+    outputs = model.outputs[0] if isinstance(model, keras.Sequential) else model._outputs_struct
+    source = keras.Model([*model.inputs, *unused], outputs)
+    inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in model.inputs]
+    inputs += [complexity, seed]
+    clone = keras.models.clone_model(source, inputs, clone_function=replace, call_function=call)
+    return keras.Model(inputs, (clone._outputs_struct, list(kls.values())), name=model.name)
+
+
+def _has_posterior(layer):
+    is_layer = isinstance(layer, keras.layers.Layer)  # and not a function of keras.ops
+    return is_layer and bool(layer.trainable_variables) and not isinstance(layer, _DETERMINISTIC_LAYERS)
+
+
+def _is_tensor(value):
+    flat = tree.flatten(value)
+    return bool(flat) and all(isinstance(part, keras.KerasTensor) for part in flat)

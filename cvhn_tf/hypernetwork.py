@@ -1,0 +1,305 @@
+"""`VariationalHypernetwork`: one model that holds the target's posterior at every complexity.
+
+The idea in five lines, for a step with complexities λ and a batch (x, y) of N training examples:
+
+    λ  = complexity_range.sample(...)              # log-uniform, one per stratum, the same on every replica
+    y', kl = graph([x, λ, seed])                   # the target, its weights drawn from N(μ(λ), σ²(λ))
+    loss = NLL(y, y') + mean(λ · kl) · β / N       # the negative evidence lower bound, complexity-weighted
+    at(λ)                                          # afterwards: a plain Keras model with the weights μ(λ)
+    posterior(λ)                                   # and their distribution, for pruning by |μ| / σ
+"""
+
+import math
+import numbers
+import random
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from cvhn_tf import estimators, parameterizations, priors
+from cvhn_tf.complexity import ComplexityRange
+from cvhn_tf.graph import variational_graph
+from cvhn_tf.optimizers import PivotAdam
+from cvhn_tf.training_data import TrainingData
+
+
+@keras.saving.register_keras_serializable(package="cvhn_tf")
+class VariationalHypernetwork(keras.Model):
+    """Trains the posterior of all weights of a Keras model, for a whole range of complexities at once.
+
+    Args:
+        target: Built functional or Sequential Keras model. It is copied, not changed; its weights become the
+            initial posterior means.
+        complexity_range: Pair `(low, high)` of the complexities λ to train on, 0 < low < high. λ weighs the
+            description length in the loss; λ = 1 is the evidence lower bound itself.
+        parameterization: How the posterior depends on λ: `"piecewise_linear"`, `"linear"`, `"constant"`, or an
+            instance from `cvhn_tf.parameterizations`.
+        prior: `"automatic_relevance"`, `"normal"`, or an instance from `cvhn_tf.priors`.
+        estimator: `"local_reparameterization"`, `"weight_sampling"`, or an instance from `cvhn_tf.estimators`.
+        complexity_samples: Number of complexities per training step. The batch is shared out between them.
+        train_size: Number of training examples N. By default `fit` takes it from its data.
+        kl_warmup: Share of the training steps over which the weight β of the KL grows linearly from 0 to 1,
+            or a number of steps if it is an integer. 0 turns the warm-up off.
+        initial_stddev: Standard deviation of every weight before training.
+        seed: Seed of the complexities and the weight noise; drawn at random by default.
+
+    Example:
+
+    ```python
+    target = keras.Sequential([keras.Input((64,)), keras.layers.Dense(300, "relu"), keras.layers.Dense(10)])
+    model = cvhn_tf.VariationalHypernetwork(target)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    model.fit(x, y, epochs=10)
+    small = model.at(complexity=10.0)
+    ```
+
+    Reference: O. Grebenkova, O. Bakhteev, V. Strijov, "Variational deep learning model optimization with
+    complexity control".
+    """
+
+    def __init__(
+        self,
+        target,
+        *,
+        complexity_range=(1e-2, 1e2),
+        parameterization="piecewise_linear",
+        prior="automatic_relevance",
+        estimator="local_reparameterization",
+        complexity_samples=1,
+        train_size=None,
+        kl_warmup=0.3,
+        initial_stddev=1e-2,
+        seed=None,
+        name=None,
+        **kwargs,
+    ):
+        super().__init__(name=name, **kwargs)
+        self.complexity_range = ComplexityRange.of(complexity_range)
+        self.parameterization = parameterizations.get(parameterization)
+        self.prior = priors.get(prior)
+        self.estimator = estimators.get(estimator)
+        self.complexity_samples = _positive_integer("complexity_samples", complexity_samples)
+        self.train_size = None if train_size is None else _positive_integer("train_size", train_size)
+        self.kl_warmup = _check_warmup(kl_warmup)
+        self.initial_stddev = initial_stddev
+        self.seed = random.randint(1, 2**31 - 1) if seed is None else int(seed)
+
+        self._graph, self._target = variational_graph(
+            target,
+            complexity_range=self.complexity_range,
+            parameterization=self.parameterization,
+            prior=self.prior,
+            estimator=self.estimator,
+            initial_stddev=initial_stddev,
+        )
+        self._step = self._add_counter("step", 0, dtype="int64")
+        # Weights, not Python numbers: traced functions see their changes, and they are saved.
+        self._complexity = self._add_counter("complexity", self.complexity_range.default_complexity)
+        self._train_size = self._add_counter("train_size", self.train_size or 0)
+        self._warmup_steps = self._add_counter("warmup_steps", 0)
+        self._complexity_metric = keras.metrics.Mean("complexity")
+        self._kl_metric = keras.metrics.Mean("kl_bits")
+        self._nll_metric = keras.metrics.Mean("nll")
+        self.built = True
+
+    @property
+    def complexity(self) -> float:
+        """The λ that `predict`, `evaluate` and calls without `complexity` use: 1 at first, where in the range."""
+        return float(self._complexity.numpy())
+
+    @complexity.setter
+    def complexity(self, value):
+        self._complexity.assign(self.complexity_range.check(value))
+
+    def call(self, inputs, complexity=None, training=False):
+        """Outputs of the target network.
+
+        Args:
+            inputs: Inputs of the target.
+            complexity: λ, a number in the range. By default `self.complexity`, or when training a draw of
+                `complexity_samples` λs, among which the batch is shared out.
+            training: Whether to draw the weights (True) or to use the posterior means (False).
+        """
+        step = tf.identity(self._step.value)
+        if complexity is not None:
+            complexities = tf.reshape(self._as_complexity(complexity), [1])
+        elif training:
+            complexities = self.complexity_range.sample(self.complexity_samples, self._make_seed(step))
+        else:
+            complexities = tf.reshape(self._complexity.value, [1])
+        # One noise for all replicas would give each the same errors; λ in contrast is drawn jointly.
+        noise_seed = tf.random.experimental.stateless_fold_in(self._make_seed(step), 1 + _replica_id())
+        outputs, kls = self._graph([*self._target.flatten_inputs(inputs), complexities, noise_seed], training=training)
+        kl = tf.add_n(kls)
+        kl_loss = tf.reduce_mean(complexities * kl) * self._kl_weight(step)
+        # N is unknown when a model is evaluated that was never fitted; its loss is then the NLL alone.
+        self.add_loss(tf.math.divide_no_nan(kl_loss, self._train_size.value))
+        self._complexity_metric.update_state(complexities)
+        self._kl_metric.update_state(kl / math.log(2))
+        if training:
+            self._step.assign_add(1)
+        return outputs
+
+    def _as_complexity(self, complexity):
+        if isinstance(complexity, numbers.Real) or hasattr(complexity, "numpy") or not tf.is_tensor(complexity):
+            return tf.constant(self.complexity_range.check(complexity), tf.float32)
+        return tf.cast(complexity, tf.float32)  # unknown while tracing
+
+    def _make_seed(self, step):
+        return tf.stack([tf.cast(self.seed, tf.int32), tf.cast(step % 2**31, tf.int32)])
+
+    def _kl_weight(self, step):
+        """β: grows linearly from 0 to 1 over the warm-up."""
+        step = tf.cast(step, tf.float32)
+        return tf.where(step < self._warmup_steps.value, step / tf.maximum(self._warmup_steps.value, 1), 1.0)
+
+    def compile(self, optimizer=None, loss=None, **kwargs):
+        """As `keras.Model.compile`; the default optimizer is `PivotAdam`, which bounds the gradient's norm."""
+        super().compile(PivotAdam() if optimizer is None else optimizer, loss, **kwargs)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        # Keras has divided its sum by the number of replicas; the KL stands in `losses` undivided.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        self._nll_metric.update_state(loss * replicas - tf.add_n(self.losses))
+        return loss
+
+    @property
+    def metrics(self):
+        return [*super().metrics, self._complexity_metric, self._kl_metric, self._nll_metric]
+
+    def fit(self, x=None, y=None, *, batch_size=None, epochs=1, validation_split=0.0, steps_per_epoch=None, **kwargs):
+        """As `keras.Model.fit`, with N and the warm-up taken from the data.
+
+        Raises:
+            ValueError: If N cannot be known from the data and `train_size` was not given, or if the warm-up is
+                a share of a number of steps that cannot be known, or if arrays hold NaN or infinity. All before the
+                first step.
+        """
+        data = TrainingData(x, y, batch_size, validation_split, steps_per_epoch)
+        data.check_finite()
+        self._train_size.assign(self.train_size or data.count_examples())
+        if isinstance(self.kl_warmup, int):
+            self._warmup_steps.assign(self.kl_warmup)
+        else:
+            self._warmup_steps.assign(math.ceil(self.kl_warmup * epochs * data.count_batches()))
+        return super().fit(
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            validation_split=validation_split,
+            steps_per_epoch=steps_per_epoch,
+            **kwargs,
+        )
+
+    def train_on_batch(self, *args, **kwargs):
+        """As `keras.Model.train_on_batch`; needs `train_size`, or a `fit` before it."""
+        if not self._train_size.numpy():
+            raise ValueError(
+                "The number of training examples N, which scales the description length, cannot be told from one "
+                "batch. Expected `train_size` in `VariationalHypernetwork(...)`. Received: train_size=None"
+            )
+        return super().train_on_batch(*args, **kwargs)
+
+    def summary(self, *args, expand_nested=True, **kwargs):
+        """As `keras.Model.summary`; shows the layers of the target unless `expand_nested=False`."""
+        super().summary(*args, expand_nested=expand_nested, **kwargs)
+
+    def posterior(self, complexity) -> dict[str, tfp.distributions.Normal]:
+        """The posterior N(μ(λ), σ²(λ)) of each weight, by the weight's path in `at(complexity)`.
+
+        Raises:
+            ValueError: If `complexity` is no number in the range.
+        """
+        complexities = tf.constant([self.complexity_range.check(complexity)], tf.float32)
+        drawn = {}
+        posterior = {}
+        for path, source in zip(self._target.paths, self._target.sources, strict=True):
+            if isinstance(source, tuple):
+                layer, i = source
+                if id(layer) not in drawn:
+                    drawn[id(layer)] = layer.posteriors(complexities)
+                normal = drawn[id(layer)][i]
+                posterior[path] = tfp.distributions.Normal(normal.loc[0], normal.scale[0])
+        return posterior
+
+    def description_length(self, complexity) -> float:
+        """KL(q(w | λ) ‖ p(w)) of the whole posterior in bits.
+
+        Under a fixed prior this is the bits-back code length of the weights. Under `AutomaticRelevance`, whose
+        prior is fitted to each weight, it measures information but is no code length.
+        """
+        complexity = self.complexity_range.check(complexity)
+        complexities = tf.constant([complexity], tf.float32)
+        layers = {id(s[0]): s[0] for s in self._target.sources if isinstance(s, tuple)}
+        kls = [layer.prior.kl(q, complexities) for layer in layers.values() for q in layer.posteriors(complexities)]
+        return float(tf.add_n([tf.cast(kl, tf.float64) for kl in kls])[0]) / math.log(2)
+
+    def at(self, complexity) -> keras.Model:
+        """A new plain Keras model of the target's architecture that holds the posterior means.
+
+        Raises:
+            ValueError: If `complexity` is no number in the range.
+        """
+        posterior = self.posterior(complexity)
+        network = self._target.make_network()
+        for variable, path, source in zip(network.variables, self._target.paths, self._target.sources, strict=True):
+            variable.assign(posterior[path].loc if isinstance(source, tuple) else source)
+        return network
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+            "target": self._target.config,
+            "complexity_range": (self.complexity_range.low, self.complexity_range.high),
+            "parameterization": keras.saving.serialize_keras_object(self.parameterization),
+            "prior": keras.saving.serialize_keras_object(self.prior),
+            "estimator": keras.saving.serialize_keras_object(self.estimator),
+            "complexity_samples": self.complexity_samples,
+            "train_size": self.train_size,
+            "kl_warmup": self.kl_warmup,
+            "initial_stddev": self.initial_stddev,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        target = keras.saving.deserialize_keras_object(config.pop("target"))
+        return cls(target, **config)
+
+    def _add_counter(self, name, value, dtype="float32"):
+        return self.add_weight(
+            shape=(),
+            initializer=lambda shape, dtype: tf.cast(value, dtype),
+            dtype=dtype,
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+            name=name,
+        )
+
+
+def _replica_id():
+    context = tf.distribute.get_replica_context()
+    return 0 if context is None else tf.cast(context.replica_id_in_sync_group, tf.int32)
+
+
+def _positive_integer(name, value):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(f"Expected `{name}` to be a positive integer. Received: {name}={value!r}")
+    return int(value)
+
+
+def _check_warmup(kl_warmup):
+    is_steps = isinstance(kl_warmup, numbers.Integral) and not isinstance(kl_warmup, bool) and kl_warmup >= 0
+    is_share = isinstance(kl_warmup, float) and 0.0 <= kl_warmup <= 1.0
+    if not (is_steps or is_share):
+        raise ValueError(
+            "Expected `kl_warmup` to be a share of the training in [0.0, 1.0] or a number of steps. "
+            f"Received: kl_warmup={kl_warmup!r}"
+        )
+    return kl_warmup

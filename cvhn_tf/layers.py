@@ -1,0 +1,236 @@
+"""`Variational`: any Keras layer with λ-conditioned random weights."""
+
+import zlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+from keras import tree
+
+from cvhn_tf import estimators, parameterizations, priors
+from cvhn_tf.complexity import ComplexityRange
+
+# Layers whose pre-activation is linear in all of their weights together.
+_LINEAR_LAYERS = (
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+)
+
+
+@keras.saving.register_keras_serializable(package="cvhn_tf")
+class Variational(keras.layers.Wrapper):
+    """Wraps a Keras layer and replaces its trainable weights by a posterior N(mean(λ), stddev(λ)²).
+
+    Called with several complexities, the layer shares the batch out between them in order: the first part
+    of the batch passes through a network of the first complexity, and so on.
+
+    Args:
+        layer: The `keras.layers.Layer` to wrap. Its current weights, if it is built, become the initial means.
+        complexity_range: `ComplexityRange` or pair `(low, high)`.
+        parameterization: How the posterior depends on λ; see `cvhn_tf.parameterizations`.
+        prior: What the description length is measured against; see `cvhn_tf.priors`.
+        estimator: How noise enters in training; see `cvhn_tf.estimators`. Layers that are not linear in their
+            weights use `WeightSampling`.
+        initial_stddev: Standard deviation of every weight before training.
+
+    Call arguments:
+        *args: Inputs of the wrapped layer.
+        complexity: Tensor of shape (complexities,), the λs.
+        seed: Integer tensor of shape (2,) for the weight noise. Needed when training.
+        training: Whether to draw noise (True) or to use the posterior means (False).
+        options: Dict of the wrapped layer's arguments that are no tensors, such as `use_causal_mask`.
+        **kwargs: Tensor arguments of the wrapped layer that are given by name.
+
+    Returns:
+        A pair: outputs of the wrapped layer, and the KL in nats, a tensor of shape (complexities,).
+
+    Example:
+
+    >>> layer = Variational(keras.layers.Dense(3))
+    >>> outputs, kl = layer(np.ones((4, 2)), complexity=np.array([1.0]))
+    >>> outputs.shape, kl.shape
+    (TensorShape([4, 3]), TensorShape([1]))
+    """
+
+    def __init__(
+        self,
+        layer,
+        complexity_range=(1e-2, 1e2),
+        parameterization="piecewise_linear",
+        prior="automatic_relevance",
+        estimator="local_reparameterization",
+        initial_stddev=1e-2,
+        **kwargs,
+    ):
+        kwargs.setdefault("name", layer.name)
+        # The wrapped layer casts its own inputs; λ must stay in float32 under mixed precision.
+        super().__init__(layer, autocast=False, **kwargs)
+        self.complexity_range = ComplexityRange.of(complexity_range)
+        self.parameterization = parameterizations.get(parameterization)
+        self.prior = priors.get(prior)
+        self.estimator = estimators.get(estimator)
+        if self.estimator.linear_only and not isinstance(layer, _LINEAR_LAYERS):
+            self.estimator = estimators.WeightSampling()
+        if not initial_stddev > 0:
+            raise ValueError(f"Expected `initial_stddev` to be positive. Received: initial_stddev={initial_stddev}")
+        self.initial_stddev = float(initial_stddev)
+        self.supports_masking = True
+        self._activation = None
+        if isinstance(layer, _LINEAR_LAYERS) and layer.activation is not None:
+            # Noise enters before the activation, so this wrapper applies it.
+            self._activation, layer.activation = layer.activation, None
+
+    def build(self, *input_shape, **kwargs):
+        if not self.layer.built:
+            self.layer.build(*input_shape, **kwargs)
+            self.layer.built = True
+        # The wrapped layer keeps its variables as placeholders: they are never read while this layer calls it.
+        # Positions instead of the variables themselves, which Keras would track as weights of this layer too.
+        trainable = {id(weight) for weight in self.layer.trainable_variables}
+        self._replaced = [i for i, weight in enumerate(self.layer.variables) if id(weight) in trainable]
+        self._means, self._log_stddevs = [], []
+        for weight in self.replaced_weights():
+            self._check(weight)
+            name = weight.path.removeprefix(f"{self.layer.path}/").replace("/", "_")
+            initial_mean = weight.numpy()
+            initial_log_stddev = np.full_like(initial_mean, np.log(self.initial_stddev))
+            self._means.append(self.parameterization.create(self, f"{name}_mean", initial_mean))
+            self._log_stddevs.append(self.parameterization.create(self, f"{name}_log_stddev", initial_log_stddev))
+            weight.trainable = False
+        self.built = True
+
+    def replaced_weights(self):
+        """The variables of the wrapped layer whose place the posteriors take, in the order of `posteriors`."""
+        variables = self.layer.variables
+        return [variables[i] for i in self._replaced]
+
+    def _check(self, weight):
+        problem = None
+        if weight.constraint is not None:
+            problem = f"weight '{weight.name}' has the constraint {weight.constraint}"
+        elif not np.issubdtype(weight.numpy().dtype, np.floating):
+            problem = f"weight '{weight.name}' has dtype {weight.dtype}"
+        elif self.layer.activity_regularizer is not None:
+            problem = f"it has the activity regularizer {self.layer.activity_regularizer}"
+        elif getattr(self.layer, "stateful", False):
+            problem = "it is stateful"
+        if problem:
+            raise ValueError(f"Layer '{self.name}' ({type(self.layer).__name__}) cannot be variational: {problem}.")
+
+    def posteriors(self, complexity):
+        """One `tfp.distributions.Normal` of shape (complexities, *weight_shape) for each trainable weight.
+
+        Args:
+            complexity: Tensor of shape (complexities,).
+
+        Returns:
+            List in the order of the wrapped layer's `trainable_variables`.
+        """
+        encoded = self.complexity_range.encode(complexity)
+        return [
+            tfp.distributions.Normal(
+                self.parameterization.evaluate(mean, encoded),
+                tf.exp(self.parameterization.evaluate(log_stddev, encoded)),
+            )
+            for mean, log_stddev in zip(self._means, self._log_stddevs, strict=True)
+        ]
+
+    def call(self, *args, complexity, seed=None, training=False, options=None, **kwargs):
+        complexity = tf.convert_to_tensor(complexity, tf.float32)
+        posteriors = self.posteriors(complexity)
+        kl = tf.add_n([tf.cast(self.prior.kl(posterior, complexity), tf.float32) for posterior in posteriors])
+
+        def function(inputs, weights):
+            groups = _split_batch(inputs, complexity.shape[0])
+            weights = zip(*[tf.unstack(weight) for weight in weights], strict=True)
+            return _concat_batches(
+                [self._call_layer(g, w, options or {}) for g, w in zip(groups, weights, strict=True)]
+            )
+
+        if training:
+            if seed is None:
+                raise ValueError(f"Layer '{self.name}' needs `seed` when training. Received: seed=None")
+            # crc32, not hash(): the salt must be the same in every process.
+            seed = tf.random.experimental.stateless_fold_in(seed, zlib.crc32(self.name.encode()) & 0x7FFFFFFF)
+            outputs = self.estimator.sample(function, (args, kwargs), posteriors, seed)
+        else:
+            outputs = function((args, kwargs), [posterior.loc for posterior in posteriors])
+        return (outputs if self._activation is None else _with_mask_of(outputs, self._activation(outputs))), kl
+
+    def _call_layer(self, inputs, weights, options):
+        args, kwargs = inputs
+        with keras.StatelessScope(zip(self.replaced_weights(), weights, strict=True)) as scope:
+            outputs = self.layer(*args, **kwargs, **options)
+        replaced = set(self._replaced)
+        for i, variable in enumerate(self.layer.variables):
+            # What the layer assigned to its other variables, such as the state of a dropout's seed.
+            value = None if i in replaced else scope.get_current_value(variable)
+            if value is not None:
+                variable.assign(value)
+        return outputs
+
+    def compute_output_spec(self, *args, complexity, seed=None, training=False, options=None, **kwargs):
+        outputs = self.layer.compute_output_spec(*args, **kwargs, **(options or {}))
+        return outputs, keras.KerasTensor((complexity.shape[0],), dtype="float32")
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # the wrapped layer has set the mask of its outputs itself
+
+    def get_config(self):
+        config = super().get_config()
+        if self._activation is not None:
+            config["layer"]["config"]["activation"] = keras.activations.serialize(self._activation)
+        return {
+            **config,
+            "complexity_range": (self.complexity_range.low, self.complexity_range.high),
+            "parameterization": keras.saving.serialize_keras_object(self.parameterization),
+            "prior": keras.saving.serialize_keras_object(self.prior),
+            "estimator": keras.saving.serialize_keras_object(self.estimator),
+            "initial_stddev": self.initial_stddev,
+        }
+
+
+def _split_batch(inputs, parts):
+    """Cuts every tensor of a nested structure along its first axis into `parts` nearly equal parts."""
+    if parts == 1:
+        return [inputs]
+    tensors = tree.flatten(inputs)
+    batch = tf.shape(tensors[0])[0]
+    ends = tf.range(1, parts + 1) * batch // parts
+    sizes = ends - tf.concat([[0], ends[:-1]], 0)
+    split = []
+    for tensor in tensors:
+        pieces = tf.split(tensor, sizes, num=parts)
+        if getattr(tensor, "_keras_mask", None) is not None:
+            for piece, mask in zip(pieces, tf.split(tensor._keras_mask, sizes, num=parts), strict=True):
+                piece._keras_mask = mask
+        split.append(pieces)
+    return [tree.pack_sequence_as(inputs, list(pieces)) for pieces in zip(*split, strict=True)]
+
+
+def _concat_batches(parts):
+    if len(parts) == 1:
+        return parts[0]
+
+    def concat(*tensors):
+        outputs = tf.concat(tensors, 0)
+        masks = [getattr(tensor, "_keras_mask", None) for tensor in tensors]
+        if masks[0] is not None:
+            outputs._keras_mask = tf.concat(masks, 0)
+        return outputs
+
+    return tree.map_structure(concat, *parts)
+
+
+def _with_mask_of(source, tensor):
+    tensor._keras_mask = getattr(source, "_keras_mask", None)
+    return tensor

@@ -1,0 +1,87 @@
+"""Adam whose step costs as much as the pivots it visits."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="cvhn_tf")
+class PivotAdam(keras.optimizers.Adam):
+    """Adam that updates, of each variable, only the rows that have a gradient.
+
+    A training step reads two pivots for each complexity. Plain Adam still moves all the others by their old
+    momentum while their second moment decays, and spends time on them. Here each row keeps the moments and the
+    bias correction of its own visits. Variables with dense gradients are updated as by Adam.
+
+    Args:
+        learning_rate: As in `keras.optimizers.Adam`.
+        global_clipnorm: As in `keras.optimizers.Adam`; on by default, since the loss at the largest complexity
+            is orders of magnitude above that at the smallest.
+        **kwargs: Further arguments of `keras.optimizers.Adam`.
+
+    Reference: [Kingma & Ba, 2014](https://arxiv.org/abs/1412.6980).
+    """
+
+    def __init__(self, learning_rate=2e-3, global_clipnorm=1.0, name="pivot_adam", **kwargs):
+        if kwargs.get("amsgrad"):
+            raise ValueError("Expected `amsgrad` to be False for PivotAdam. Received: amsgrad=True")
+        if kwargs.get("clipnorm") is not None or kwargs.get("clipvalue") is not None:
+            global_clipnorm = None
+        super().__init__(learning_rate, global_clipnorm=global_clipnorm, name=name, **kwargs)
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self._visits = [
+            self.add_variable(shape=variable.shape[:1], dtype="float32", initializer="zeros", name=f"visits_{i}")
+            for i, variable in enumerate(variables)
+        ]
+
+    def update_step(self, gradient, variable, learning_rate):
+        rows = gradient.indices.shape[0] if isinstance(gradient, tf.IndexedSlices) else None
+        if rows is None or rows >= variable.shape[0]:
+            super().update_step(tf.convert_to_tensor(gradient), variable, learning_rate)
+            return
+        index = self._get_variable_index(variable)
+        momentum, velocity, visits = (state[index].value for state in (self._momentums, self._velocities, self._visits))
+        indices, gradient = _sum_duplicates(gradient)
+
+        def of_row(scalar):
+            return tf.reshape(scalar, [-1] + [1] * (len(variable.shape) - 1))
+
+        visit = tf.gather(visits, indices) + 1
+        m = tf.gather(momentum, indices)
+        m += (gradient - m) * (1 - self.beta_1)
+        v = tf.gather(velocity, indices)
+        v += (tf.square(gradient) - v) * (1 - self.beta_2)
+        scale = learning_rate * tf.sqrt(1 - self.beta_2**visit) / (1 - self.beta_1**visit)
+        step = of_row(scale) * m / (tf.sqrt(v) + self.epsilon)
+        row = tf.gather(variable, indices)
+        for target, value in ((visits, visit), (momentum, m), (velocity, v), (variable, row - step)):
+            target.scatter_update(tf.IndexedSlices(value, indices))
+
+    def _clip_gradients(self, grads):
+        if not self.global_clipnorm:
+            return super()._clip_gradients(grads)
+        # Keras's own would turn sparse gradients into dense ones.
+        return tf.clip_by_global_norm(grads, self.global_clipnorm)[0]
+
+
+def default_optimizer(total_steps, learning_rate=2e-3) -> PivotAdam:
+    """`PivotAdam` with a learning rate that falls to zero over the training, along half a cosine.
+
+    Args:
+        total_steps: Number of training steps: epochs times batches per epoch.
+        learning_rate: Learning rate of the first step.
+    """
+    return PivotAdam(keras.optimizers.schedules.CosineDecay(learning_rate, total_steps))
+
+
+def _sum_duplicates(slices):
+    """Gives slices of equal index the same summed value: their updates are then equal, and order does not matter."""
+    rows = slices.indices.shape[0]
+    if rows == 2:  # two neighbouring pivots, never equal
+        return slices.indices, slices.values
+    same = tf.cast(slices.indices[:, None] == slices.indices[None, :], slices.values.dtype)
+    values = tf.matmul(same, tf.reshape(slices.values, [rows, -1]))
+    return slices.indices, tf.reshape(values, tf.shape(slices.values))

@@ -1,0 +1,124 @@
+"""The hypernetwork G: how the posterior's parameters depend on the complexity λ.
+
+Each parameterization turns one tensor of the posterior (a weight's mean or log-stddev) into a function of the
+encoded complexity s in [0, 1]: `create` makes the variables, `evaluate` gives the tensor at some values of s.
+"""
+
+import keras
+import tensorflow as tf
+
+from cvhn_tf.serialization import resolve
+
+
+class Parameterization:
+    """Base class: a subclass gives `create`, `evaluate`, and `get_config` if it has arguments."""
+
+    def create(self, layer, name, initial_value):
+        """Makes the variables of one posterior tensor.
+
+        Args:
+            layer: `keras.layers.Layer` that owns the variables.
+            name: Name of the tensor, such as `"kernel_mean"`.
+            initial_value: NumPy array: the tensor before training, the same at every complexity.
+
+        Returns:
+            A `keras.Variable`.
+        """
+        raise NotImplementedError
+
+    def evaluate(self, variable, encoded_complexity):
+        """The tensor at some complexities.
+
+        Args:
+            variable: What `create` returned.
+            encoded_complexity: Tensor of shape (complexities,), values in [0, 1].
+
+        Returns:
+            Tensor of shape (complexities, *shape of the initial value).
+        """
+        raise NotImplementedError
+
+    def get_config(self):
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="cvhn_tf")
+class PiecewiseLinear(Parameterization):
+    """Linear interpolation between `pivots` sets of weights, at s = 0, 1/(pivots − 1), …, 1.
+
+    Holds `pivots` copies of the target's means and log-stddevs. One complexity reads and changes only the two
+    pivots around it, so that the time of a step does not grow with the number of pivots.
+
+    Args:
+        pivots: Number of weight sets, at least 2.
+    """
+
+    def __init__(self, pivots=5):
+        if isinstance(pivots, bool) or not isinstance(pivots, int) or pivots < 2:
+            raise ValueError(f"Expected `pivots` to be an integer of at least 2. Received: pivots={pivots!r}")
+        self.pivots = pivots
+
+    def create(self, layer, name, initial_value):
+        return _add_copies(layer, name, initial_value, self.pivots)
+
+    def evaluate(self, variable, encoded_complexity):
+        complexities = encoded_complexity.shape[0]
+        position = encoded_complexity * (self.pivots - 1)
+        if 2 * complexities >= self.pivots:
+            # Nearly every pivot is in use: weigh all of them, with triangles of width one around the positions.
+            distance = tf.abs(position[:, None] - tf.range(self.pivots, dtype=position.dtype))
+            weights = tf.cast(tf.maximum(1 - distance, 0), variable.dtype)
+            flat = tf.matmul(weights, tf.reshape(variable.value, [self.pivots, -1]))
+            return tf.reshape(flat, [complexities, *variable.shape[1:]])
+        left = tf.clip_by_value(tf.cast(tf.floor(position), tf.int32), 0, self.pivots - 2)
+        # One gather of all neighbours: its gradient is a tf.IndexedSlices of just these rows.
+        neighbours = tf.gather(variable.value, tf.concat([left, left + 1], 0))
+        left_values, right_values = tf.split(neighbours, 2)
+        fraction = tf.reshape(position - tf.cast(left, position.dtype), [-1] + [1] * (len(variable.shape) - 1))
+        return left_values + tf.cast(fraction, left_values.dtype) * (right_values - left_values)
+
+    def get_config(self):
+        return {"pivots": self.pivots}
+
+
+@keras.saving.register_keras_serializable(package="cvhn_tf")
+class Linear(PiecewiseLinear):
+    """`(1 − s) · a + s · b`: two sets of weights, one for each end of the complexity range."""
+
+    def __init__(self):
+        super().__init__(pivots=2)
+
+    def get_config(self):
+        return {}
+
+
+@keras.saving.register_keras_serializable(package="cvhn_tf")
+class Constant(Parameterization):
+    """No dependence on λ: an ordinary variational network, with one set of weights for the whole range."""
+
+    def create(self, layer, name, initial_value):
+        return _add_copies(layer, name, initial_value, 1)
+
+    def evaluate(self, variable, encoded_complexity):
+        return tf.repeat(variable.value, tf.shape(encoded_complexity)[0], axis=0)
+
+
+def get(identifier) -> Parameterization:
+    """Takes a `Parameterization`, its config, or its name: `"constant"`, `"linear"`, `"piecewise_linear"`."""
+    names = {"constant": Constant, "linear": Linear, "piecewise_linear": PiecewiseLinear}
+    return resolve("parameterization", identifier, Parameterization, names)
+
+
+def _add_copies(layer, name, initial_value, copies):
+    return layer.add_weight(
+        shape=(copies, *initial_value.shape),
+        # A closure over the value, not a Constant initializer: nothing of it goes into any config.
+        initializer=lambda shape, dtype: tf.broadcast_to(tf.cast(initial_value, dtype), shape),
+        dtype=initial_value.dtype.name,
+        autocast=False,  # posteriors stay in full precision under mixed precision
+        name=name,
+    )

@@ -1,0 +1,280 @@
+"""The `cvhn-tf` command: the whole chain on digits, and one clear line for whatever the user can mend."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cvhn_tf import cli, datasets
+
+
+def run(*arguments, **options):
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments], **options)
+
+
+def fails(result, exit_code, *parts):
+    """Asserts one line on stderr that holds `parts`, and no traceback."""
+    assert result.exit_code == exit_code, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert "Traceback" not in result.output
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("Error: ")
+    for part in parts:
+        assert str(part) in lines[0]
+
+
+@pytest.fixture(scope="module")
+def model_path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("train") / "new" / "digits.keras"
+    result = run(
+        "train", "--dataset", "digits", "--target", "mlp_50", "--epochs", 10, "--batch-size", 64, "--output", path
+    )
+    assert result.exit_code == 0, result.output
+    assert "test accuracy" in result.output
+    assert [file.name for file in path.parent.iterdir()] == ["digits.keras"]
+    return path
+
+
+def accuracy_of(tflite_path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    digits = datasets.load("digits")
+    interpreter = Interpreter(model_path=os.fspath(tflite_path))
+    given, made = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    interpreter.resize_tensor_input(given, digits.x_test.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(given, digits.x_test)
+    interpreter.invoke()
+    return np.mean(interpreter.get_tensor(made).argmax(axis=-1) == digits.y_test)
+
+
+@pytest.mark.parametrize("command", [(), ("demo",), ("train",), ("export",), ("compare",)])
+def test_help_names_every_option(command):
+    result = run(*command, "--help", env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    expected = {
+        (): ("demo", "train", "export", "compare", "--version"),
+        ("demo",): ("--output", "--epochs", "--seed"),
+        ("train",): ("--dataset", "--target", "--epochs", "--batch-size", "--complexity-range", "--seed", "--output"),
+        ("export",): ("--complexity", "--sparsity", "--encoding", "--quantization", "--dataset", "--output"),
+        ("compare",): ("--dataset", "--complexities", "--sparsities", "--encodings", "--output"),
+    }
+    for option in expected[command]:
+        assert option in result.output
+
+
+def test_help_lists_the_data_sets_and_targets_that_exist():
+    from cvhn_tf import targets
+
+    assert datasets.names() == cli._DATASETS
+    assert targets.names() == cli._TARGETS
+
+
+def test_help_does_not_wait_for_tensorflow():
+    code = "import sys; from cvhn_tf import cli; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_version_is_that_of_the_installed_package():
+    import importlib.metadata
+
+    assert run("--version").output == f"cvhn-tf {importlib.metadata.version('cvhn-tf')}\n"
+
+
+def test_unknown_dataset_is_refused(tmp_path):
+    fails(run("train", "--dataset", "imagenet", "--output", tmp_path / "m.keras"), 2, "digits, mnist", "imagenet")
+
+
+def test_unknown_target_is_refused(tmp_path):
+    fails(run("train", "--target", "resnet", "--output", tmp_path / "m.keras"), 2, "lenet_300_100", "resnet")
+
+
+def test_target_that_does_not_fit_the_images_is_refused(tmp_path):
+    fails(run("train", "--target", "lenet_5", "--output", tmp_path / "m.keras"), 2, "12×12", "(8, 8, 1)")
+
+
+@pytest.mark.parametrize("bounds", [(1, 1), (10, 1), (0, 1), ("nan", 1)])
+def test_impossible_complexity_range_is_refused(bounds, tmp_path):
+    result = run("train", "--complexity-range", *bounds, "--output", tmp_path / "m.keras")
+    fails(result, 2, "complexity_range", "Received")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_output_that_cannot_be_written_is_refused_before_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    fails(run("train", "--output", tmp_path / "file" / "m.keras"), 2, "--output", "m.keras")
+    (tmp_path / "folder.keras").mkdir()
+    fails(run("train", "--output", tmp_path / "folder.keras"), 2, "is a folder")
+    fails(run("train", "--output", tmp_path / "m.h5"), 2, ".keras")
+
+
+@pytest.mark.parametrize("command", ["export", "compare"])
+def test_missing_model_file_is_refused(command, tmp_path):
+    fails(run(command, tmp_path / "none.keras", "--output", tmp_path / "out"), 2, tmp_path / "none.keras")
+
+
+@pytest.mark.parametrize("command", ["export", "compare"])
+def test_file_that_is_no_model_is_refused(command, tmp_path):
+    (tmp_path / "text.keras").write_text("hello")
+    fails(run(command, tmp_path / "text.keras", "--output", tmp_path / "out"), 2, tmp_path / "text.keras")
+
+
+def test_ordinary_keras_model_is_refused(tmp_path):
+    import keras
+
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(tmp_path / "plain.keras")
+    fails(run("export", tmp_path / "plain.keras", "--output", tmp_path / "out.tflite"), 2, "plain.keras")
+
+
+def test_data_that_is_not_there_is_a_known_failure(tmp_path, monkeypatch):
+    from tensorflow_datasets.core import constants
+
+    def refuse(builder):
+        raise ConnectionError("no connection")
+
+    monkeypatch.setattr(constants, "DATA_DIR", os.fspath(tmp_path / "data"))
+    monkeypatch.setattr(datasets, "_probe", refuse)
+    fails(run("train", "--dataset", "mnist", "--output", tmp_path / "m.keras"), 1, "'mnist' is not prepared")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_someone_else_is_not_hidden(tmp_path, monkeypatch):
+    def break_down(name):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(datasets, "load", break_down)
+    result = run("train", "--output", tmp_path / "m.keras")
+    assert isinstance(result.exception, ValueError)
+
+
+def test_interrupt_exits_130_and_leaves_no_file(tmp_path, monkeypatch):
+    def interrupt(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(datasets, "load", interrupt)
+    fails(run("train", "--output", tmp_path / "m.keras"), 130, "Interrupted")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (("--sparsity", 1.0), ("[0, 1)", "--sparsity=1")),
+        (("--sparsity", "nan"), ("[0, 1)", "--sparsity=nan")),
+        (("--complexity", 1000), ("[0.01, 100]", "complexity=1000")),
+        (("--complexity", -1), ("[0.01, 100]", "complexity=-1")),
+        (("--encoding", "int3"), ("dynamic_range", "int3")),
+        (("--encoding", "int8"), ("--dataset",)),
+        (("--dataset", "imagenet"), ("digits, mnist", "imagenet")),
+    ],
+)
+def test_export_refuses_bad_options(options, parts, model_path, tmp_path):
+    fails(run("export", model_path, *options, "--output", tmp_path / "out.tflite"), 2, *parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (("--sparsities", "0.5,1"), ("[0, 1)", "--sparsities=1")),
+        (("--sparsities", "half"), ("separated by commas", "half")),
+        (("--complexities", "1,1000"), ("[0.01, 100]", "complexity=1000")),
+        (("--encodings", "float32,int3"), ("dynamic_range", "int3")),
+    ],
+)
+def test_compare_refuses_bad_options(options, parts, model_path, tmp_path):
+    fails(run("compare", model_path, *options, "--output", tmp_path / "report"), 2, *parts)
+
+
+def test_data_set_of_other_images_is_refused(model_path, tmp_path, monkeypatch):
+    digits = datasets.load("digits")
+    wide = datasets.Dataset("digits", digits.x_train[:, :, :4], *list(vars(digits).values())[2:])
+    monkeypatch.setattr(datasets, "load", lambda name: wide)
+    result = run("export", model_path, "--dataset", "digits", "--output", tmp_path / "out.tflite")
+    fails(result, 2, "(8, 8, 1)", "(8, 4, 1)")
+
+
+@pytest.mark.parametrize("encoding", ["auto", "none", "dynamic_range"])
+def test_exported_file_runs_in_litert_as_accurately_as_the_table_says(encoding, model_path, tmp_path):
+    path = tmp_path / "out.tflite"
+    arguments = ("--complexity", 0.1, "--sparsity", 0.5, "--encoding", encoding, "--dataset", "digits")
+    result = run("export", model_path, *arguments, "--output", path)
+    assert result.exit_code == 0, result.output
+    assert [file.name for file in tmp_path.iterdir()] == ["out.tflite"]
+    assert f"{path.stat().st_size:,}" in result.output
+    accuracy = accuracy_of(path)
+    assert accuracy > 0.6
+    assert f"{accuracy:.4f}" in result.output
+
+
+def test_auto_is_no_larger_than_any_single_encoding(model_path, tmp_path):
+    sizes = {}
+    for encoding in ("auto", "float32", "float16", "dynamic_range"):
+        path = tmp_path / encoding
+        result = run("export", model_path, "--sparsity", 0.9, "--quantization", encoding, "--output", path)
+        assert result.exit_code == 0, result.output
+        sizes[encoding] = path.stat().st_size
+    assert sizes["auto"] == min(sizes.values())
+
+
+def test_compare_writes_tables_plot_and_the_files_on_the_pareto_front(model_path, tmp_path):
+    report = tmp_path / "report"
+    arguments = ("--dataset", "digits", "--complexities", "0.1,10", "--sparsities", "0,0.9", "--encodings", "float32")
+    result = run("compare", model_path, *arguments, "--output", report)
+    assert result.exit_code == 0, result.output
+    with open(report / "table.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(float(row["complexity"]), float(row["sparsity"])) for row in rows} == {
+        (complexity, sparsity) for complexity in (0.1, 10.0) for sparsity in (0.0, 0.9)
+    }
+    assert json.loads((report / "table.json").read_text())
+    assert "|" in (report / "table.md").read_text()
+    assert (report / "plot.png").read_bytes().startswith(b"\x89PNG")
+    files = {file.stat().st_size: file for file in report.glob("*.tflite")}
+    front = [row for row in rows if row["pareto"] in ("True", "true", "1")]
+    assert front
+    for row in front:
+        assert accuracy_of(files[int(row["size_bytes"])]) == pytest.approx(float(row["accuracy"]), abs=1e-6)
+        assert f"{int(row['size_bytes']):,}" in result.output
+
+
+def test_compare_removes_the_files_of_an_earlier_report_only(model_path, tmp_path):
+    stale, other = tmp_path / "complexity-7_sparsity-0.1_float32.tflite", tmp_path / "mine.tflite"
+    for file in (stale, other):
+        file.write_bytes(b"")
+    arguments = ("--complexities", "1", "--sparsities", "0", "--encodings", "float32", "--output", tmp_path)
+    assert run("compare", model_path, *arguments).exit_code == 0
+    assert not stale.exists()
+    assert other.exists()
+
+
+def test_equal_seeds_give_equal_models(tmp_path):
+    import keras
+
+    weights = []
+    for name in ("a.keras", "b.keras"):
+        arguments = ("--target", "mlp_50", "--epochs", 1, "--seed", 3, "--output", tmp_path / name)
+        assert run("train", *arguments).exit_code == 0
+        weights.append(keras.saving.load_model(tmp_path / name).at(1.0).get_weights())
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_demo_in_a_real_process_writes_everything_quietly(tmp_path):
+    arguments = [sys.executable, "-m", "cvhn_tf.cli", "demo", "--epochs", "2"]
+    result = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / "cvhn-demo"
+    names = {file.name for file in folder.iterdir()}
+    assert {"model.keras", "table.csv", "table.json", "table.md", "plot.png"} <= names
+    assert len({name.split("_")[0] for name in names if name.endswith(".tflite")}) >= 4
+    assert "★" in result.stdout
+    assert "cvhn-tf export" in result.stdout
+    for noise in ("oneDNN", "cuda", "WARNING", "Warning", "Traceback"):
+        assert noise not in result.stderr

@@ -1,0 +1,52 @@
+"""Reference target networks: their published sizes, and clear refusals."""
+
+import numpy as np
+import pytest
+
+from cvhn_tf import targets
+
+
+@pytest.mark.parametrize(
+    ("name", "input_shape", "parameters"),
+    [
+        ("lenet_300_100", (28, 28, 1), 266_610),
+        ("mlp_50", (28, 28, 1), 39_760),
+        ("lenet_5", (28, 28, 1), 61_706),
+        ("lenet_5_caffe", (28, 28, 1), 431_080),
+        ("convnet", (32, 32, 3), 289_642),
+    ],
+)
+def test_target_has_the_published_number_of_parameters(name, input_shape, parameters):
+    assert targets.get(name, input_shape, 10).count_params() == parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [("lenet_300_100", 1), ("mlp_50", 1), ("lenet_5", 12), ("lenet_5_caffe", 16), ("convnet", 4)]
+)
+def test_target_gives_class_probabilities_on_the_smallest_images_it_takes(name, side):
+    images = np.random.default_rng(0).random((2, side, side, 3), dtype="float32")
+    outputs = targets.get(name, (side, side, 3), 7)(images).numpy()
+    assert outputs.shape == (2, 7)
+    assert (outputs >= 0).all()
+    np.testing.assert_allclose(outputs.sum(axis=-1), 1.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "side"), [("lenet_5", 11), ("lenet_5_caffe", 15), ("convnet", 3)])
+def test_images_that_are_too_small_are_refused_with_the_size_needed(name, side):
+    with pytest.raises(ValueError, match=rf"at least {side + 1}×{side + 1} pixels.*Received: input_shape=\({side}, 20"):
+        targets.get(name, (side, 20, 1), 10)
+
+
+def test_unknown_target_is_refused_with_the_known_names():
+    with pytest.raises(ValueError, match=r"lenet_300_100.*Received: name='resnet'"):
+        targets.get("resnet", (28, 28, 1), 10)
+
+
+@pytest.mark.parametrize("num_classes", [0, 1, 2.5])
+def test_impossible_number_of_classes_is_refused(num_classes):
+    with pytest.raises(ValueError, match="Received: num_classes="):
+        targets.get("mlp_50", (28, 28, 1), num_classes)
+
+
+def test_every_name_builds_the_network_of_that_name():
+    assert {targets.get(name, (32, 32, 3), 10).name for name in targets.names()} == set(targets.names())
