@@ -1,5 +1,6 @@
 """From a target network to its variational graph: the same architecture with λ as an explicit input."""
 
+import copy
 import dataclasses
 
 import keras
@@ -43,7 +44,7 @@ class Target:
 
     def make_network(self):
         """A new plain Keras model of the target's architecture, with fresh weights."""
-        return keras.saving.deserialize_keras_object(self.config)
+        return _make_network(self.config)
 
 
 def variational_graph(target, **variational_arguments):
@@ -62,12 +63,18 @@ def variational_graph(target, **variational_arguments):
     _check_target(target)
     config = keras.saving.serialize_keras_object(target)
     config = {key: value for key, value in config.items() if key not in ("compile_config", "build_config")}
-    copy = keras.saving.deserialize_keras_object(config)
-    copy.set_weights(target.get_weights())
-    variables, paths = list(copy.variables), [variable.path for variable in copy.variables]
+    private = _make_network(config)
+    if len(private.weights) != len(target.weights):
+        raise ValueError(
+            "Expected a `target` that Keras can make again from its config, with the same weights. "
+            f"Received: target={target.name!r} with {len(target.weights)} weights, whose config gives "
+            f"{len(private.weights)}. A layer that is shared between a model and a model nested in it is such a case."
+        )
+    private.set_weights(target.get_weights())
+    variables, paths = list(private.variables), [variable.path for variable in private.variables]
 
     layers = {}
-    graph = _make_graph(copy, layers, variational_arguments)
+    graph = _make_graph(private, layers, variational_arguments)
     variational = [layer for layer in layers.values() if isinstance(layer, Variational)]
     if not variational:
         raise ValueError(
@@ -76,9 +83,14 @@ def variational_graph(target, **variational_arguments):
         )
     drawn = {id(weight): (layer, i) for layer in variational for i, weight in enumerate(layer.replaced_weights())}
     sources = [drawn.get(id(variable), variable) for variable in variables]
-    inputs = copy.inputs if isinstance(copy, keras.Sequential) else copy._inputs_struct
+    inputs = private.inputs if isinstance(private, keras.Sequential) else private._inputs_struct
     names = tree.map_structure(lambda tensor: tensor.name, inputs)
     return graph, Target(config, names, paths, sources)
+
+
+def _make_network(config):
+    # Deserialising a functional model empties its config.
+    return keras.saving.deserialize_keras_object(copy.deepcopy(config))
 
 
 def _check_target(target):

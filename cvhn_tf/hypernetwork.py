@@ -9,6 +9,7 @@ The idea in five lines, for a step with complexities λ and a batch (x, y) of N 
     posterior(λ)                                   # and their distribution, for pruning by |μ| / σ
 """
 
+import copy
 import math
 import numbers
 import random
@@ -20,7 +21,6 @@ import tensorflow_probability as tfp
 from cvhn_tf import estimators, parameterizations, priors
 from cvhn_tf.complexity import ComplexityRange
 from cvhn_tf.graph import variational_graph
-from cvhn_tf.optimizers import PivotAdam
 from cvhn_tf.training_data import TrainingData
 
 
@@ -49,7 +49,7 @@ class VariationalHypernetwork(keras.Model):
     ```python
     target = keras.Sequential([keras.Input((64,)), keras.layers.Dense(300, "relu"), keras.layers.Dense(10)])
     model = cvhn_tf.VariationalHypernetwork(target)
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    model.compile(cvhn_tf.PivotAdam(), keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     model.fit(x, y, epochs=10)
     small = model.at(complexity=10.0)
     ```
@@ -153,10 +153,6 @@ class VariationalHypernetwork(keras.Model):
         """β: grows linearly from 0 to 1 over the warm-up."""
         step = tf.cast(step, tf.float32)
         return tf.where(step < self._warmup_steps.value, step / tf.maximum(self._warmup_steps.value, 1), 1.0)
-
-    def compile(self, optimizer=None, loss=None, **kwargs):
-        """As `keras.Model.compile`; the default optimizer is `PivotAdam`, which bounds the gradient's norm."""
-        super().compile(PivotAdam() if optimizer is None else optimizer, loss, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
@@ -268,7 +264,7 @@ class VariationalHypernetwork(keras.Model):
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        target = keras.saving.deserialize_keras_object(config.pop("target"))
+        target = keras.saving.deserialize_keras_object(copy.deepcopy(config.pop("target")))
         return cls(target, **config)
 
     def _add_counter(self, name, value, dtype="float32"):

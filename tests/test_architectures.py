@@ -1,0 +1,195 @@
+"""Every kind of target trains, saves, and gives a plain network that equals the hypernetwork's own outputs."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import cvhn_tf
+
+
+def mlp():
+    return keras.Sequential([keras.Input((6,)), layers.Dense(5, "relu"), layers.Dropout(0.2), layers.Dense(3)])
+
+
+def conv1d():
+    return keras.Sequential([keras.Input((8, 2)), layers.Conv1D(3, 3, activation="relu"), layers.Flatten(), layers.Dense(2)])
+
+
+def conv2d_with_batch_normalization():
+    inputs = keras.Input((8, 8, 2))
+    x = layers.Conv2D(4, 3, padding="same", use_bias=False)(inputs)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.Add()([x, layers.Conv2D(4, 1)(inputs)])
+    return keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+
+
+def conv3d():
+    return keras.Sequential([keras.Input((4, 4, 4, 1)), layers.Conv3D(2, 3), layers.Flatten(), layers.Dense(2)])
+
+
+def depthwise_and_separable():
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            layers.DepthwiseConv2D(3, activation="relu"),
+            layers.SeparableConv2D(3, 3, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
+
+
+def transposed_convolution():
+    return keras.Sequential([keras.Input((4, 4, 2)), layers.Conv2DTranspose(3, 3, strides=2), layers.GlobalMaxPooling2D()])
+
+
+def einsum_dense():
+    return keras.Sequential([keras.Input((4, 3)), layers.EinsumDense("abc,cd->abd", (None, 5), bias_axes="d")])
+
+
+def embedding_lstm_with_mask():
+    return keras.Sequential(
+        [keras.Input((5,), dtype="int32"), layers.Embedding(7, 4, mask_zero=True), layers.LSTM(3), layers.Dense(2)]
+    )
+
+
+def bidirectional_gru():
+    inputs = keras.Input((5, 2))
+    x = layers.Bidirectional(layers.GRU(3, return_sequences=True, dropout=0.1))(inputs)
+    return keras.Model(inputs, layers.TimeDistributed(layers.Dense(2))(x))
+
+
+def attention():
+    inputs = keras.Input((5, 4))
+    x = layers.MultiHeadAttention(2, 3, dropout=0.1)(inputs, inputs, use_causal_mask=True)
+    x = layers.LayerNormalization()(layers.Add()([inputs, x]))
+    return keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling1D()(x)))
+
+
+def two_inputs_two_outputs():
+    first, second = keras.Input((3,), name="first"), keras.Input((2,), name="second")
+    x = layers.Concatenate()([layers.Dense(4, "tanh")(first), second])
+    return keras.Model({"first": first, "second": second}, {"a": layers.Dense(2)(x), "b": layers.Dense(1)(x)})
+
+
+def shared_layer():
+    inputs = keras.Input((4,))
+    shared = layers.Dense(4, "relu", name="shared")
+    return keras.Model(inputs, layers.Dense(2)(shared(shared(inputs))))
+
+
+def nested_models():
+    block = keras.Sequential([keras.Input((4,)), layers.Dense(4, "relu"), layers.BatchNormalization()], name="block")
+    inner_input = keras.Input((4,))
+    inner = keras.Model(inner_input, [layers.Dense(3)(inner_input), inner_input], name="inner")
+    inputs = keras.Input((4,))
+    x, y = inner(block(block(inputs)))
+    return keras.Model(inputs, layers.Dense(2)(layers.Concatenate()([x, y])))
+
+
+def ops_between_layers():
+    inputs = keras.Input((4,))
+    x = keras.ops.relu(layers.Dense(4)(inputs)) * 2.0
+    return keras.Model(inputs, layers.Dense(2)(x + inputs))
+
+
+def frozen_first_layer():
+    first = layers.Dense(4, "relu")
+    first.trainable = False
+    return keras.Sequential([keras.Input((4,)), first, layers.Dense(2)])
+
+
+# The trained kinds; each costs seconds, so every layer class stands in one of them only.
+TARGETS = [
+    mlp,
+    conv1d,
+    conv2d_with_batch_normalization,
+    conv3d,
+    depthwise_and_separable,
+    transposed_convolution,
+    einsum_dense,
+    embedding_lstm_with_mask,
+    bidirectional_gru,
+    attention,
+    two_inputs_two_outputs,
+    shared_layer,
+    nested_models,
+    ops_between_layers,
+    frozen_first_layer,
+]
+
+
+def random_inputs(target, examples, rng):
+    def draw(tensor):
+        shape = (examples, *tensor.shape[1:])
+        return rng.integers(0, 7, shape) if "int" in tensor.dtype else rng.normal(size=shape).astype("float32")
+
+    return {t.name: draw(t) for t in target.inputs} if len(target.inputs) > 1 else draw(target.inputs[0])
+
+
+@pytest.mark.parametrize("make_target", TARGETS, ids=lambda make_target: make_target.__name__)
+def test_target_trains_and_becomes_a_plain_network(make_target, tmp_path):
+    keras.utils.set_random_seed(0)
+    target = make_target()
+    rng = np.random.default_rng(0)
+    x = random_inputs(target, 21, rng)
+    y = keras.tree.map_structure(lambda output: rng.normal(size=output.shape).astype("float32"), target(x))
+
+    model = cvhn_tf.VariationalHypernetwork(target, complexity_samples=2)
+    untrained = keras.tree.flatten(model(x, complexity=10.0))
+    for ours, theirs in zip(untrained, keras.tree.flatten(target(x)), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+    model.compile(cvhn_tf.PivotAdam(), loss=keras.tree.map_structure(lambda _: "mse", y))
+    before = model.posterior(1.0)
+    history = model.fit(x, y, batch_size=8, epochs=2, validation_data=(x, y), verbose=0).history
+    assert all(np.isfinite(values).all() for values in history.values())
+    after = model.posterior(1.0)
+    for path in before:
+        assert np.any(before[path].loc.numpy() != after[path].loc.numpy()), f"the mean of {path} was not trained"
+        assert np.any(before[path].scale.numpy() != after[path].scale.numpy()), f"the stddev of {path} was not trained"
+
+    network = model.at(0.1)
+    assert type(network) is type(target)
+    assert [w.path for w in network.weights] == [w.path for w in make_like(target).weights]
+    assert set(model.posterior(0.1)) <= {w.path for w in network.trainable_weights}
+    for ours, plain in zip(
+        keras.tree.flatten(model(x, complexity=0.1)), keras.tree.flatten(network(x)), strict=True
+    ):
+        np.testing.assert_allclose(ours, plain, atol=1e-5)
+
+    model.save(tmp_path / "model.keras")
+    loaded = cvhn_tf.load_model(tmp_path / "model.keras")
+    for ours, theirs in zip(
+        keras.tree.flatten(model.predict(x, verbose=0)), keras.tree.flatten(loaded.predict(x, verbose=0)), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def make_like(target):
+    return type(target).from_config(target.get_config())
+
+
+def test_shared_layer_is_described_once():
+    model = cvhn_tf.VariationalHypernetwork(shared_layer(), train_size=1, kl_warmup=0)
+    x = np.ones((2, 4), "float32")
+    model(x, complexity=1.0, training=True)
+    assert float(sum(model.losses)) == pytest.approx(model.description_length(1.0) * np.log(2), rel=1e-4)
+
+
+def test_frozen_layer_stays_as_it_is():
+    target = frozen_first_layer()
+    model = cvhn_tf.VariationalHypernetwork(target, train_size=8)
+    model.compile(cvhn_tf.PivotAdam(), loss="mse")
+    model.fit(np.ones((8, 4)), np.ones((8, 2)), epochs=2, verbose=0)
+    np.testing.assert_array_equal(model.at(1.0).layers[0].kernel, target.layers[0].kernel)
+    assert set(model.posterior(1.0)) == {w.path for w in model.at(1.0).trainable_weights}
+
+
+def test_layer_shared_with_a_nested_model_is_refused_since_keras_loses_the_sharing():
+    shared = layers.Dense(4)
+    inner = keras.Sequential([keras.Input((4,)), shared])
+    inputs = keras.Input((4,))
+    with pytest.raises(ValueError, match="make again from its config"):
+        cvhn_tf.VariationalHypernetwork(keras.Model(inputs, shared(inner(inputs))))
