@@ -147,7 +147,7 @@ def _make_graph(model, layers, variational_arguments):
     inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in model.inputs]
     inputs += [complexity, seed]
     clone = keras.models.clone_model(source, inputs, clone_function=replace, call_function=call)
-    return keras.Model(inputs, (clone._outputs_struct, list(kls.values())), name=model.name)
+    return keras.Model(inputs, (clone._outputs_struct, tree.flatten(kls)), name=model.name)
 
 
 def _has_posterior(layer):

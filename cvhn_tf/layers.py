@@ -43,7 +43,7 @@ class Variational(keras.layers.Wrapper):
         initial_stddev: Standard deviation of every weight before training.
 
     Call arguments:
-        *args: Inputs of the wrapped layer.
+        inputs, *args: Inputs of the wrapped layer.
         complexity: Tensor of shape (complexities,), the λs.
         seed: Integer tensor of shape (2,) for the weight noise. Needed when training.
         training: Whether to draw noise (True) or to use the posterior means (False).
@@ -87,12 +87,10 @@ class Variational(keras.layers.Wrapper):
         self._activation = None
         if isinstance(layer, _LINEAR_LAYERS) and layer.activation is not None:
             # Noise enters before the activation, so this wrapper applies it.
-            self._activation, layer.activation = layer.activation, None
+            self._activation, layer.activation = layer.activation, keras.activations.linear
 
-    def build(self, *input_shape, **kwargs):
-        if not self.layer.built:
-            self.layer.build(*input_shape, **kwargs)
-            self.layer.built = True
+    def build(self, input_shape=None):
+        super().build(input_shape)
         # The wrapped layer keeps its variables as placeholders: they are never read while this layer calls it.
         # Positions instead of the variables themselves, which Keras would track as weights of this layer too.
         trainable = {id(weight) for weight in self.layer.trainable_variables}
@@ -136,15 +134,21 @@ class Variational(keras.layers.Wrapper):
             List in the order of the wrapped layer's `trainable_variables`.
         """
         encoded = self.complexity_range.encode(complexity)
+        # The gradient of the loss grows with λ, by four orders of magnitude over the default range. Divided by
+        # 1 + λ it is of one size everywhere, and at each λ still points the same way.
+        gradient_scale = 1 / (1 + complexity)
+
+        def evaluate(variable):
+            value = self.parameterization.evaluate(variable, encoded)
+            scale = tf.reshape(gradient_scale, [-1] + [1] * (len(value.shape) - 1))
+            return _scale_gradient(value, tf.cast(scale, value.dtype))
+
         return [
-            tfp.distributions.Normal(
-                self.parameterization.evaluate(mean, encoded),
-                tf.exp(self.parameterization.evaluate(log_stddev, encoded)),
-            )
+            tfp.distributions.Normal(evaluate(mean), tf.exp(evaluate(log_stddev)))
             for mean, log_stddev in zip(self._means, self._log_stddevs, strict=True)
         ]
 
-    def call(self, *args, complexity, seed=None, training=False, options=None, **kwargs):
+    def call(self, inputs, *args, complexity, seed=None, training=False, options=None, **kwargs):
         complexity = tf.convert_to_tensor(complexity, tf.float32)
         posteriors = self.posteriors(complexity)
         kl = tf.add_n([tf.cast(self.prior.kl(posterior, complexity), tf.float32) for posterior in posteriors])
@@ -161,9 +165,9 @@ class Variational(keras.layers.Wrapper):
                 raise ValueError(f"Layer '{self.name}' needs `seed` when training. Received: seed=None")
             # crc32, not hash(): the salt must be the same in every process.
             seed = tf.random.experimental.stateless_fold_in(seed, zlib.crc32(self.name.encode()) & 0x7FFFFFFF)
-            outputs = self.estimator.sample(function, (args, kwargs), posteriors, seed)
+            outputs = self.estimator.sample(function, ((inputs, *args), kwargs), posteriors, seed)
         else:
-            outputs = function((args, kwargs), [posterior.loc for posterior in posteriors])
+            outputs = function(((inputs, *args), kwargs), [posterior.loc for posterior in posteriors])
         return (outputs if self._activation is None else _with_mask_of(outputs, self._activation(outputs))), kl
 
     def _call_layer(self, inputs, weights, options):
@@ -178,8 +182,8 @@ class Variational(keras.layers.Wrapper):
                 variable.assign(value)
         return outputs
 
-    def compute_output_spec(self, *args, complexity, seed=None, training=False, options=None, **kwargs):
-        outputs = self.layer.compute_output_spec(*args, **kwargs, **(options or {}))
+    def compute_output_spec(self, inputs, *args, complexity, seed=None, training=False, options=None, **kwargs):
+        outputs = self.layer.compute_output_spec(inputs, *args, **kwargs, **(options or {}))
         return outputs, keras.KerasTensor((complexity.shape[0],), dtype="float32")
 
     def compute_mask(self, inputs, previous_mask):
@@ -197,6 +201,11 @@ class Variational(keras.layers.Wrapper):
             "estimator": keras.saving.serialize_keras_object(self.estimator),
             "initial_stddev": self.initial_stddev,
         }
+
+
+@tf.custom_gradient
+def _scale_gradient(value, scale):
+    return tf.identity(value), lambda gradient: (gradient * scale, None)
 
 
 def _split_batch(inputs, parts):

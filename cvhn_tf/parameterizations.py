@@ -79,7 +79,8 @@ class PiecewiseLinear(Parameterization):
         neighbours = tf.gather(variable.value, tf.concat([left, left + 1], 0))
         left_values, right_values = tf.split(neighbours, 2)
         fraction = tf.reshape(position - tf.cast(left, position.dtype), [-1] + [1] * (len(variable.shape) - 1))
-        return left_values + tf.cast(fraction, left_values.dtype) * (right_values - left_values)
+        fraction = tf.cast(fraction, left_values.dtype)
+        return (1 - fraction) * left_values + fraction * right_values  # exact at both pivots
 
     def get_config(self):
         return {"pivots": self.pivots}

@@ -13,7 +13,9 @@ def mlp():
 
 
 def conv1d():
-    return keras.Sequential([keras.Input((8, 2)), layers.Conv1D(3, 3, activation="relu"), layers.Flatten(), layers.Dense(2)])
+    return keras.Sequential(
+        [keras.Input((8, 2)), layers.Conv1D(3, 3, activation="relu"), layers.Flatten(), layers.Dense(2)]
+    )
 
 
 def conv2d_with_batch_normalization():
@@ -41,7 +43,9 @@ def depthwise_and_separable():
 
 
 def transposed_convolution():
-    return keras.Sequential([keras.Input((4, 4, 2)), layers.Conv2DTranspose(3, 3, strides=2), layers.GlobalMaxPooling2D()])
+    return keras.Sequential(
+        [keras.Input((4, 4, 2)), layers.Conv2DTranspose(3, 3, strides=2), layers.GlobalMaxPooling2D()]
+    )
 
 
 def einsum_dense():
@@ -154,9 +158,7 @@ def test_target_trains_and_becomes_a_plain_network(make_target, tmp_path):
     assert type(network) is type(target)
     assert [w.path for w in network.weights] == [w.path for w in make_like(target).weights]
     assert set(model.posterior(0.1)) <= {w.path for w in network.trainable_weights}
-    for ours, plain in zip(
-        keras.tree.flatten(model(x, complexity=0.1)), keras.tree.flatten(network(x)), strict=True
-    ):
+    for ours, plain in zip(keras.tree.flatten(model(x, complexity=0.1)), keras.tree.flatten(network(x)), strict=True):
         np.testing.assert_allclose(ours, plain, atol=1e-5)
 
     model.save(tmp_path / "model.keras")
