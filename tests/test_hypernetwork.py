@@ -1,0 +1,183 @@
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import cvhn_tf
+from cvhn_tf.parameterizations import PiecewiseLinear
+
+
+def weights_of(model):
+    return [variable.numpy() for variable in model.trainable_variables]
+
+
+def assert_same_weights(first, second):
+    for ours, theirs in zip(weights_of(first), weights_of(second), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_loss_is_nll_plus_weighted_kl(compiled, data):
+    x, y = data
+    model = compiled(train_size=50, kl_warmup=0)
+    model.complexity = 20.0
+    logs = model.evaluate(x, y, return_dict=True, verbose=0)
+    probabilities = model.at(20.0).predict(x, verbose=0)[np.arange(64), y]
+    assert logs["nll"] == pytest.approx(-np.log(probabilities).mean(), rel=1e-4)
+    assert logs["kl_bits"] == pytest.approx(model.description_length(20.0), rel=1e-4)
+    assert logs["complexity"] == 20.0
+    expected = logs["nll"] + 20.0 * logs["kl_bits"] * np.log(2) / 50
+    assert logs["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_description_length_falls_with_complexity_and_accuracy_holds_after_training(compiled, data):
+    x, y = data
+    model = compiled(complexity_samples=2)
+    model.fit(x, y, batch_size=16, epochs=100, verbose=0)
+    lengths = [model.description_length(complexity) for complexity in (0.01, 0.1, 1.0, 10.0)]
+    assert all(a > b for a, b in zip(lengths, lengths[1:], strict=False)), lengths
+    assert np.mean(model.predict(x, verbose=0).argmax(1) == y) > 0.95
+
+
+def test_warmup_grows_over_its_share_of_the_steps_and_is_not_repeated(compiled, data):
+    x, y = data
+    model = compiled(kl_warmup=0.5)
+    model.fit(x, y, batch_size=16, epochs=5, verbose=0)  # 20 steps
+    weights = [float(model._kl_weight(tf.constant(step, "int64"))) for step in (0, 5, 10, 20)]
+    np.testing.assert_allclose(weights, [0, 0.5, 1, 1])
+    model.fit(x, y, batch_size=16, epochs=1, verbose=0)
+    assert float(model._kl_weight(model._step.value)) == 1
+
+
+def test_call_takes_a_complexity_and_predict_the_default_one(compiled, data):
+    x, _ = data
+    model = compiled()
+    model.fit(*data, epochs=2, verbose=0)
+    assert model.complexity == 1.0
+    np.testing.assert_allclose(model.predict(x, verbose=0), model(x, complexity=1.0), atol=1e-6)
+    model.complexity = 0.1  # the traced predict function sees the change
+    np.testing.assert_allclose(model.predict(x, verbose=0), model(x, complexity=0.1), atol=1e-6)
+    assert np.abs(model(x, complexity=0.1) - model(x, complexity=1.0)).max() > 1e-4
+
+
+def test_posterior_has_the_paths_of_the_plain_network_and_its_means(compiled):
+    model = compiled()
+    network = model.at(3.0)
+    posterior = model.posterior(3.0)
+    assert list(posterior) == [weight.path for weight in network.trainable_weights]
+    for weight in network.trainable_weights:
+        np.testing.assert_array_equal(posterior[weight.path].mean(), weight)
+        assert posterior[weight.path].stddev().shape == weight.shape
+
+
+def test_networks_are_independent_of_each_other_and_of_the_target(compiled, target):
+    before = [weight.numpy() for weight in target.weights]
+    model = compiled()
+    first = model.at(1.0)
+    first.weights[0].assign(tf.zeros_like(first.weights[0]))
+    assert np.any(model.at(1.0).weights[0].numpy() != 0)
+    for weight, value in zip(target.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+@pytest.mark.parametrize(
+    "compile_arguments", [{"jit_compile": True}, {"steps_per_execution": 2}, {"run_eagerly": True}], ids=str
+)
+def test_ways_to_run_a_step(compiled, data, compile_arguments):
+    plain, other = compiled(seed=3), compiled(compile_arguments, seed=3)
+    for variable, value in zip(other.variables, plain.variables, strict=True):
+        variable.assign(value)
+    for model in (plain, other):
+        model.fit(*data, batch_size=16, epochs=2, shuffle=False, verbose=0)
+    assert int(other._step.numpy()) == 8
+    for ours, theirs in zip(weights_of(plain), weights_of(other), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-3)  # XLA draws the same noise and sums in another order
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_trains_with_full_precision_posteriors(data, policy):
+    x, y = data
+    keras.config.set_dtype_policy(policy)
+    try:
+        target = keras.Sequential(
+            [keras.Input((8,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(3, "softmax", dtype="float32")]
+        )
+        model = cvhn_tf.VariationalHypernetwork(target, complexity_samples=2)
+        model.compile(cvhn_tf.PivotAdam(), "sparse_categorical_crossentropy")
+        losses = model.fit(x, y, batch_size=16, epochs=30, verbose=0).history["nll"]
+        assert np.isfinite(losses).all() and losses[-1] < 0.7 * losses[0]
+        assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
+        assert np.mean(model.at(0.1).predict(x, verbose=0).argmax(1) == y) > 0.9
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_sample_weights_and_class_weights_count(compiled, data):
+    x, y = data
+    model = compiled()
+    model.fit(x, y, epochs=100, class_weight={0: 1.0, 1: 1.0, 2: 0.0}, verbose=0)
+    assert not np.any(model.predict(x, verbose=0).argmax(1) == 2)
+    model = compiled()
+    model.fit(x, y, epochs=100, sample_weight=(y != 1).astype("float32"), verbose=0)
+    assert not np.any(model.predict(x, verbose=0).argmax(1) == 1)
+
+
+def test_equal_seeds_give_equal_runs_and_a_resumed_run_continues_the_sequence(compiled, data, tmp_path):
+    x, y = data
+    whole = compiled(seed=5, kl_warmup=8)
+    halves = compiled(seed=5, kl_warmup=8)
+    for variable, value in zip(halves.variables, whole.variables, strict=True):
+        variable.assign(value)
+    whole.fit(x, y, batch_size=16, epochs=4, shuffle=False, verbose=0)
+    halves.fit(x, y, batch_size=16, epochs=2, shuffle=False, verbose=0)
+    halves.save(tmp_path / "half.keras")
+    resumed = cvhn_tf.load_model(tmp_path / "half.keras")
+    resumed.fit(x, y, batch_size=16, epochs=4, initial_epoch=2, shuffle=False, verbose=0)
+    assert_same_weights(whole, resumed)
+
+
+def test_saved_model_predicts_the_same_in_a_new_process(compiled, data, tmp_path):
+    model = compiled(parameterization=PiecewiseLinear(3), prior="normal", complexity_range=(0.1, 10), train_size=64)
+    model.fit(*data, epochs=2, verbose=0)
+    model.complexity = 0.5
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "x.npy", data[0])
+    code = (
+        "import sys, numpy as np, cvhn_tf; folder = sys.argv[1];"
+        "model = cvhn_tf.load_model(folder + '/model.keras');"
+        "np.save(folder + '/y.npy', model.predict(np.load(folder + '/x.npy'), verbose=0));"
+        "model.fit(np.load(folder + '/x.npy'), np.zeros(64), epochs=1, verbose=0);"
+        "assert model.parameterization.pivots == 3 and model.complexity == 0.5"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), model.predict(data[0], verbose=0))
+
+
+def test_plain_network_comes_in_milliseconds():
+    target = keras.Sequential(
+        [keras.Input((784,)), *(keras.layers.Dense(units, "relu") for units in (300, 100)), keras.layers.Dense(10)]
+    )
+    model = cvhn_tf.VariationalHypernetwork(target)
+    model.at(1.0)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        model.at(2.0)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.05
+
+
+def test_summary_shows_the_layers_of_the_target(compiled):
+    lines = []
+    compiled().summary(print_fn=lines.append)
+    assert "dense" in "\n".join(lines)
+
+
+def test_config_is_complete(compiled):
+    model = compiled(complexity_samples=3, train_size=7, kl_warmup=0.1, initial_stddev=0.02, seed=1, name="mine")
+    copy = cvhn_tf.VariationalHypernetwork.from_config(model.get_config())
+    assert copy.get_config() == model.get_config()
+    assert [v.shape for v in copy.variables] == [v.shape for v in model.variables[: len(copy.variables)]]

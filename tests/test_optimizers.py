@@ -1,0 +1,57 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cvhn_tf.optimizers import PivotAdam, default_optimizer
+
+
+def test_rows_move_as_by_adam_of_their_own():
+    """A row that is visited at some steps ends where plain Adam, given only those steps, takes it."""
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(5, 3)).astype("float32")
+    pivots = keras.Variable(start)
+    optimizer = PivotAdam(0.1, global_clipnorm=None)
+    rows = [keras.Variable(row) for row in start]
+    singles = [keras.optimizers.Adam(0.1) for _ in rows]
+    for left in [0, 3, 0, 1, 1, 0]:
+        values = rng.normal(size=(2, 3)).astype("float32")
+        optimizer.apply([tf.IndexedSlices(values, tf.constant([left, left + 1]), tf.constant([5, 3]))], [pivots])
+        for row, value in zip((left, left + 1), values, strict=True):
+            singles[row].apply([tf.constant(value)], [rows[row]])
+    np.testing.assert_allclose(pivots, np.stack([row.numpy() for row in rows]), atol=1e-5)
+
+
+def test_repeated_rows_count_once_with_their_sum():
+    slices = tf.IndexedSlices(np.ones((3, 2), "float32"), tf.constant([1, 2, 1]), tf.constant([6, 2]))
+    sparse, dense = keras.Variable(np.zeros((6, 2))), keras.Variable(np.zeros((6, 2)))
+    PivotAdam(0.1, epsilon=1.0, global_clipnorm=None).apply([slices], [sparse])
+    PivotAdam(0.1, epsilon=1.0, global_clipnorm=None).apply([tf.convert_to_tensor(slices)], [dense])
+    np.testing.assert_allclose(sparse, dense, atol=1e-7)
+
+
+def test_dense_gradients_are_updated_as_by_adam():
+    ours, theirs = keras.Variable([1.0, 2.0]), keras.Variable([1.0, 2.0])
+    first, second = PivotAdam(0.1), keras.optimizers.Adam(0.1, global_clipnorm=1.0)
+    for gradient in ([3.0, -1.0], [0.1, 0.2]):
+        first.apply([tf.constant(gradient)], [ours])
+        second.apply([tf.constant(gradient)], [theirs])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_global_norm_of_sparse_gradients_is_clipped():
+    clipped = PivotAdam(1.0)._clip_gradients([tf.IndexedSlices(np.full((1, 4), 3.0, "float32"), tf.constant([2]))])
+    assert isinstance(clipped[0], tf.IndexedSlices)
+    assert np.linalg.norm(clipped[0].values) == pytest.approx(1.0)
+
+
+def test_optimizer_survives_its_config():
+    optimizer = default_optimizer(100, learning_rate=1e-3)
+    copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert copy.get_config() == optimizer.get_config() and isinstance(copy, PivotAdam)
+    assert copy.global_clipnorm == 1.0
+
+
+def test_amsgrad_is_refused():
+    with pytest.raises(ValueError, match="Received: amsgrad=True"):
+        PivotAdam(amsgrad=True)
