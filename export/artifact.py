@@ -1,0 +1,62 @@
+"""A TFLite file in memory, and how it gets to disk."""
+
+import dataclasses
+import gzip
+import os
+import pathlib
+import tempfile
+
+
+@dataclasses.dataclass(frozen=True)
+class TFLiteArtifact:
+    """A TFLite file that LiteRT has run and that agreed with its Keras model.
+
+    Args:
+        content: The file.
+        quantization: `None`, `"float16"`, `"dynamic_range"` or `"int8"`.
+        sparse: Whether zeros are stored in a sparse encoding.
+        relative_error: Root mean square difference from the Keras model's outputs on the verification inputs, as
+            a share of their root mean square.
+    """
+
+    content: bytes = dataclasses.field(repr=False)
+    quantization: str | None
+    sparse: bool
+    relative_error: float
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the file in bytes."""
+        return len(self.content)
+
+    @property
+    def gzip_bytes(self) -> int:
+        """Size after gzip in bytes: what a download or an app package holds."""
+        return len(gzip.compress(self.content, compresslevel=9, mtime=0))
+
+    def save(self, path) -> pathlib.Path:
+        """Writes the file whole or not at all.
+
+        Raises:
+            OSError: If the folder cannot be written to.
+        """
+        return write_atomically(path, self.content)
+
+
+def write_atomically(path, content: bytes) -> pathlib.Path:
+    """Writes `content` to a temporary file beside `path` and renames it, so that no half file is ever seen."""
+    path = pathlib.Path(path)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are for their owner alone
+        os.replace(temporary, path)
+    except BaseException:
+        pathlib.Path(temporary).unlink(missing_ok=True)
+        raise
+    return path

@@ -1,0 +1,245 @@
+"""Many complexities, sparsities and quantizations side by side: the table from which users pick their file."""
+
+import csv
+import dataclasses
+import io
+import json
+
+import numpy as np
+import tensorflow as tf
+from cvhn_tf.export.artifact import TFLiteArtifact, write_atomically
+from cvhn_tf.export.compact import compact
+from cvhn_tf.export.convert import check_quantization, to_tflite
+from cvhn_tf.export.evaluate import accuracy, evaluate_tflite
+from cvhn_tf.export.plot import plot_front
+from cvhn_tf.export.prune import check_sparsity, prune
+from cvhn_tf.export.verify import ConversionError
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One file of a comparison.
+
+    Args:
+        complexity: λ of the network.
+        sparsity: Share of its weights that were pruned.
+        quantization: As in `to_tflite`.
+        sparse: Whether zeros are stored in a sparse encoding.
+        description_length_bits: KL of the posterior at this λ in bits, before pruning.
+        parameters_kept: Number of parameters that are not zero.
+        size_bytes: Size of the file in bytes.
+        gzip_bytes: Its size after gzip in bytes.
+        keras_accuracy: Accuracy of the pruned network in Keras.
+        accuracy: Accuracy of the file in LiteRT.
+        latency_ms: Median time in ms for one example on one thread of this machine.
+        pareto: Whether no other row is as accurate at a smaller size, or more accurate at the same.
+    """
+
+    complexity: float
+    sparsity: float
+    quantization: str | None
+    sparse: bool
+    description_length_bits: float
+    parameters_kept: int
+    size_bytes: int
+    gzip_bytes: int
+    keras_accuracy: float
+    accuracy: float
+    latency_ms: float
+    pareto: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Skipped:
+    """A combination that gave no working file, and why."""
+
+    complexity: float
+    sparsity: float
+    quantization: str | None
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Rows of a comparison, and their files in the same order.
+
+    Args:
+        rows: List of `Row`.
+        artifacts: List of `TFLiteArtifact`.
+        skipped: List of `Skipped`.
+    """
+
+    rows: list[Row]
+    artifacts: list[TFLiteArtifact] = dataclasses.field(repr=False)
+    skipped: list[Skipped] = dataclasses.field(default_factory=list)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __iter__(self):
+        return iter(self.rows)
+
+    def best(self, max_bytes=None, min_accuracy=None) -> Row | None:
+        """The most accurate row of at most `max_bytes`, or the smallest of at least `min_accuracy`.
+
+        Returns:
+            A `Row`, or None if there is none.
+        """
+        fitting = [
+            row
+            for row in self.rows
+            if (max_bytes is None or row.size_bytes <= max_bytes)
+            and (min_accuracy is None or row.accuracy >= min_accuracy)
+        ]
+        if min_accuracy is not None:
+            return min(fitting, key=lambda row: (row.size_bytes, -row.accuracy), default=None)
+        return max(fitting, key=lambda row: (row.accuracy, -row.size_bytes), default=None)
+
+    def artifact_of(self, row) -> TFLiteArtifact:
+        """The file of a row."""
+        return self.artifacts[self.rows.index(row)]
+
+    def to_csv(self, path=None) -> str:
+        """The table as CSV; written to `path` too if it is given."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(Row)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(dataclasses.asdict(row) for row in self.rows)
+        return _written(text.getvalue(), path)
+
+    def to_json(self, path=None) -> str:
+        """The table as JSON, `{"rows": […], "skipped": […]}`; written to `path` too if it is given."""
+        table = {
+            "rows": [dataclasses.asdict(row) for row in self.rows],
+            "skipped": [dataclasses.asdict(skipped) for skipped in self.skipped],
+        }
+        return _written(json.dumps(table, indent=1) + "\n", path)
+
+    def to_markdown(self, path=None) -> str:
+        """The table as Markdown, rows on the Pareto front marked; written to `path` too if it is given."""
+        names = [field.name for field in dataclasses.fields(Row)]
+        lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+        for row in self.rows:
+            lines.append("| " + " | ".join(_cell(getattr(row, name)) for name in names) + " |")
+        return _written("\n".join(lines) + "\n", path)
+
+    def plot(self, path):
+        """Writes a PNG picture of accuracy against file size, a point a row, with the Pareto front."""
+        write_atomically(path, plot_front(self.rows))
+
+
+def compare(
+    model,
+    data,
+    complexities=None,
+    sparsities=(0.0, 0.9, 0.95, 0.98, 0.985, 0.99),
+    quantizations=(None, "dynamic_range"),
+    scope="global",
+    representative_data=None,
+    progress=None,
+) -> Comparison:
+    """Prunes, compacts, converts, runs and measures every combination. No training.
+
+    Args:
+        model: `cvhn_tf.VariationalHypernetwork`.
+        data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels.
+        complexities: λs; by default nine over the model's range, evenly spaced in log λ.
+        sparsities: Shares of pruned weights, each in [0, 1).
+        quantizations: As in `to_tflite`.
+        scope: As in `prune`.
+        representative_data: As in `to_tflite`; needed for `"int8"`.
+        progress: Called as `progress(done, total)` after each combination.
+
+    Returns:
+        `Comparison`. Combinations that LiteRT cannot run are in its `skipped`.
+
+    Raises:
+        ValueError: If an argument is out of range, before anything is converted.
+    """
+    complexities = model.complexity_range.grid(9) if complexities is None else complexities
+    complexities = [model.complexity_range.check(complexity) for complexity in complexities]
+    for sparsity in sparsities:
+        check_sparsity(sparsity)
+    for quantization in quantizations:
+        check_quantization(quantization)
+    if "int8" in quantizations and representative_data is None:
+        raise ValueError("Expected `representative_data` for quantization 'int8'. Received: representative_data=None")
+    x, y = _as_arrays(data)
+    rows, artifacts, skipped = [], [], []
+    total = len(complexities) * len(sparsities) * len(quantizations)
+    for complexity in complexities:
+        bits = model.description_length(complexity)
+        for sparsity in sparsities:
+            network = prune(model, complexity, sparsity, scope=scope)
+            kept = sum(int(np.count_nonzero(weight)) for weight in network.get_weights())
+            keras_accuracy = accuracy(network.predict(x, batch_size=1000, verbose=0), y)
+            network = compact(network)
+            for quantization in quantizations:
+                try:
+                    artifact = to_tflite(network, quantization, representative_data=representative_data)
+                except ConversionError as error:
+                    skipped.append(Skipped(complexity, sparsity, quantization, str(error)))
+                else:
+                    measured = evaluate_tflite(artifact, x, y)
+                    artifacts.append(artifact)
+                    rows.append(
+                        Row(
+                            complexity=complexity,
+                            sparsity=sparsity,
+                            quantization=quantization,
+                            sparse=artifact.sparse,
+                            description_length_bits=bits,
+                            parameters_kept=kept,
+                            size_bytes=artifact.size_bytes,
+                            gzip_bytes=artifact.gzip_bytes,
+                            keras_accuracy=keras_accuracy,
+                            accuracy=measured.accuracy,
+                            latency_ms=measured.latency_ms,
+                        )
+                    )
+                if progress is not None:
+                    progress(len(rows) + len(skipped), total)
+    front = pareto_front(rows)
+    rows = [dataclasses.replace(row, pareto=i in front) for i, row in enumerate(rows)]
+    return Comparison(rows, artifacts, skipped)
+
+
+def pareto_front(rows) -> set[int]:
+    """Indices of the rows that no other row beats in both size and accuracy."""
+    front, best = set(), -1.0
+    for i in sorted(range(len(rows)), key=lambda i: (rows[i].size_bytes, -rows[i].accuracy)):
+        if rows[i].accuracy > best:
+            front.add(i)
+            best = rows[i].accuracy
+    return front
+
+
+def _as_arrays(data):
+    if isinstance(data, tf.data.Dataset):
+        batches = [(np.asarray(x), np.asarray(y)) for x, y, *_ in data.as_numpy_iterator()]
+        x, y = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    else:
+        try:
+            x, y = data
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"Expected `data` to be a pair (x, y) or a tf.data.Dataset. Received: data={type(data)}"
+            ) from None
+        y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] > 1:
+        y = y.argmax(1)
+    if not np.array_equal(y, np.round(y)):
+        raise ValueError("Expected class labels: `compare` measures accuracy. Received: labels that are no classes")
+    return x, y
+
+
+def _written(text, path):
+    if path is not None:
+        write_atomically(path, text.encode())
+    return text
+
+
+def _cell(value):
+    if isinstance(value, bool):
+        return "✓" if value else ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

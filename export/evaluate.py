@@ -1,0 +1,69 @@
+"""What a TFLite file is worth: accuracy or loss, and latency, in LiteRT."""
+
+import dataclasses
+import pathlib
+
+import keras
+import numpy as np
+from cvhn_tf.export.artifact import TFLiteArtifact
+from cvhn_tf.export.litert import LiteRTModel
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Results of a TFLite file on a data set.
+
+    Args:
+        accuracy: Share of examples classified right; None where the labels are no classes.
+        loss: Mean loss; None if no loss was asked for.
+        latency_ms: Median time in ms for one example on one thread of this machine.
+        examples: Number of examples.
+    """
+
+    accuracy: float | None
+    loss: float | None
+    latency_ms: float
+    examples: int
+
+
+def evaluate_tflite(artifact, x, y, loss=None) -> Evaluation:
+    """Runs a file over a data set with LiteRT.
+
+    Args:
+        artifact: `TFLiteArtifact`, path of a file, or bytes.
+        x: Array of examples (or a list of arrays, in the order of the Keras model's inputs).
+        y: Labels: classes of shape (examples,) or (examples, 1), or one-hot rows; targets if `loss` is given.
+        loss: `keras.losses.Loss` or its name; None for accuracy alone.
+
+    Raises:
+        ValueError: If there are no examples, or numbers of examples differ.
+    """
+    inputs = [np.asarray(array) for array in (x if isinstance(x, list | tuple) else [x])]
+    y = np.asarray(y)
+    if len(y) == 0 or any(len(array) != len(y) for array in inputs):
+        raise ValueError(
+            "Expected `x` and `y` of the same number of examples, at least one. "
+            f"Received: {[len(array) for array in inputs]} and {len(y)} examples"
+        )
+    content = artifact.content if isinstance(artifact, TFLiteArtifact) else artifact
+    content = content if isinstance(content, bytes) else pathlib.Path(content).read_bytes()
+    litert = LiteRTModel(content)
+    batches = [litert.run([a[i : i + 1000] for a in inputs])[0] for i in range(0, len(y), 1000)]
+    outputs = np.concatenate(batches)
+    loss = None if loss is None else float(np.mean(keras.losses.get(loss)(y, outputs)))
+    return Evaluation(accuracy(outputs, y), loss, litert.latency_ms(inputs), len(y))
+
+
+def accuracy(outputs, y) -> float | None:
+    """Share of rows of `outputs` whose class is that of `y`; None where these are no class scores.
+
+    One output column is taken for the probability of class 1.
+    """
+    if outputs.ndim != 2:
+        return None
+    if y.ndim == 2 and y.shape[1] == outputs.shape[1] > 1:
+        y = y.argmax(1)
+    if y.size != len(outputs) or not np.array_equal(y, np.round(y)):
+        return None
+    classes = outputs.argmax(1) if outputs.shape[1] > 1 else outputs[:, 0] > 0.5
+    return float(np.mean(classes == y.ravel()))

@@ -1,0 +1,72 @@
+"""Running a TFLite file with LiteRT, with inputs and outputs in the order of the Keras model."""
+
+import time
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from cvhn_tf.export.artifact import TFLiteArtifact
+
+
+class LiteRTModel:
+    """A TFLite file opened by the LiteRT interpreter.
+
+    Args:
+        content: The file's bytes, or a `TFLiteArtifact`.
+        threads: Number of CPU threads.
+    """
+
+    def __init__(self, content, threads=1):
+        content = content.content if isinstance(content, TFLiteArtifact) else content
+        self._interpreter = Interpreter(model_content=content, num_threads=threads)
+        self._interpreter.allocate_tensors()
+        self._inputs = self._interpreter.get_input_details()
+        self._outputs = self._interpreter.get_output_details()
+        signature = next(iter(self._interpreter.get_signature_list().values()), None)
+        if signature:
+            # Keras numbers neither; the signature keeps its names, in sorted order, and its outputs' order.
+            runner = self._interpreter.get_signature_runner()
+            inputs, outputs = runner.get_input_details(), runner.get_output_details()
+            self._inputs_by_name = {name: inputs[name] for name in signature["inputs"]}
+            self._outputs = [outputs[name] for name in sorted(signature["outputs"], key=_natural)]
+        else:
+            self._inputs_by_name = {detail["name"]: detail for detail in self._inputs}
+        self.batch_is_fixed = any(-1 not in d["shape_signature"][:1] for d in self._inputs)
+
+    def order_inputs(self, names):
+        """Fixes the order in which `run` takes the inputs, by the names of the Keras model's inputs."""
+        by_name = self._inputs_by_name
+        if len(names) > 1 and set(names) <= set(by_name):
+            self._inputs = [by_name[name] for name in names]
+
+    def run(self, inputs):
+        """Outputs for a batch: list of arrays for a list of arrays."""
+        batch = len(inputs[0])
+        if self.batch_is_fixed and batch != self._inputs[0]["shape"][0]:
+            rows = [self.run([array[i : i + 1] for array in inputs]) for i in range(batch)]
+            return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+        shapes = [self._interpreter.get_input_details()[0]["shape"]]
+        if shapes[0][0] != batch:
+            for detail, array in zip(self._inputs, inputs, strict=True):
+                self._interpreter.resize_tensor_input(detail["index"], array.shape)
+            self._interpreter.allocate_tensors()
+        for detail, array in zip(self._inputs, inputs, strict=True):
+            self._interpreter.set_tensor(detail["index"], np.asarray(array, detail["dtype"]))
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(detail["index"]) for detail in self._outputs]
+
+    def latency_ms(self, inputs, repeats=50):
+        """Median wall-clock time in ms of one example, batch of one, after a warm-up."""
+        one = [array[:1] for array in inputs]
+        for _ in range(3):
+            self.run(one)
+        times = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            self._interpreter.invoke()
+            times.append(time.perf_counter() - start)
+        return 1e3 * float(np.median(times))
+
+
+def _natural(name):
+    head = name.rstrip("0123456789")
+    return head, int(name[len(head) :] or 0)

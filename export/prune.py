@@ -1,0 +1,90 @@
+"""Pruning by signal-to-noise ratio: weights that carry no information become zero."""
+
+import numbers
+
+import keras
+import numpy as np
+
+
+def prune(model, complexity, sparsity=None, snr_threshold=None, scope="global", include_biases=False):
+    """The plain network at a complexity with its weights of lowest SNR set to zero.
+
+    A weight's signal-to-noise ratio is `SNR = |mean| / stddev` under the posterior; one of low SNR could take any
+    value within its noise, zero included, without a loss of likelihood. After [Graves, 2011](
+    https://papers.nips.cc/paper/4329-practical-variational-inference-for-neural-networks).
+
+    Args:
+        model: `cvhn_tf.VariationalHypernetwork`.
+        complexity: λ of the network.
+        sparsity: Share of the weights that becomes zero, in [0, 1). Reached exactly, rounded to whole weights.
+        snr_threshold: Instead of `sparsity`: weights with an SNR below this, at least 0, become zero.
+        scope: `"global"` ranks the weights of all layers together, `"layer"` each weight tensor by itself.
+        include_biases: Whether biases may be pruned too.
+
+    Returns:
+        Plain Keras model of the target's architecture.
+
+    Raises:
+        ValueError: If an argument is out of range, or not just one of `sparsity` and `snr_threshold` is given.
+    """
+    if not hasattr(model, "posterior"):
+        raise ValueError(f"Expected `model` to be a `VariationalHypernetwork`. Received: model={model!r}")
+    check_sparsity(sparsity, snr_threshold)
+    if scope not in ("global", "layer"):
+        raise ValueError(f"Expected `scope` to be 'global' or 'layer'. Received: scope={scope!r}")
+    network = model.at(complexity)
+    snr = {
+        path: np.abs(posterior.loc.numpy()) / posterior.scale.numpy()
+        for path, posterior in model.posterior(complexity).items()
+        if include_biases or _is_kernel(path, posterior)
+    }
+    if snr_threshold is not None:
+        masks = {path: values >= snr_threshold for path, values in snr.items()}
+    elif scope == "global":
+        masks = masks_of_highest(snr, sparsity)
+    else:
+        masks = {path: masks_of_highest({path: values}, sparsity)[path] for path, values in snr.items()}
+    for weight in network.weights:
+        if weight.path in masks:
+            weight.assign(np.where(masks[weight.path], keras.ops.convert_to_numpy(weight), 0))
+    return network
+
+
+def check_sparsity(sparsity, snr_threshold=None):
+    """Raises a `ValueError` unless just one of the two is given and lies in its range."""
+    if (sparsity is None) == (snr_threshold is None):
+        raise ValueError(
+            "Expected just one of `sparsity` and `snr_threshold`. "
+            f"Received: sparsity={sparsity}, snr_threshold={snr_threshold}"
+        )
+    if sparsity is not None and not (_is_number(sparsity) and 0 <= sparsity < 1):
+        raise ValueError(f"Expected `sparsity` to lie in [0, 1). Received: sparsity={sparsity!r}")
+    if snr_threshold is not None and not (_is_number(snr_threshold) and snr_threshold >= 0):
+        raise ValueError(f"Expected `snr_threshold` to be at least 0. Received: snr_threshold={snr_threshold!r}")
+
+
+def masks_of_highest(snr, sparsity):
+    """Marks the weights to keep.
+
+    Args:
+        snr: Dict from path to array of SNRs.
+        sparsity: Share of all these weights to drop, in [0, 1).
+
+    Returns:
+        Dict from path to boolean array, True for kept weights.
+    """
+    flat = np.concatenate([values.ravel() for values in snr.values()])
+    kept = np.ones(flat.size, bool)
+    # By rank, not by a threshold, so that ties do not change the number of zeros.
+    kept[np.argsort(flat, kind="stable")[: round(sparsity * flat.size)]] = False
+    ends = np.cumsum([values.size for values in snr.values()])
+    parts = np.split(kept, ends[:-1])
+    return {path: part.reshape(values.shape) for (path, values), part in zip(snr.items(), parts, strict=True)}
+
+
+def _is_kernel(path, posterior):
+    return len(posterior.loc.shape) > 1 and not path.split("/")[-1].startswith("bias")
+
+
+def _is_number(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
