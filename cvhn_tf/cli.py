@@ -210,8 +210,7 @@ def export(
         artifact = stages.smallest(network, representative_data=calibration)
     else:
         artifact = stages.to_tflite(network, quantization=_QUANTIZATIONS[encoding], representative_data=calibration)
-    with _replacing(output) as path:
-        path.write_bytes(artifact.content)
+    artifact.save(output)
 
     table = _table(f"{output}", "", "")
     table.add_row("size_bytes", f"{artifact.size_bytes:,}")
@@ -313,8 +312,11 @@ def _compare(model, dataset, folder, complexities, sparsities, quantizations):
             complexities=complexities,
             sparsities=sparsities,
             quantizations=quantizations,
-            progress=lambda done, total, row: advance(done, "", total),
+            representative_data=dataset.x_train[:_CALIBRATION_EXAMPLES],
+            progress=lambda done, total, *_: advance(done, "", total),
         )
+    if not comparison.rows:
+        raise stages.ConversionError(f"None of the files works in LiteRT: {comparison.skipped[0].reason}")
     comparison.to_csv(folder / "table.csv")
     comparison.to_json(folder / "table.json")
     comparison.to_markdown(folder / "table.md")
@@ -322,9 +324,8 @@ def _compare(model, dataset, folder, complexities, sparsities, quantizations):
     for stale in folder.glob("complexity-*_sparsity-*_*.tflite"):
         stale.unlink()
     kept = _rows_to_keep(comparison.rows)
-    for row, artifact in zip(comparison.rows, comparison.artifacts, strict=True):
-        if row in kept:
-            artifact.save(folder / _file_name(row))
+    for row in kept:
+        comparison.artifact_of(row).save(folder / _file_name(row))
     _print_comparison(comparison, kept, folder)
 
 

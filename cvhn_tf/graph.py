@@ -120,7 +120,9 @@ def _make_graph(model, layers, variational_arguments):
             if isinstance(layer, keras.Sequential | keras.Function):
                 layers[id(layer)] = _make_graph(layer, layers, variational_arguments)
             elif _has_posterior(layer):
-                layers[id(layer)] = Variational(layer, dtype=layer.dtype_policy, **variational_arguments)
+                layers[id(layer)] = Variational(
+                    layer, salt=len(layers), dtype=layer.dtype_policy, **variational_arguments
+                )
                 layers[id(layer)].build()
             else:
                 layers[id(layer)] = layer

@@ -49,7 +49,7 @@ class VariationalHypernetwork(keras.Model):
     ```python
     target = keras.Sequential([keras.Input((64,)), keras.layers.Dense(300, "relu"), keras.layers.Dense(10)])
     model = cvhn_tf.VariationalHypernetwork(target)
-    model.compile(cvhn_tf.PivotAdam(), keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    model.compile(cvhn_tf.PivotAdam(), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(x, y, epochs=10)
     small = model.at(complexity=10.0)
     ```

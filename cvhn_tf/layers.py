@@ -1,7 +1,5 @@
 """`Variational`: any Keras layer with λ-conditioned random weights."""
 
-import zlib
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -41,6 +39,7 @@ class Variational(keras.layers.Wrapper):
         estimator: How noise enters in training; see `cvhn_tf.estimators`. Layers that are not linear in their
             weights use `WeightSampling`.
         initial_stddev: Standard deviation of every weight before training.
+        salt: Non-negative integer that sets the noise of this layer apart from that of others with the same seed.
 
     Call arguments:
         inputs, *args: Inputs of the wrapped layer.
@@ -69,6 +68,7 @@ class Variational(keras.layers.Wrapper):
         prior="automatic_relevance",
         estimator="local_reparameterization",
         initial_stddev=1e-2,
+        salt=0,
         **kwargs,
     ):
         kwargs.setdefault("name", layer.name)
@@ -83,6 +83,7 @@ class Variational(keras.layers.Wrapper):
         if not initial_stddev > 0:
             raise ValueError(f"Expected `initial_stddev` to be positive. Received: initial_stddev={initial_stddev}")
         self.initial_stddev = float(initial_stddev)
+        self.salt = int(salt)
         self.supports_masking = True
         self._activation = None
         if isinstance(layer, _LINEAR_LAYERS) and layer.activation is not None:
@@ -163,8 +164,7 @@ class Variational(keras.layers.Wrapper):
         if training:
             if seed is None:
                 raise ValueError(f"Layer '{self.name}' needs `seed` when training. Received: seed=None")
-            # crc32, not hash(): the salt must be the same in every process.
-            seed = tf.random.experimental.stateless_fold_in(seed, zlib.crc32(self.name.encode()) & 0x7FFFFFFF)
+            seed = tf.random.experimental.stateless_fold_in(seed, self.salt)
             outputs = self.estimator.sample(function, ((inputs, *args), kwargs), posteriors, seed)
         else:
             outputs = function(((inputs, *args), kwargs), [posterior.loc for posterior in posteriors])
@@ -200,6 +200,7 @@ class Variational(keras.layers.Wrapper):
             "prior": keras.saving.serialize_keras_object(self.prior),
             "estimator": keras.saving.serialize_keras_object(self.estimator),
             "initial_stddev": self.initial_stddev,
+            "salt": self.salt,
         }
 
 

@@ -148,7 +148,7 @@ def compare(
         quantizations: As in `to_tflite`.
         scope: As in `prune`.
         representative_data: As in `to_tflite`; needed for `"int8"`.
-        progress: Called as `progress(done, total)` after each combination.
+        progress: Called as `progress(done, total, result)` after each combination, with its `Row` or `Skipped`.
 
     Returns:
         `Comparison`. Combinations that LiteRT cannot run are in its `skipped`.
@@ -178,27 +178,27 @@ def compare(
                 try:
                     artifact = to_tflite(network, quantization, representative_data=representative_data)
                 except ConversionError as error:
-                    skipped.append(Skipped(complexity, sparsity, quantization, str(error)))
+                    result = Skipped(complexity, sparsity, quantization, str(error))
+                    skipped.append(result)
                 else:
                     measured = evaluate_tflite(artifact, x, y)
                     artifacts.append(artifact)
-                    rows.append(
-                        Row(
-                            complexity=complexity,
-                            sparsity=sparsity,
-                            quantization=quantization,
-                            sparse=artifact.sparse,
-                            description_length_bits=bits,
-                            parameters_kept=kept,
-                            size_bytes=artifact.size_bytes,
-                            gzip_bytes=artifact.gzip_bytes,
-                            keras_accuracy=keras_accuracy,
-                            accuracy=measured.accuracy,
-                            latency_ms=measured.latency_ms,
-                        )
+                    result = Row(
+                        complexity=complexity,
+                        sparsity=sparsity,
+                        quantization=quantization,
+                        sparse=artifact.sparse,
+                        description_length_bits=bits,
+                        parameters_kept=kept,
+                        size_bytes=artifact.size_bytes,
+                        gzip_bytes=artifact.gzip_bytes,
+                        keras_accuracy=keras_accuracy,
+                        accuracy=measured.accuracy,
+                        latency_ms=measured.latency_ms,
                     )
+                    rows.append(result)
                 if progress is not None:
-                    progress(len(rows) + len(skipped), total)
+                    progress(len(rows) + len(skipped), total, result)
     front = pareto_front(rows)
     rows = [dataclasses.replace(row, pareto=i in front) for i, row in enumerate(rows)]
     return Comparison(rows, artifacts, skipped)

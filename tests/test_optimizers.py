@@ -24,7 +24,7 @@ def test_rows_move_as_by_adam_of_their_own():
 
 def test_repeated_rows_count_once_with_their_sum():
     slices = tf.IndexedSlices(np.ones((3, 2), "float32"), tf.constant([1, 2, 1]), tf.constant([6, 2]))
-    sparse, dense = keras.Variable(np.zeros((6, 2))), keras.Variable(np.zeros((6, 2)))
+    sparse, dense = (keras.Variable(np.zeros((6, 2), "float32")) for _ in range(2))
     PivotAdam(0.1, epsilon=1.0, global_clipnorm=None).apply([slices], [sparse])
     PivotAdam(0.1, epsilon=1.0, global_clipnorm=None).apply([tf.convert_to_tensor(slices)], [dense])
     np.testing.assert_allclose(sparse, dense, atol=1e-7)

@@ -75,7 +75,7 @@ def test_data_that_is_not_finite_is_refused_before_the_first_step(compiled, valu
     x = X.copy()
     x[3, 4] = value
     model = compiled()
-    with pytest.raises(ValueError, match="Expected `x` to be finite. Received: x with 1"):
+    with pytest.raises(ValueError, match=r"Expected `x` to be finite\. Received: x with 1"):
         model.fit(x, Y, verbose=0)
     assert model._step.numpy() == 0
 

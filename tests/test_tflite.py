@@ -1,0 +1,157 @@
+import os
+
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from keras import layers
+
+from cvhn_tf import export
+from cvhn_tf.export import verify
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A network with 97% zeros, large enough for its encodings to differ."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [keras.Input((100,)), layers.Dense(300, "relu"), layers.Dense(100, "relu"), layers.Dense(10, "softmax")]
+    )
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        kernel = layer.kernel.numpy() * (rng.random(layer.kernel.shape) > 0.97) * 6
+        layer.set_weights([kernel, rng.normal(size=layer.units)])
+    return model
+
+
+@pytest.fixture(scope="module")
+def x():
+    return np.random.default_rng(1).normal(size=(300, 100)).astype("float32")
+
+
+def run(content, x):
+    """The interpreter's own interface, one example at a time."""
+    interpreter = Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    outputs = []
+    for example in x:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], example[None])
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0].copy())
+    return np.stack(outputs)
+
+
+@pytest.mark.parametrize(
+    "quantization, tolerance", [(None, 1e-5), ("float16", 2e-3), ("dynamic_range", 0.05), ("int8", 0.1)]
+)
+def test_every_file_does_in_litert_what_the_network_does_in_keras(network, x, quantization, tolerance):
+    artifact = export.to_tflite(network, quantization, representative_data=x)
+    assert np.abs(run(artifact.content, x[:50]) - network.predict(x[:50], verbose=0)).max() < tolerance
+    assert artifact.quantization == quantization and artifact.relative_error < 2 * tolerance
+
+
+def test_sparse_encoding_is_taken_where_it_is_smaller(network):
+    sizes = {sparse: export.to_tflite(network, sparse=sparse).size_bytes for sparse in (True, False, "auto")}
+    assert sizes["auto"] == min(sizes[True], sizes[False]) < sizes[False] / 2
+
+
+def test_dense_network_gets_no_sparse_encoding(target):
+    assert not export.to_tflite(target).sparse
+
+
+def test_smallest_is_the_smallest_of_all_encodings(network, x):
+    sizes = {q: export.to_tflite(network, q, representative_data=x).size_bytes for q in (None, "float16", "int8")}
+    assert export.smallest(network, representative_data=x).size_bytes <= min(sizes.values())
+
+
+def test_file_is_written_whole_with_the_sizes_it_says(network, tmp_path):
+    artifact = export.to_tflite(network)
+    path = artifact.save(tmp_path / "network.tflite")
+    assert path.read_bytes() == artifact.content and artifact.size_bytes == path.stat().st_size
+    assert 0 < artifact.gzip_bytes < artifact.size_bytes
+    assert os.listdir(tmp_path) == ["network.tflite"]
+
+
+def test_failed_write_leaves_the_old_file_and_no_half_one(network, tmp_path, monkeypatch):
+    path = tmp_path / "network.tflite"
+    path.write_bytes(b"old")
+
+    def full_disk(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        export.to_tflite(network).save(path)
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["network.tflite"]
+    with pytest.raises(FileNotFoundError):
+        export.to_tflite(network).save(tmp_path / "missing" / "network.tflite")
+
+
+def test_file_that_does_something_else_is_not_handed_over(network, x):
+    other = keras.models.clone_model(network)
+    content = export.to_tflite(other).content
+    with pytest.raises(export.ConversionError, match="differ"):
+        verify.verify(content, network, None, [x[:16]])
+    with pytest.raises(export.ConversionError, match="cannot run"):
+        verify.verify(content[: len(content) // 2], network, None, [x[:16]])
+
+
+def test_combination_that_litert_refuses_is_an_error(network, x):
+    """Sparse 8-bit weights: the converter writes them, LiteRT cannot load them."""
+    with pytest.raises(export.ConversionError, match="int8"):
+        export.to_tflite(network, "int8", sparse=True, representative_data=x)
+
+
+def two_inputs_two_outputs():
+    a, b = keras.Input((3,), name="b_first"), keras.Input((2,), name="a_second")
+    x = layers.Concatenate()([layers.Dense(4, "relu")(a), b])
+    return keras.Model([a, b], [layers.Dense(2)(x), layers.Dense(1)(x)])
+
+
+def recurrent():
+    return keras.Sequential([keras.Input((5,), dtype="int32"), layers.Embedding(7, 4), layers.LSTM(3), layers.Dense(2)])
+
+
+@pytest.mark.parametrize("make_model", [two_inputs_two_outputs, recurrent], ids=lambda f: f.__name__)
+def test_other_architectures_are_verified_too(make_model):
+    artifact = export.to_tflite(make_model())
+    assert artifact.relative_error < 1e-4
+
+
+@pytest.mark.parametrize(
+    "arguments, name",
+    [
+        ({"quantization": "int4"}, "quantization"),
+        ({"sparse": "maybe"}, "sparse"),
+        ({"quantization": "int8"}, "representative_data"),
+        ({"quantization": "int8", "representative_data": np.zeros((5, 3))}, "data of shapes"),
+        ({"representative_data": np.zeros((0, 100))}, "at least one example"),
+    ],
+)
+def test_bad_arguments_are_refused(network, arguments, name):
+    with pytest.raises(ValueError, match=name):
+        export.to_tflite(network, **arguments)
+
+
+def test_accuracy_and_loss_are_those_of_the_outputs(network, x):
+    y = np.random.default_rng(2).integers(0, 10, len(x))
+    artifact = export.to_tflite(network)
+    result = export.evaluate_tflite(artifact, x, y, loss="sparse_categorical_crossentropy")
+    outputs = run(artifact.content, x)
+    assert result.accuracy == np.mean(outputs.argmax(1) == y)
+    assert result.loss == pytest.approx(-np.log(np.maximum(outputs[np.arange(len(y)), y], 1e-7)).mean(), rel=1e-3)
+    assert result.examples == 300 and 0 < result.latency_ms < 100
+    assert export.evaluate_tflite(artifact, x, keras.utils.to_categorical(y, 10)).accuracy == result.accuracy
+
+
+def test_accuracy_of_a_binary_file_and_none_of_a_regression(x):
+    binary = keras.Sequential([keras.Input((100,)), layers.Dense(1, "sigmoid")])
+    y = np.arange(300) % 2
+    expected = np.mean((binary.predict(x, verbose=0)[:, 0] > 0.5) == y)
+    assert export.evaluate_tflite(export.to_tflite(binary), x, y).accuracy == expected
+    assert export.evaluate_tflite(export.to_tflite(binary), x, y + 0.5, loss="mse").accuracy is None
+
+
+def test_evaluation_needs_examples(network, x):
+    with pytest.raises(ValueError, match="same number of examples"):
+        export.evaluate_tflite(export.to_tflite(network), x, np.zeros(3))
