@@ -166,7 +166,10 @@ def _remove_dead_units(producer, between, consumer):
     if consumer.config.get("padding") == "same":
         constant &= values == 0  # at the border a padded convolution sees less of the constant
     dead = unread | constant
-    dead[0] &= not dead.all()  # a layer keeps one unit
+    if dead.all():  # a layer keeps one unit, which need read nothing if nothing reads it
+        dead[0] = False
+        if unread[0]:
+            producer.weights[0] = np.where(np.arange(producer.units) == 0, 0, producer.kernel)
     if not dead.any():
         return False
     folded = np.where(dead & ~unread, values, 0).astype(outgoing.dtype)

@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from cvhn_tf.export.compare import Row, pareto_front
 
 from cvhn_tf import export
-from cvhn_tf.export.compare import Row, pareto_front
 
 
 @pytest.fixture
@@ -86,6 +86,6 @@ def test_best_row_under_a_budget():
     ],
 )
 def test_bad_arguments_are_refused_before_any_conversion(compiled, data, arguments, name, monkeypatch):
-    monkeypatch.setattr("cvhn_tf.export.compare.to_tflite", None)
+    monkeypatch.setattr(tf.lite, "TFLiteConverter", None)
     with pytest.raises(ValueError, match=name):
         export.compare(compiled(), **{"data": data, **arguments})
