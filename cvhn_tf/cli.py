@@ -408,7 +408,7 @@ def _load_model(path):
     _start_tensorflow()
     import cvhn_tf
 
-    return cvhn_tf.load_model(path)
+    return cvhn_tf.load_model(path, compile=False)
 
 
 def _load_dataset(name, model=None):

@@ -146,7 +146,7 @@ def get(name: str, input_shape, num_classes: int) -> keras.Model:
 
 
 def _sequential(name, input_shape, *stack) -> keras.Model:
-    return keras.Sequential([keras.Input(tuple(input_shape)), *stack], name=name)
+    return keras.Sequential([keras.Input(tuple(input_shape), name="images"), *stack], name=name)
 
 
 def _convolution(filters):

@@ -255,20 +255,24 @@ def test_compare_removes_the_files_of_an_earlier_report_only(model_path, tmp_pat
 
 
 def test_equal_seeds_give_equal_models(tmp_path):
-    import keras
+    import cvhn_tf
 
     weights = []
     for name in ("a.keras", "b.keras"):
         arguments = ("--target", "mlp_50", "--epochs", 1, "--seed", 3, "--output", tmp_path / name)
         assert run("train", *arguments).exit_code == 0
-        weights.append(keras.saving.load_model(tmp_path / name).at(1.0).get_weights())
+        weights.append(cvhn_tf.load_model(tmp_path / name).at(1.0).get_weights())
     for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_demo_in_a_real_process_writes_everything_quietly(tmp_path):
-    arguments = [sys.executable, "-m", "cvhn_tf.cli", "demo", "--epochs", "2"]
-    result = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+def run_process(*arguments, folder):
+    command = [sys.executable, "-m", "cvhn_tf.cli", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def test_demo_and_its_hint_in_real_processes_write_everything_quietly(tmp_path):
+    result = run_process("demo", "--epochs", "2", folder=tmp_path)
     assert result.returncode == 0, result.stderr
     folder = tmp_path / "cvhn-demo"
     names = {file.name for file in folder.iterdir()}
@@ -278,3 +282,8 @@ def test_demo_in_a_real_process_writes_everything_quietly(tmp_path):
     assert "cvhn-tf export" in result.stdout
     for noise in ("oneDNN", "cuda", "WARNING", "Warning", "Traceback"):
         assert noise not in result.stderr
+
+    hint = next(line.split() for line in result.stdout.splitlines() if "cvhn-tf export" in line)
+    result = run_process(*hint[1:], folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert f"{accuracy_of(tmp_path / 'digits.tflite'):.4f}" in result.stdout
