@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import tensorflow as tf
+
 from cvhn_tf.export.artifact import TFLiteArtifact, write_atomically
 from cvhn_tf.export.compact import compact
 from cvhn_tf.export.convert import check_quantization, to_tflite

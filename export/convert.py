@@ -7,6 +7,7 @@ import tempfile
 
 import keras
 import tensorflow as tf
+
 from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.verify import ConversionError, as_input_arrays, verification_inputs, verify
 

@@ -5,6 +5,7 @@ import pathlib
 
 import keras
 import numpy as np
+
 from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.litert import LiteRTModel
 

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+
 from cvhn_tf.export.artifact import TFLiteArtifact
 
 

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+
 from cvhn_tf.export.litert import LiteRTModel
 
 # Share of the outputs' root mean square that the error's may reach. Real errors are far below; garbage is far above.

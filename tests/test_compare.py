@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from cvhn_tf.export.compare import Row, pareto_front
 
 from cvhn_tf import export
+from cvhn_tf.export.compare import Row, pareto_front
 
 
 @pytest.fixture

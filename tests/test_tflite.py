@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from cvhn_tf.export import verify
 from keras import layers
 
 from cvhn_tf import export
+from cvhn_tf.export import verify
 
 
 @pytest.fixture(scope="module")
