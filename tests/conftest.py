@@ -1,8 +1,11 @@
+import os
+
 import keras
 import numpy as np
 import pytest
 
 import cvhn_tf
+from cvhn_tf import datasets
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +41,22 @@ def compiled(target):
         return model
 
     return make
+
+
+@pytest.fixture
+def accuracy_of():
+    """Measures a TFLite file on the test digits, by LiteRT alone."""
+
+    def measure(path):
+        from ai_edge_litert.interpreter import Interpreter
+
+        digits = datasets.load("digits")
+        interpreter = Interpreter(model_path=os.fspath(path))
+        given, made = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+        interpreter.resize_tensor_input(given, digits.x_test.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(given, digits.x_test)
+        interpreter.invoke()
+        return np.mean(interpreter.get_tensor(made).argmax(axis=-1) == digits.y_test)
+
+    return measure

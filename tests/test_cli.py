@@ -3,18 +3,18 @@
 import csv
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cvhn_tf import cli, datasets
+from cvhn_tf import datasets
+from cvhn_tf_cli import commands
+from cvhn_tf_cli.arguments import DATASETS, TARGETS
 
 
 def run(*arguments, **options):
-    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments], **options)
+    return CliRunner().invoke(commands.app, [str(argument) for argument in arguments], **options)
 
 
 def fails(result, exit_code, *parts):
@@ -41,19 +41,6 @@ def model_path(tmp_path_factory):
     return path
 
 
-def accuracy_of(tflite_path):
-    from ai_edge_litert.interpreter import Interpreter
-
-    digits = datasets.load("digits")
-    interpreter = Interpreter(model_path=os.fspath(tflite_path))
-    given, made = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-    interpreter.resize_tensor_input(given, digits.x_test.shape)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(given, digits.x_test)
-    interpreter.invoke()
-    return np.mean(interpreter.get_tensor(made).argmax(axis=-1) == digits.y_test)
-
-
 @pytest.mark.parametrize("command", [(), ("demo",), ("train",), ("export",), ("compare",)])
 def test_help_names_every_option(command):
     result = run(*command, "--help", env={"COLUMNS": "200"})
@@ -72,13 +59,8 @@ def test_help_names_every_option(command):
 def test_help_lists_the_data_sets_and_targets_that_exist():
     from cvhn_tf import targets
 
-    assert datasets.names() == cli._DATASETS
-    assert targets.names() == cli._TARGETS
-
-
-def test_help_does_not_wait_for_tensorflow():
-    code = "import sys; from cvhn_tf import cli; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert datasets.names() == DATASETS
+    assert targets.names() == TARGETS
 
 
 def test_version_is_that_of_the_installed_package():
@@ -201,7 +183,7 @@ def test_data_set_of_other_images_is_refused(model_path, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("encoding", ["auto", "none", "dynamic_range"])
-def test_exported_file_runs_in_litert_as_accurately_as_the_table_says(encoding, model_path, tmp_path):
+def test_exported_file_runs_in_litert_as_accurately_as_the_table_says(encoding, model_path, accuracy_of, tmp_path):
     path = tmp_path / "out.tflite"
     arguments = ("--complexity", 0.1, "--sparsity", 0.5, "--encoding", encoding, "--dataset", "digits")
     result = run("export", model_path, *arguments, "--output", path)
@@ -223,7 +205,7 @@ def test_auto_is_no_larger_than_any_single_encoding(model_path, tmp_path):
     assert sizes["auto"] == min(sizes.values())
 
 
-def test_compare_writes_tables_plot_and_the_files_on_the_pareto_front(model_path, tmp_path):
+def test_compare_writes_tables_plot_and_the_files_on_the_pareto_front(model_path, accuracy_of, tmp_path):
     report = tmp_path / "report"
     arguments = ("--dataset", "digits", "--complexities", "0.1,10", "--sparsities", "0,0.9", "--encodings", "float32")
     result = run("compare", model_path, *arguments, "--output", report)
@@ -264,26 +246,3 @@ def test_equal_seeds_give_equal_models(tmp_path):
         weights.append(cvhn_tf.load_model(tmp_path / name).at(1.0).get_weights())
     for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def run_process(*arguments, folder):
-    command = [sys.executable, "-m", "cvhn_tf.cli", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
-
-
-def test_demo_and_its_hint_in_real_processes_write_everything_quietly(tmp_path):
-    result = run_process("demo", "--epochs", "2", folder=tmp_path)
-    assert result.returncode == 0, result.stderr
-    folder = tmp_path / "cvhn-demo"
-    names = {file.name for file in folder.iterdir()}
-    assert {"model.keras", "table.csv", "table.json", "table.md", "plot.png"} <= names
-    assert len({name.split("_")[0] for name in names if name.endswith(".tflite")}) >= 4
-    assert "★" in result.stdout
-    assert "cvhn-tf export" in result.stdout
-    for noise in ("oneDNN", "cuda", "WARNING", "Warning", "Traceback"):
-        assert noise not in result.stderr
-
-    hint = next(line.split() for line in result.stdout.splitlines() if "cvhn-tf export" in line)
-    result = run_process(*hint[1:], folder=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert f"{accuracy_of(tmp_path / 'digits.tflite'):.4f}" in result.stdout

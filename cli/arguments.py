@@ -1,0 +1,60 @@
+"""What the options may be, checked before TensorFlow is imported."""
+
+import tempfile
+
+DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
+TARGETS = ("lenet_300_100", "lenet_5", "lenet_5_caffe", "mlp_50", "convnet")
+# What `--encoding` calls it -> what `cvhn_tf.export` calls it.
+QUANTIZATIONS = {
+    "float32": None,
+    "none": None,
+    "float16": "float16",
+    "dynamic_range": "dynamic_range",
+    "int8": "int8",
+}
+SPARSITIES = "0,0.5,0.8,0.9,0.95,0.98,0.99"
+
+
+def check_choice(option, value, choices):
+    """Raises a `ValueError` unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"Expected `{option}` to be one of {', '.join(choices)}. Received: {option}={value}")
+
+
+def check_sparsity(option, value):
+    """Raises a `ValueError` unless `value` is a share of the weights below 1."""
+    if not 0.0 <= value < 1.0:
+        raise ValueError(f"Expected `{option}` in [0, 1), a share of the weights. Received: {option}={value:g}")
+
+
+def check_learning_rate(value):
+    """Raises a `ValueError` unless `value` is None or positive."""
+    if value is not None and not value > 0:
+        raise ValueError(f"Expected `--learning-rate` to be positive. Received: --learning-rate={value}")
+
+
+def check_model_output(path):
+    """Raises a `ValueError` unless Keras can write a model to `path`."""
+    if path.suffix != ".keras":
+        raise ValueError(f"Expected `--output` to end in .keras. Received: --output={path}")
+    check_writable(path)
+
+
+def check_writable(path):
+    """Makes the folder of `path`, so that a run does not end with a file that it cannot write."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"Expected a place to write to. Received: --output={path} ({error.strerror})") from error
+    if path.is_dir():
+        raise ValueError(f"Expected a file name. Received: --output={path}, which is a folder")
+
+
+def parse_numbers(option, text):
+    """The numbers in a text like "0.1,1,10"."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"Expected `{option}` to be numbers separated by commas. Received: {option}={text}") from None

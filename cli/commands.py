@@ -1,0 +1,233 @@
+"""The `cvhn-tf` command: train once, then export or compare networks of any complexity.
+
+TensorFlow takes seconds to import, so the modules that need it are imported inside the commands, once their options
+are known to be good.
+"""
+
+import importlib.metadata
+import pathlib
+import sys
+from typing import Annotated
+
+import typer
+
+from cvhn_tf_cli.arguments import (
+    DATASETS,
+    QUANTIZATIONS,
+    SPARSITIES,
+    TARGETS,
+    check_choice,
+    check_learning_rate,
+    check_model_output,
+    check_sparsity,
+    check_writable,
+    parse_numbers,
+)
+from cvhn_tf_cli.errors import OneLineErrors
+from cvhn_tf_cli.loading import load_dataset, load_model, start_tensorflow
+from cvhn_tf_cli.terminal import show
+
+app = typer.Typer(
+    cls=OneLineErrors,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train a network once for a whole range of complexities, then pick the one that fits.",
+)
+
+_Model = Annotated[pathlib.Path, typer.Argument(help="Model that `train` wrote.", show_default=False)]
+_TrainingData = Annotated[str, typer.Option("--dataset", help=f"One of {', '.join(DATASETS)}.")]
+_BatchSize = Annotated[int, typer.Option(min=1, help="Examples per training step.")]
+_Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Equal seeds give equal runs.")]
+
+
+def main():
+    """Entry point of the `cvhn-tf` command."""
+    try:
+        app()
+    except KeyboardInterrupt:  # before a command began
+        sys.exit(130)
+
+
+def _show_version(wanted: bool):
+    if wanted:
+        typer.echo(f"cvhn-tf {importlib.metadata.version('cvhn-tf')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+):
+    pass
+
+
+@app.command()
+def demo(
+    output: Annotated[pathlib.Path, typer.Option(help="Folder for the model, the files and the table.")] = pathlib.Path(
+        "cvhn-demo"
+    ),
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 60,
+    seed: _Seed = 0,
+):
+    """Train on scikit-learn's 8×8 digits, export at many complexities, compare. Offline, under two minutes."""
+    check_writable(output / "table.csv")
+    start_tensorflow()
+    from cvhn_tf_cli import comparing, training
+
+    model_path = output / "model.keras"
+    digits = load_dataset("digits")
+    # 1,437 images cannot pay for more than λ = 10; two weight sets learn fastest from so few.
+    model = training.train(
+        digits,
+        "lenet_300_100",
+        model_path,
+        epochs=epochs,
+        batch_size=64,
+        seed=seed,
+        complexity_range=(0.01, 10.0),
+        parameterization="linear",
+        complexity_samples=4,
+    )
+    training.show_complexities(model, digits)
+    comparing.compare(
+        model,
+        digits,
+        output,
+        complexities=[0.01, 0.1, 1.0, 3.0, 10.0],
+        sparsities=[0.0, 0.9, 0.95, 0.98],
+        quantizations=[None, "dynamic_range"],
+    )
+    show(
+        "Next:\n"
+        f"  cvhn-tf export {model_path} --complexity 3 --sparsity 0.97 --dataset digits --output digits.tflite\n"
+        "  cvhn-tf train --dataset mnist --output mnist.keras\n"
+        "  cvhn-tf compare mnist.keras --dataset mnist --output report"
+    )
+
+
+@app.command()
+def train(
+    output: Annotated[pathlib.Path, typer.Option(help="File to write, ending in .keras.")] = pathlib.Path(
+        "model.keras"
+    ),
+    dataset: _TrainingData = "digits",
+    target: Annotated[str, typer.Option(help=f"One of {', '.join(TARGETS)}.")] = "lenet_300_100",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 40,
+    batch_size: _BatchSize = 256,
+    complexity_range: Annotated[
+        tuple[float, float], typer.Option(metavar="LOW HIGH", help="Complexities to train for, 0 < LOW < HIGH.")
+    ] = (0.01, 100.0),
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Largest learning rate; by default the schedule's own.", show_default=False)
+    ] = None,
+    seed: _Seed = 0,
+):
+    """Train a variational hypernetwork of a target network and save it."""
+    check_choice("--dataset", dataset, DATASETS)
+    check_choice("--target", target, TARGETS)
+    check_learning_rate(learning_rate)
+    check_model_output(output)
+    start_tensorflow()
+    from cvhn_tf_cli import training
+
+    images = load_dataset(dataset)
+    model = training.train(
+        images,
+        target,
+        output,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        complexity_range=complexity_range,
+        learning_rate=learning_rate,
+    )
+    training.show_complexities(model, images)
+    show(f"Wrote {output}. Next: cvhn-tf compare {output} --dataset {dataset} --output report")
+
+
+@app.command()
+def export(
+    model: _Model,
+    complexity: Annotated[float, typer.Option(help="λ, in the range that the model was trained for.")] = 1.0,
+    sparsity: Annotated[float, typer.Option(help="Share of the weights to prune, in [0, 1).")] = 0.0,
+    encoding: Annotated[
+        str,
+        typer.Option(
+            "--encoding", "--quantization", help=f"auto (the smallest file) or one of {', '.join(QUANTIZATIONS)}."
+        ),
+    ] = "auto",
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Data set to measure the file on, and to calibrate int8 with: " + ", ".join(DATASETS) + ".",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[pathlib.Path, typer.Option(help="File to write.")] = pathlib.Path("model.tflite"),
+):
+    """Write the TFLite file of the network at one complexity."""
+    check_choice("--encoding", encoding, ("auto", *QUANTIZATIONS))
+    check_sparsity("--sparsity", sparsity)
+    if dataset is not None:
+        check_choice("--dataset", dataset, DATASETS)
+    elif encoding == "int8":
+        raise ValueError(
+            "Expected `--dataset`, whose images calibrate int8, with `--encoding int8`. Received: no --dataset"
+        )
+    check_writable(output)
+    hypernetwork = load_model(model)
+    from cvhn_tf_cli import exporting
+
+    hypernetwork.complexity_range.check(complexity)
+    exporting.export(
+        hypernetwork,
+        output,
+        complexity=complexity,
+        sparsity=sparsity,
+        encoding=encoding,
+        dataset=None if dataset is None else load_dataset(dataset, hypernetwork),
+    )
+
+
+@app.command()
+def compare(
+    model: _Model,
+    dataset: _TrainingData = "digits",
+    output: Annotated[pathlib.Path, typer.Option(help="Folder for the tables, the plot and the files.")] = pathlib.Path(
+        "report"
+    ),
+    complexities: Annotated[
+        str | None,
+        typer.Option(help="λs, separated by commas; by default five over the model's range.", show_default=False),
+    ] = None,
+    sparsities: Annotated[str, typer.Option(help="Shares of weights to prune, separated by commas.")] = SPARSITIES,
+    encodings: Annotated[
+        str, typer.Option(help=f"Separated by commas, of {', '.join(QUANTIZATIONS)}.")
+    ] = "float32,dynamic_range",
+):
+    """Export at many complexities, sparsities and encodings; measure every file; mark the best trade-offs."""
+    check_choice("--dataset", dataset, DATASETS)
+    parsed_sparsities = parse_numbers("--sparsities", sparsities)
+    for sparsity in parsed_sparsities:
+        check_sparsity("--sparsities", sparsity)
+    parsed_complexities = parse_numbers("--complexities", complexities) if complexities else None
+    names = encodings.split(",")
+    for name in names:
+        check_choice("--encodings", name, QUANTIZATIONS)
+    check_writable(output / "table.csv")
+    hypernetwork = load_model(model)
+    from cvhn_tf_cli import comparing
+
+    for complexity in parsed_complexities or ():
+        hypernetwork.complexity_range.check(complexity)
+    comparing.compare(
+        hypernetwork,
+        load_dataset(dataset, hypernetwork),
+        output,
+        complexities=parsed_complexities or hypernetwork.complexity_range.grid(5),
+        sparsities=parsed_sparsities,
+        quantizations=list(dict.fromkeys(QUANTIZATIONS[name] for name in names)),
+    )

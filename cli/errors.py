@@ -1,0 +1,41 @@
+"""What the user can mend is one line on stderr; anything else is a bug and keeps its traceback."""
+
+import traceback
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+_OUR_PACKAGES = ("cvhn_tf", "cvhn_tf_cli")
+
+
+class OneLineErrors(TyperGroup):
+    """A group of commands that ends with an exit code and one line: 2 for bad input, 1 for the world's failures."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _fail("Interrupted.", 130)
+        except ValueError as error:
+            if not _is_ours(error):
+                raise
+            _fail(error, 2)
+        except OSError as error:
+            _fail(error, 1)
+        except RuntimeError as error:
+            if not _is_ours(error):
+                raise
+            _fail(error, 1)
+
+
+def _is_ours(error) -> bool:
+    """Whether our own code raised it: its text is then written for the user."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1].f_globals.get("__name__", "").partition(".")[0] in _OUR_PACKAGES
+
+
+def _fail(message, code):
+    text = " ".join(str(message).split())
+    Console(stderr=True).print(f"Error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(code)

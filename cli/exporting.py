@@ -1,0 +1,41 @@
+"""The work of `export`: one network to one TFLite file, and what it measures."""
+
+from cvhn_tf import export as stages
+from cvhn_tf_cli.arguments import QUANTIZATIONS
+from cvhn_tf_cli.terminal import make_table, show
+
+_CALIBRATION_EXAMPLES = 256
+
+
+def export(model, output, *, complexity, sparsity, encoding, dataset=None):
+    """Writes the network at one complexity to `output`, and prints its figures; accuracy and latency on `dataset`."""
+    calibration = dataset and calibration_images(dataset)
+    network = stages.compact(stages.prune(model, complexity, sparsity=sparsity))
+    if encoding == "auto":
+        artifact = stages.smallest(network, representative_data=calibration)
+    else:
+        artifact = stages.to_tflite(network, quantization=QUANTIZATIONS[encoding], representative_data=calibration)
+    artifact.save(output)
+
+    table = make_table(f"{output}", "", "")
+    table.add_row("size_bytes", f"{artifact.size_bytes:,}")
+    table.add_row("gzip_bytes", f"{artifact.gzip_bytes:,}")
+    table.add_row("complexity", f"{complexity:g}")
+    table.add_row("description length", f"{model.description_length(complexity):,.0f} bits before pruning")
+    table.add_row("sparsity", f"{sparsity:g}")
+    table.add_row("encoding", name_encoding(artifact))
+    if dataset:
+        measured = stages.evaluate_tflite(artifact, dataset.x_test, dataset.y_test)
+        table.add_row("test accuracy", f"{measured.accuracy:.4f}")
+        table.add_row("latency", f"{measured.latency_ms:.4f} ms")
+    show(table)
+
+
+def calibration_images(dataset):
+    """The training images that int8 takes its ranges from."""
+    return dataset.x_train[:_CALIBRATION_EXAMPLES]
+
+
+def name_encoding(coded, joint=", ") -> str:
+    """Quantization and sparsity of an artifact or of a row of a comparison, in words."""
+    return (coded.quantization or "float32") + (f"{joint}sparse" if coded.sparse else "")

@@ -1,0 +1,48 @@
+"""How tables, notices and progress look, in a terminal and in a log."""
+
+import contextlib
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+
+@contextlib.contextmanager
+def progress(title, total, unit):
+    """Gives `advance(done, figures, total)`: a bar in a terminal, at most ten lines elsewhere."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit + "  {task.fields[figures]}"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task(title, total=total, figures="")
+
+    def advance(done, figures, total=total):
+        bar.update(task, completed=done, total=total, figures=figures)
+        if not console.is_terminal and (done * 10 // total > (done - 1) * 10 // total):
+            console.print(f"{title}: {done}/{total} {unit}  {figures}".rstrip(), soft_wrap=True, highlight=False)
+
+    with bar:
+        yield advance
+
+
+def make_table(title, *columns) -> Table:
+    """An empty table; figures are aligned to the right."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=any(columns))
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("", "encoding") else "right")
+    return table
+
+
+def show(renderable):
+    """Prints a table or a text to stdout."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = 120  # a pipe or a log wraps by itself
+    console.print(renderable, highlight=False, soft_wrap=isinstance(renderable, str))

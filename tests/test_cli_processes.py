@@ -1,0 +1,45 @@
+"""The `cvhn-tf` command in real processes: what imports, output streams and signals do to it."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+MODULE = (sys.executable, "-m", "cvhn_tf_cli")
+SCRIPT = (str(pathlib.Path(sys.executable).with_name("cvhn-tf")),)
+
+
+def run_process(*arguments, folder, command=MODULE):
+    return subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def test_help_does_not_wait_for_tensorflow():
+    code = "import sys; from cvhn_tf_cli import commands; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("command", [MODULE, SCRIPT], ids=["module", "script"])
+def test_module_and_script_print_their_help_and_nothing_else(command, tmp_path):
+    result = run_process("--help", folder=tmp_path, command=command)
+    assert result.returncode == 0, result.stderr
+    assert "compare" in result.stdout
+    assert result.stderr == ""
+
+
+def test_demo_and_its_hint_in_real_processes_write_everything_quietly(accuracy_of, tmp_path):
+    result = run_process("demo", "--epochs", "2", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / "cvhn-demo"
+    names = {file.name for file in folder.iterdir()}
+    assert {"model.keras", "table.csv", "table.json", "table.md", "plot.png"} <= names
+    assert len({name.split("_")[0] for name in names if name.endswith(".tflite")}) >= 4
+    assert "★" in result.stdout
+    assert "cvhn-tf export" in result.stdout
+    for noise in ("oneDNN", "cuda", "WARNING", "Warning", "Traceback"):
+        assert noise not in result.stderr
+
+    hint = next(line.split() for line in result.stdout.splitlines() if "cvhn-tf export" in line)
+    result = run_process(*hint[1:], folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert f"{accuracy_of(tmp_path / 'digits.tflite'):.4f}" in result.stdout
