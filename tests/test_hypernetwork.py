@@ -162,6 +162,20 @@ def test_saved_model_predicts_the_same_in_a_new_process(compiled, data, tmp_path
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), model.predict(data[0], verbose=0))
 
 
+def test_importing_the_package_is_enough_for_keras_to_load_the_model(compiled, data, tmp_path):
+    model = compiled()
+    model.fit(*data, epochs=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "x.npy", data[0])
+    code = (
+        "import sys, keras, numpy as np; import cvhn_tf; folder = sys.argv[1];"
+        "model = keras.saving.load_model(folder + '/model.keras');"
+        "np.save(folder + '/y.npy', model.predict(np.load(folder + '/x.npy'), verbose=0))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), model.predict(data[0], verbose=0))
+
+
 def test_plain_network_comes_in_milliseconds():
     target = keras.Sequential(
         [keras.Input((784,)), *(keras.layers.Dense(units, "relu") for units in (300, 100)), keras.layers.Dense(10)]
