@@ -201,7 +201,7 @@ def compare(
     ),
     complexities: Annotated[
         str | None,
-        typer.Option(help="λs, separated by commas; by default five over the model's range.", show_default=False),
+        typer.Option(help="λs, separated by commas; by default nine over the model's range.", show_default=False),
     ] = None,
     sparsities: Annotated[str, typer.Option(help="Shares of weights to prune, separated by commas.")] = SPARSITIES,
     encodings: Annotated[
@@ -227,7 +227,7 @@ def compare(
         hypernetwork,
         load_dataset(dataset, hypernetwork),
         output,
-        complexities=parsed_complexities or hypernetwork.complexity_range.grid(5),
+        complexities=parsed_complexities,
         sparsities=parsed_sparsities,
         quantizations=list(dict.fromkeys(QUANTIZATIONS[name] for name in names)),
     )

@@ -226,6 +226,14 @@ def test_compare_writes_tables_plot_and_the_files_on_the_pareto_front(model_path
         assert f"{int(row['size_bytes']):,}" in result.output
 
 
+def test_compare_tries_nine_complexities_over_the_whole_range_by_default(model_path, tmp_path):
+    arguments = ("--sparsities", "0.5", "--encodings", "float32", "--output", tmp_path)
+    assert run("compare", model_path, *arguments).exit_code == 0
+    with open(tmp_path / "table.csv", newline="") as file:
+        complexities = [float(row["complexity"]) for row in csv.DictReader(file)]
+    assert complexities == pytest.approx(np.geomspace(0.01, 100, 9))
+
+
 def test_compare_removes_the_files_of_an_earlier_report_only(model_path, tmp_path):
     stale, other = tmp_path / "complexity-7_sparsity-0.1_float32.tflite", tmp_path / "mine.tflite"
     for file in (stale, other):
