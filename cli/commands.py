@@ -125,7 +125,10 @@ def train(
     ] = None,
     seed: _Seed = 0,
 ):
-    """Train a variational hypernetwork of a target network and save it."""
+    """Train a variational hypernetwork of a target network and save it.
+
+    Until it is complete, the model as far as it has come is in a file beside it that ends in .partial.keras.
+    """
     check_choice("--dataset", dataset, DATASETS)
     check_choice("--target", target, TARGETS)
     check_learning_rate(learning_rate)

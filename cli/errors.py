@@ -15,8 +15,8 @@ class OneLineErrors(TyperGroup):
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            _fail("Interrupted.", 130)
+        except KeyboardInterrupt as interrupt:
+            _fail(f"Interrupted. {interrupt}", 130)
         except ValueError as error:
             if not _is_ours(error):
                 raise

@@ -1,7 +1,8 @@
-"""The work of `train`: a hypernetwork of a named target."""
+"""The work of `train`: a hypernetwork of a named target, on disk from its first epoch on."""
 
 import contextlib
 import os
+import time
 
 import keras
 
@@ -11,7 +12,11 @@ from cvhn_tf_cli.terminal import make_table, progress, show
 
 
 def train(dataset, target, output, *, epochs, batch_size, seed, complexity_range, learning_rate=None, **hypernetwork):
-    """Trains with the default optimizer and a progress bar, and writes the model to `output`."""
+    """Trains with the default optimizer and a progress bar, and writes the model to `output`.
+
+    Until it is complete, the model as far as it has come lies beside `output`, as `….partial.keras`. It holds the
+    optimizer too, and stays there if the run is stopped.
+    """
     # Layer names count up within a process, and weight noise is seeded by them.
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
@@ -26,22 +31,26 @@ def train(dataset, target, output, *, epochs, batch_size, seed, complexity_range
     model.compile(
         cvhn_tf.default_optimizer(steps, **schedule), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
     )
+    partial = _PartialModel(output.with_name(f"{output.stem}.partial{output.suffix}"))
     with progress(f"Training {target} on {dataset.name}", epochs, "epochs") as advance:
 
         def report(epoch, logs):
             figures = f"loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.3f}  kl_bits {logs['kl_bits']:,.0f}"
             advance(epoch + 1, figures)
 
-        model.fit(
-            dataset.x_train,
-            dataset.y_train,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=0,
-            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=report)],
-        )
-    with _replacing(output) as path:
-        model.save(path)
+        try:
+            model.fit(
+                dataset.x_train,
+                dataset.y_train,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=0,
+                callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=report), partial],
+            )
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(partial.describe()) from None
+    _save(model, output)
+    partial.path.unlink(missing_ok=True)
     return model
 
 
@@ -54,6 +63,38 @@ def show_complexities(model, dataset):
         accuracy = (outputs.argmax(axis=-1) == dataset.y_test).mean()
         table.add_row(f"{complexity:g}", f"{model.description_length(complexity):,.0f}", f"{accuracy:.4f}")
     show(table)
+
+
+class _PartialModel(keras.callbacks.Callback):
+    """Saves the model at the end of epochs: the first, and then as often as takes a twentieth of the time at most.
+
+    `keras.callbacks.ModelCheckpoint` writes in place: a run killed while it saves would lose the last good file.
+    """
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+        self._saved_epochs = 0
+        self._due = 0.0
+
+    def on_epoch_end(self, epoch, logs=None):
+        start = time.monotonic()
+        if start < self._due or epoch + 1 == self.params["epochs"]:  # the last epoch is the complete model
+            return
+        _save(self.model, self.path)
+        self._saved_epochs = epoch + 1
+        end = time.monotonic()
+        self._due = end + 20 * (end - start)
+
+    def describe(self):
+        if not self._saved_epochs:
+            return ""
+        return f"The model after {self._saved_epochs} of {self.params['epochs']} epochs is {self.path}"
+
+
+def _save(model, path):
+    with _replacing(path) as temporary:
+        model.save(temporary)
 
 
 @contextlib.contextmanager

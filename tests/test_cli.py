@@ -144,6 +144,32 @@ def test_interrupt_exits_130_and_leaves_no_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_interrupted_training_leaves_the_model_so_far_and_says_where(tmp_path, monkeypatch):
+    import keras
+
+    import cvhn_tf
+
+    class InterruptSecondEpoch(cvhn_tf.VariationalHypernetwork):
+        def fit(self, *args, callbacks, **kwargs):
+            def interrupt(epoch, logs=None):
+                if epoch == 1:
+                    raise KeyboardInterrupt
+
+            interrupting = keras.callbacks.LambdaCallback(on_epoch_begin=interrupt)
+            return super().fit(*args, callbacks=[*callbacks, interrupting], **kwargs)
+
+    (tmp_path / "m.keras").write_text("an earlier model")
+    monkeypatch.setattr(cvhn_tf, "VariationalHypernetwork", InterruptSecondEpoch)
+    result = run("train", "--target", "mlp_50", "--epochs", 3, "--output", tmp_path / "m.keras")
+    partial = tmp_path / "m.partial.keras"
+    assert result.exit_code == 130
+    progress, error = result.stderr.strip().splitlines()
+    assert "1/3 epochs" in progress
+    assert error == f"Error: Interrupted. The model after 1 of 3 epochs is {partial}"
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "m.keras", partial]
+    assert (tmp_path / "m.keras").read_text() == "an earlier model"
+
+
 @pytest.mark.parametrize(
     ("options", "parts"),
     [

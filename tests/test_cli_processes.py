@@ -3,8 +3,12 @@
 import pathlib
 import subprocess
 import sys
+import time
 
 import pytest
+
+import cvhn_tf
+from cvhn_tf import datasets
 
 MODULE = (sys.executable, "-m", "cvhn_tf_cli")
 SCRIPT = (str(pathlib.Path(sys.executable).with_name("cvhn-tf")),)
@@ -25,6 +29,30 @@ def test_module_and_script_print_their_help_and_nothing_else(command, tmp_path):
     assert result.returncode == 0, result.stderr
     assert "compare" in result.stdout
     assert result.stderr == ""
+
+
+def test_killed_training_leaves_a_model_that_exports_and_trains_on(tmp_path):
+    partial = tmp_path / "m.partial.keras"
+    command = (*MODULE, "train", "--target", "mlp_50", "--epochs", "100000", "--output", "m.keras")
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while not partial.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
+    assert partial.exists()
+    assert not (tmp_path / "m.keras").exists()
+
+    result = run_process("export", partial.name, folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    digits = datasets.load("digits")
+    model = cvhn_tf.load_model(partial)
+    steps = int(model.optimizer.iterations.numpy())
+    assert steps > 0
+    model.fit(digits.x_train, digits.y_train, batch_size=479, verbose=0)  # a third of the images
+    assert int(model.optimizer.iterations.numpy()) == steps + 3
 
 
 def test_demo_and_its_hint_in_real_processes_write_everything_quietly(accuracy_of, tmp_path):
