@@ -1,0 +1,66 @@
+"""LeNet-300-100 on MNIST: one fit at the defaults, then what LiteRT makes of its pruned files.
+
+python benchmarks/mnist.py --output benchmarks/results/mnist
+"""
+
+import argparse
+import json
+import pathlib
+import time
+
+import keras
+from machine import describe_machine
+
+import cvhn_tf
+from cvhn_tf import datasets, export, targets
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--epochs", type=int, default=40)
+parser.add_argument("--batch-size", type=int, default=256)
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("benchmarks/results/mnist"))
+args = parser.parse_args()
+args.output.mkdir(parents=True, exist_ok=True)
+
+keras.utils.set_random_seed(args.seed)
+mnist = datasets.load("mnist")
+model = cvhn_tf.VariationalHypernetwork(targets.lenet_300_100(mnist.input_shape, mnist.num_classes), seed=args.seed)
+steps = args.epochs * -(-len(mnist.x_train) // args.batch_size)
+model.compile(cvhn_tf.default_optimizer(steps), "sparse_categorical_crossentropy", metrics=["accuracy"])
+start = time.perf_counter()
+model.fit(mnist.x_train, mnist.y_train, batch_size=args.batch_size, epochs=args.epochs, verbose=2)
+fit_seconds = time.perf_counter() - start
+model.save(args.output / "model.keras")
+
+times_ms = []
+for complexity in model.complexity_range.grid(9):
+    start = time.perf_counter()
+    model.at(complexity)
+    times_ms.append(1e3 * (time.perf_counter() - start))
+start = time.perf_counter()
+comparison = export.compare(model, (mnist.x_test, mnist.y_test), sparsities=(0.0, 0.9, 0.95, 0.98, 0.985, 0.99))
+compare_seconds = time.perf_counter() - start
+comparison.to_csv(args.output / "table.csv")
+comparison.plot(args.output / "plot.png")
+
+smallest = export.smallest(export.compact(export.prune(model, 1.0, sparsity=0.98)))
+plain = export.to_tflite(export.compact(export.prune(model, 1.0, sparsity=0.98)))
+best = {}
+for sparsity in sorted({row.sparsity for row in comparison}):
+    row = max((row for row in comparison if row.sparsity == sparsity), key=lambda row: row.accuracy)
+    best[f"{1 - sparsity:.1%}"] = {name: getattr(row, name) for name in ("accuracy", "complexity", "size_bytes")}
+    best[f"{1 - sparsity:.1%}"]["encoding"] = row.quantization or "float32"
+result = {
+    "fit_seconds": fit_seconds,
+    "compare_seconds": compare_seconds,
+    "at_ms_first": times_ms[0],
+    "at_ms_worst_later": max(times_ms[1:]),
+    "bytes_at_98_percent_float32": plain.size_bytes,
+    "bytes_at_98_percent_smallest": smallest.size_bytes,
+    "smallest_encoding": (smallest.quantization or "float32") + (" sparse" if smallest.sparse else ""),
+    "best_of_nine_complexities_by_weights_kept": best,
+    "arguments": {"epochs": args.epochs, "batch_size": args.batch_size, "seed": args.seed},
+    "machine": describe_machine(),
+}
+(args.output / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+print(json.dumps(result, indent=1))

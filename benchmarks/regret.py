@@ -1,0 +1,154 @@
+"""One hypernetwork against networks trained at each complexity alone: what the one costs in accuracy, and saves in time.
+
+Every training is a process of its own on one thread, `--jobs` of them side by side; equal epochs, optimizer, prior and
+estimator. Finished trainings are kept and not repeated, so an interrupted run goes on where it was.
+
+python benchmarks/regret.py --starts 3 --output benchmarks/results/regret
+"""
+
+import argparse
+import concurrent.futures
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+COMPLEXITIES = [10 ** (i / 2 - 2) for i in range(9)]
+SPARSITIES = (0.0, 0.9, 0.95, 0.98, 0.985, 0.99)
+
+
+def main():
+    args = parse()
+    args.output.mkdir(parents=True, exist_ok=True)
+    if args.train is not None:
+        train(args)
+        return
+    trainings = ["hypernetwork", *(f"{complexity:.3g}" for complexity in COMPLEXITIES)]
+    jobs = [(name, start) for start in range(args.starts) for name in trainings]
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        list(pool.map(lambda job: run(args, *job), jobs))
+    report(args, {job: json.loads(path_of(args, *job).read_text()) for job in jobs})
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="mnist")
+    parser.add_argument("--target", default="lenet_300_100")
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--starts", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=2, help="trainings side by side")
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("benchmarks/results/regret"))
+    parser.add_argument("--train", help=argparse.SUPPRESS)  # one training, in a process of its own
+    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def path_of(args, name, start):
+    return args.output / "trainings" / f"{name}-{start}.json"
+
+
+def run(args, name, start):
+    path = path_of(args, name, start)
+    if not path.exists():
+        common = [f"--{key}={getattr(args, key)}" for key in ("dataset", "target", "epochs", "output")]
+        command = [sys.executable, __file__, *common, f"--batch-size={args.batch_size}"]
+        subprocess.run([*command, f"--train={name}", f"--seed={start}"], check=True)
+    print(f"{name} {start}: {json.loads(path.read_text())['seconds']:.0f} s", flush=True)
+
+
+def train(args):
+    """Trains the hypernetwork, or a network at one complexity, and measures it at its complexities."""
+    import keras
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    import cvhn_tf
+    from cvhn_tf import datasets, export, targets
+
+    keras.utils.set_random_seed(args.seed)
+    data = datasets.load(args.dataset)
+    options, complexities = {}, COMPLEXITIES
+    if args.train != "hypernetwork":
+        # One set of weights, and a range so narrow that it is one complexity.
+        complexities = [min(COMPLEXITIES, key=lambda complexity: abs(complexity - float(args.train)))]
+        bounds = (complexities[0] * 0.9999, complexities[0] * 1.0001)
+        options = {"complexity_range": bounds, "parameterization": "constant", "complexity_samples": 1}
+    target = targets.get(args.target, data.input_shape, data.num_classes)
+    model = cvhn_tf.VariationalHypernetwork(target, seed=args.seed, **options)
+    steps = args.epochs * -(-len(data.x_train) // args.batch_size)
+    model.compile(cvhn_tf.default_optimizer(steps), "sparse_categorical_crossentropy")
+    start = time.perf_counter()
+    model.fit(data.x_train, data.y_train, batch_size=args.batch_size, epochs=args.epochs, verbose=0)
+    seconds = time.perf_counter() - start
+
+    def accuracy(network):
+        outputs = network.predict(data.x_test, batch_size=1000, verbose=0)
+        return float(np.mean(outputs.argmax(1) == data.y_test))
+
+    rows = []
+    for complexity in complexities:
+        outputs = model.at(complexity).predict(data.x_test, batch_size=1000, verbose=0)
+        likelihood = outputs[np.arange(len(outputs)), data.y_test]
+        row = {
+            "complexity": complexity,
+            "nll": float(-np.mean(np.log(np.maximum(likelihood, 1e-12)))),
+            "kl_bits": model.description_length(complexity),
+        }
+        for sparsity in SPARSITIES:
+            row[f"accuracy_{1 - sparsity:.1%}"] = accuracy(export.prune(model, complexity, sparsity))
+        rows.append(row)
+    path = path_of(args, args.train, args.seed)
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"seconds": seconds, "rows": rows}, indent=1) + "\n")
+    temporary.replace(path)
+
+
+def report(args, results):
+    """Writes table.csv and summary.json, and prints both."""
+    from machine import describe_machine
+
+    starts = range(args.starts)
+    table = []
+    for i, complexity in enumerate(COMPLEXITIES):
+        row = {"complexity": complexity}
+        for key in results["hypernetwork", 0]["rows"][0]:
+            if key != "complexity":
+                row[f"separate_{key}"] = np.mean([results[f"{complexity:.3g}", s]["rows"][0][key] for s in starts])
+                row[f"one_{key}"] = np.mean([results["hypernetwork", s]["rows"][i][key] for s in starts])
+        row["regret_points"] = 100 * (row["separate_accuracy_100.0%"] - row["one_accuracy_100.0%"])
+        table.append({key: float(f"{value:.6g}") for key, value in row.items()})
+    with open(args.output / "table.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, table[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
+    seconds = {name: sum(results[name, s]["seconds"] for s in starts) for name, _ in results}
+    separate_seconds = sum(value for name, value in seconds.items() if name != "hypernetwork")
+    summary = {
+        "regret_points_mean": float(np.mean([row["regret_points"] for row in table])),
+        "regret_points_worst": max(row["regret_points"] for row in table),
+        "training_seconds_one": seconds["hypernetwork"] / args.starts,
+        "training_seconds_nine_separate": separate_seconds / args.starts,
+        "training_time_ratio": seconds["hypernetwork"] / separate_seconds,
+        "best_accuracy_by_weights_kept": {
+            key.removeprefix("one_accuracy_"): max(row[key] for row in table)
+            for key in table[0]
+            if key.startswith("one_accuracy_")
+        },
+        "arguments": {key: getattr(args, key) for key in ("dataset", "target", "epochs", "batch_size", "starts")},
+        "machine": describe_machine(),
+    }
+    (args.output / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    for row in table:
+        print("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
+    print(json.dumps(summary, indent=1))
+
+
+if __name__ == "__main__":
+    main()
