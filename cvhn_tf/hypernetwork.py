@@ -4,7 +4,7 @@ The idea in five lines, for a step with complexities λ and a batch (x, y) of N 
 
     λ  = complexity_range.sample(...)              # log-uniform, one per stratum, the same on every replica
     y', kl = graph([x, λ, seed])                   # the target, its weights drawn from N(μ(λ), σ²(λ))
-    loss = NLL(y, y') + mean(λ · kl) · β / N       # the negative evidence lower bound, complexity-weighted
+    loss = NLL(y, y') + mean(λ · kl) · β / N       # the negative evidence lower bound, weighted by prior.kl_weight(λ)
     at(λ)                                          # afterwards: a plain Keras model with the weights μ(λ)
     posterior(λ)                                   # and their distribution, for pruning by |μ| / σ
 """
@@ -35,7 +35,8 @@ class VariationalHypernetwork(keras.Model):
             description length in the loss; λ = 1 is the evidence lower bound itself.
         parameterization: How the posterior depends on λ: `"piecewise_linear"`, `"linear"`, `"constant"`, or an
             instance from `cvhn_tf.parameterizations`.
-        prior: `"automatic_relevance"`, `"normal"`, or an instance from `cvhn_tf.priors`.
+        prior: `"automatic_relevance"`, `"group_relevance"`, `"normal"`, `"scaled_normal"`, `"log_uniform"`, `"l2"`, or
+            an instance from `cvhn_tf.priors`.
         estimator: `"local_reparameterization"`, `"weight_sampling"`, or an instance from `cvhn_tf.estimators`.
         complexity_samples: Number of complexities per training step. The batch is shared out between them.
         train_size: Number of training examples N. By default `fit` takes it from its data.
@@ -132,7 +133,7 @@ class VariationalHypernetwork(keras.Model):
         noise_seed = tf.random.experimental.stateless_fold_in(self._make_seed(step), 1 + _replica_id())
         outputs, kls = self._graph([*self._target.flatten_inputs(inputs), complexities, noise_seed], training=training)
         kl = tf.add_n(kls)
-        kl_loss = tf.reduce_mean(complexities * kl) * self._kl_weight(step)
+        kl_loss = tf.reduce_mean(self.prior.kl_weight(complexities) * kl) * self._kl_weight(step)
         # N is unknown when a model is evaluated that was never fitted; its loss is then the NLL alone.
         self.add_loss(tf.math.divide_no_nan(kl_loss, self._train_size.value))
         self._complexity_metric.update_state(complexities)
@@ -217,20 +218,21 @@ class VariationalHypernetwork(keras.Model):
                 layer, i = source
                 if id(layer) not in drawn:
                     drawn[id(layer)] = layer.posteriors(complexities)
-                normal = drawn[id(layer)][i]
-                posterior[path] = tfp.distributions.Normal(normal.loc[0], normal.scale[0])
+                posterior[path] = drawn[id(layer)][i][0]
         return posterior
 
     def description_length(self, complexity) -> float:
         """KL(q(w | λ) ‖ p(w)) of the whole posterior in bits.
 
-        Under a fixed prior this is the bits-back code length of the weights. Under `AutomaticRelevance`, whose
-        prior is fitted to each weight, it measures information but is no code length.
+        Under a fixed prior this is the bits-back code length of the weights. Under `AutomaticRelevance` and
+        `GroupRelevance`, whose priors are fitted to the weights, and under `LogUniform`, which is improper, it measures
+        information but is no code length. Under `L2` it is the penalty `Σ w² / (2 stddev²)` in the same unit, which
+        compares networks with each other only: the code of a number without noise has no end.
         """
         complexity = self.complexity_range.check(complexity)
         complexities = tf.constant([complexity], tf.float32)
         layers = {id(s[0]): s[0] for s in self._target.sources if isinstance(s, tuple)}
-        kls = [layer.prior.kl(q, complexities) for layer in layers.values() for q in layer.posteriors(complexities)]
+        kls = [layer.kl(layer.posteriors(complexities), complexities) for layer in layers.values()]
         return float(tf.add_n([tf.cast(kl, tf.float64) for kl in kls])[0]) / math.log(2)
 
     def at(self, complexity) -> keras.Model:

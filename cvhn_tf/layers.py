@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from keras import tree
 
-from cvhn_tf import estimators, parameterizations, priors
+from cvhn_tf import channels, estimators, parameterizations, priors
 from cvhn_tf.complexity import ComplexityRange
 
 # Layers whose pre-activation is linear in all of their weights together.
@@ -37,7 +37,7 @@ class Variational(keras.layers.Wrapper):
         parameterization: How the posterior depends on λ; see `cvhn_tf.parameterizations`.
         prior: What the description length is measured against; see `cvhn_tf.priors`.
         estimator: How noise enters in training; see `cvhn_tf.estimators`. Layers that are not linear in their
-            weights use `WeightSampling`.
+            weights use `WeightSampling` in the place of one that is for linear layers only.
         initial_stddev: Standard deviation of every weight before training.
         salt: Non-negative integer that sets the noise of this layer apart from that of others with the same seed.
 
@@ -149,10 +149,26 @@ class Variational(keras.layers.Wrapper):
             for mean, log_stddev in zip(self._means, self._log_stddevs, strict=True)
         ]
 
+    def kl(self, posteriors, complexity):
+        """KL of all weights together, as `prior` has it.
+
+        Args:
+            posteriors: What `posteriors(complexity)` returned.
+            complexity: Tensor of shape (complexities,).
+
+        Returns:
+            Tensor of shape (complexities,), in nats.
+        """
+        kls = [
+            self.prior.kl(posterior, complexity, channels.of_weight(self.layer, weight))
+            for posterior, weight in zip(posteriors, self.replaced_weights(), strict=True)
+        ]
+        return tf.add_n([tf.cast(kl, tf.float32) for kl in kls])
+
     def call(self, inputs, *args, complexity, seed=None, training=False, options=None, **kwargs):
         complexity = tf.convert_to_tensor(complexity, tf.float32)
         posteriors = self.posteriors(complexity)
-        kl = tf.add_n([tf.cast(self.prior.kl(posterior, complexity), tf.float32) for posterior in posteriors])
+        kl = self.kl(posteriors, complexity)
 
         def function(inputs, weights):
             groups = _split_batch(inputs, complexity.shape[0])
