@@ -37,13 +37,18 @@ class VariationalHypernetwork(keras.Model):
             instance from `cvhn_tf.parameterizations`.
         prior: `"automatic_relevance"`, `"group_relevance"`, `"normal"`, `"scaled_normal"`, `"log_uniform"`, `"l2"`, or
             an instance from `cvhn_tf.priors`.
-        estimator: `"local_reparameterization"`, `"weight_sampling"`, or an instance from `cvhn_tf.estimators`.
+        estimator: `"local_reparameterization"`, `"flipout"`, `"weight_sampling"`, `"deterministic"` (with the prior
+            `"l2"` and no other), or an instance from `cvhn_tf.estimators`.
         complexity_samples: Number of complexities per training step. The batch is shared out between them.
         train_size: Number of training examples N. By default `fit` takes it from its data.
         kl_warmup: Share of the training steps over which the weight β of the KL grows linearly from 0 to 1,
             or a number of steps if it is an integer. 0 turns the warm-up off.
-        initial_stddev: Standard deviation of every weight before training.
+        initial_stddev: Standard deviation of every weight before training; unused where weights have no noise.
         seed: Seed of the complexities and the weight noise; drawn at random by default.
+
+    Raises:
+        ValueError: If an argument is out of range, the target cannot be generated, or just one of `prior` and
+            `estimator` is deterministic.
 
     Example:
 
@@ -206,6 +211,8 @@ class VariationalHypernetwork(keras.Model):
 
     def posterior(self, complexity) -> dict[str, tfp.distributions.Normal]:
         """The posterior N(μ(λ), σ²(λ)) of each weight, by the weight's path in `at(complexity)`.
+
+        Under a deterministic prior each is a `tfp.distributions.Deterministic`: its stddev is 0.
 
         Raises:
             ValueError: If `complexity` is no number in the range.

@@ -41,6 +41,10 @@ class Variational(keras.layers.Wrapper):
         initial_stddev: Standard deviation of every weight before training.
         salt: Non-negative integer that sets the noise of this layer apart from that of others with the same seed.
 
+    Raises:
+        ValueError: If an argument is out of range, just one of `prior` and `estimator` is deterministic, or the
+            layer cannot have random weights.
+
     Call arguments:
         inputs, *args: Inputs of the wrapped layer.
         complexity: Tensor of shape (complexities,), the λs.
@@ -78,6 +82,7 @@ class Variational(keras.layers.Wrapper):
         self.parameterization = parameterizations.get(parameterization)
         self.prior = priors.get(prior)
         self.estimator = estimators.get(estimator)
+        self._check_determinism()
         if self.estimator.linear_only and not isinstance(layer, _LINEAR_LAYERS):
             self.estimator = estimators.WeightSampling()
         if not initial_stddev > 0:
@@ -103,7 +108,8 @@ class Variational(keras.layers.Wrapper):
             initial_mean = weight.numpy()
             initial_log_stddev = np.full_like(initial_mean, np.log(self.initial_stddev))
             self._means.append(self.parameterization.create(self, f"{name}_mean", initial_mean))
-            self._log_stddevs.append(self.parameterization.create(self, f"{name}_log_stddev", initial_log_stddev))
+            if not self.prior.deterministic:
+                self._log_stddevs.append(self.parameterization.create(self, f"{name}_log_stddev", initial_log_stddev))
             weight.trainable = False
         self.built = True
 
@@ -111,6 +117,13 @@ class Variational(keras.layers.Wrapper):
         """The variables of the wrapped layer whose place the posteriors take, in the order of `posteriors`."""
         variables = self.layer.variables
         return [variables[i] for i in self._replaced]
+
+    def _check_determinism(self):
+        if self.prior.deterministic != self.estimator.deterministic:
+            raise ValueError(
+                "Expected both `prior` and `estimator` to be deterministic, such as 'l2' and 'deterministic', or "
+                f"neither. Received: prior={type(self.prior).__name__}, estimator={type(self.estimator).__name__}"
+            )
 
     def _check(self, weight):
         problem = None
@@ -128,6 +141,8 @@ class Variational(keras.layers.Wrapper):
     def posteriors(self, complexity):
         """One `tfp.distributions.Normal` of shape (complexities, *weight_shape) for each trainable weight.
 
+        Under a deterministic prior it is a `tfp.distributions.Deterministic`, of stddev 0.
+
         Args:
             complexity: Tensor of shape (complexities,).
 
@@ -144,6 +159,8 @@ class Variational(keras.layers.Wrapper):
             scale = tf.reshape(gradient_scale, [-1] + [1] * (len(value.shape) - 1))
             return _scale_gradient(value, tf.cast(scale, value.dtype))
 
+        if self.prior.deterministic:
+            return [tfp.distributions.Deterministic(evaluate(mean)) for mean in self._means]
         return [
             tfp.distributions.Normal(evaluate(mean), tf.exp(evaluate(log_stddev)))
             for mean, log_stddev in zip(self._means, self._log_stddevs, strict=True)
@@ -181,7 +198,8 @@ class Variational(keras.layers.Wrapper):
             if seed is None:
                 raise ValueError(f"Layer '{self.name}' needs `seed` when training. Received: seed=None")
             seed = tf.random.experimental.stateless_fold_in(seed, self.salt)
-            outputs = self.estimator.sample(function, ((inputs, *args), kwargs), posteriors, seed)
+            axes = channels.of_tensors(self.layer)
+            outputs = self.estimator.sample(function, ((inputs, *args), kwargs), posteriors, seed, axes)
         else:
             outputs = function(((inputs, *args), kwargs), [posterior.loc for posterior in posteriors])
         return (outputs if self._activation is None else _with_mask_of(outputs, self._activation(outputs))), kl
