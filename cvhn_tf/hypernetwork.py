@@ -33,8 +33,8 @@ class VariationalHypernetwork(keras.Model):
             initial posterior means.
         complexity_range: Pair `(low, high)` of the complexities λ to train on, 0 < low < high. λ weighs the
             description length in the loss; λ = 1 is the evidence lower bound itself.
-        parameterization: How the posterior depends on λ: `"piecewise_linear"`, `"linear"`, `"constant"`, or an
-            instance from `cvhn_tf.parameterizations`.
+        parameterization: How the posterior depends on λ: `"piecewise_linear"`, `"linear"`, `"constant"`,
+            `"low_rank"`, `"generated"`, or an instance from `cvhn_tf.parameterizations`.
         prior: `"automatic_relevance"`, `"group_relevance"`, `"normal"`, `"scaled_normal"`, `"log_uniform"`, `"l2"`, or
             an instance from `cvhn_tf.priors`.
         estimator: `"local_reparameterization"`, `"flipout"`, `"weight_sampling"`, `"deterministic"` (with the prior
@@ -98,6 +98,7 @@ class VariationalHypernetwork(keras.Model):
             prior=self.prior,
             estimator=self.estimator,
             initial_stddev=initial_stddev,
+            shared=self.parameterization.create_shared(self.prior.posterior_parameters),
         )
         self._step = self._add_counter("step", 0, dtype="int64")
         # Weights, not Python numbers: traced functions see their changes, and they are saved.

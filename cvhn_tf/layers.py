@@ -40,6 +40,8 @@ class Variational(keras.layers.Wrapper):
             weights use `WeightSampling` in the place of one that is for linear layers only.
         initial_stddev: Standard deviation of every weight before training.
         salt: Non-negative integer that sets the noise of this layer apart from that of others with the same seed.
+        shared: What the layers of a model share: the result of `parameterization.create_shared`, made once for all
+            of them. By default the layer makes its own.
 
     Raises:
         ValueError: If an argument is out of range, just one of `prior` and `estimator` is deterministic, or the
@@ -73,6 +75,7 @@ class Variational(keras.layers.Wrapper):
         estimator="local_reparameterization",
         initial_stddev=1e-2,
         salt=0,
+        shared=None,
         **kwargs,
     ):
         kwargs.setdefault("name", layer.name)
@@ -89,6 +92,7 @@ class Variational(keras.layers.Wrapper):
             raise ValueError(f"Expected `initial_stddev` to be positive. Received: initial_stddev={initial_stddev}")
         self.initial_stddev = float(initial_stddev)
         self.salt = int(salt)
+        self.shared = shared or self.parameterization.create_shared(self.prior.posterior_parameters)
         self.supports_masking = True
         self._activation = None
         if isinstance(layer, _LINEAR_LAYERS) and layer.activation is not None:
