@@ -2,7 +2,7 @@
 
 The idea in five lines, for a step with complexities λ and a batch (x, y) of N training examples:
 
-    λ  = complexity_range.sample(...)              # log-uniform, one per stratum, the same on every replica
+    λ  = complexity_range.sample(...)              # one per stratum, log-uniform unless a distribution is given
     y', kl = graph([x, λ, seed])                   # the target, its weights drawn from N(μ(λ), σ²(λ))
     loss = NLL(y, y') + mean(λ · kl) · β / N       # the negative evidence lower bound, weighted by prior.kl_weight(λ)
     at(λ)                                          # afterwards: a plain Keras model with the weights μ(λ)
@@ -20,6 +20,7 @@ import tensorflow_probability as tfp
 
 from cvhn_tf import estimators, parameterizations, priors
 from cvhn_tf.complexity import ComplexityRange
+from cvhn_tf.complexity_distribution import ComplexityDistribution
 from cvhn_tf.graph import variational_graph
 from cvhn_tf.training_data import TrainingData
 
@@ -33,6 +34,9 @@ class VariationalHypernetwork(keras.Model):
             initial posterior means.
         complexity_range: Pair `(low, high)` of the complexities λ to train on, 0 < low < high. λ weighs the
             description length in the loss; λ = 1 is the evidence lower bound itself.
+        complexity_distribution: Distribution of λ in training, cut off at the ends of the range: a distribution
+            from `tfp.distributions` that has scalar parameters and a quantile function, or its config. By default λ is
+            log-uniform.
         parameterization: How the posterior depends on λ: `"piecewise_linear"`, `"linear"`, `"constant"`,
             `"low_rank"`, `"generated"`, or an instance from `cvhn_tf.parameterizations`.
         prior: `"automatic_relevance"`, `"group_relevance"`, `"normal"`, `"scaled_normal"`, `"log_uniform"`, `"l2"`, or
@@ -69,6 +73,7 @@ class VariationalHypernetwork(keras.Model):
         target,
         *,
         complexity_range=(1e-2, 1e2),
+        complexity_distribution=None,
         parameterization="piecewise_linear",
         prior="automatic_relevance",
         estimator="local_reparameterization",
@@ -82,6 +87,9 @@ class VariationalHypernetwork(keras.Model):
     ):
         super().__init__(name=name, **kwargs)
         self.complexity_range = ComplexityRange.of(complexity_range)
+        self.complexity_distribution = None
+        if complexity_distribution is not None:
+            self.complexity_distribution = ComplexityDistribution.of(complexity_distribution, self.complexity_range)
         self.parameterization = parameterizations.get(parameterization)
         self.prior = priors.get(prior)
         self.estimator = estimators.get(estimator)
@@ -132,7 +140,8 @@ class VariationalHypernetwork(keras.Model):
         if complexity is not None:
             complexities = tf.reshape(self._as_complexity(complexity), [1])
         elif training:
-            complexities = self.complexity_range.sample(self.complexity_samples, self._make_seed(step))
+            source = self.complexity_distribution or self.complexity_range
+            complexities = source.sample(self.complexity_samples, self._make_seed(step))
         else:
             complexities = tf.reshape(self._complexity.value, [1])
         # One noise for all replicas would give each the same errors; λ in contrast is drawn jointly.
@@ -261,6 +270,7 @@ class VariationalHypernetwork(keras.Model):
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "target": self._target.config,
             "complexity_range": (self.complexity_range.low, self.complexity_range.high),
+            "complexity_distribution": self.complexity_distribution and self.complexity_distribution.get_config(),
             "parameterization": keras.saving.serialize_keras_object(self.parameterization),
             "prior": keras.saving.serialize_keras_object(self.prior),
             "estimator": keras.saving.serialize_keras_object(self.estimator),
