@@ -78,8 +78,7 @@ class ComplexityRange:
         Returns:
             Float tensor of shape (samples,), ascending.
         """
-        uniform = tfp.distributions.Uniform().sample(samples, seed=seed)
-        encoded = (tf.range(samples, dtype=tf.float32) + uniform) / samples
+        encoded = stratified_uniform(samples, seed)
         log_low, log_high = math.log(self.low), math.log(self.high)
         return tf.exp(log_low + encoded * (log_high - log_low))
 
@@ -87,6 +86,20 @@ class ComplexityRange:
         """`count` complexities spaced evenly in log λ, both ends included."""
         ratio = self.high / self.low
         return [self.low * ratio ** (i / (count - 1)) for i in range(count)]
+
+
+def stratified_uniform(samples: int, seed):
+    """Draws from [0, 1), one from each of `samples` strata of equal width.
+
+    Args:
+        samples: Number of draws.
+        seed: Integer tensor of shape (2,).
+
+    Returns:
+        Float tensor of shape (samples,), ascending.
+    """
+    uniform = tfp.distributions.Uniform().sample(samples, seed=seed)
+    return (tf.range(samples, dtype=tf.float32) + uniform) / samples
 
 
 def _is_finite_number(value) -> bool:

@@ -4,15 +4,23 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from cvhn_tf.channels import LAST
 from cvhn_tf.serialization import resolve
 
 
 class Estimator:
-    """Base class: a subclass gives `sample`, and says in `linear_only` which layers can use it."""
+    """Base class: a subclass gives `sample`, and says which layers and posteriors it is for.
+
+    Attributes:
+        linear_only: Whether it is for layers that are linear in their weights only.
+        deterministic: Whether it is for weights without noise. Such an estimator goes with a deterministic prior,
+            and with no other.
+    """
 
     linear_only = False
+    deterministic = False
 
-    def sample(self, function, inputs, posteriors, seed):
+    def sample(self, function, inputs, posteriors, seed, channels=LAST):
         """Random outputs of a layer.
 
         Args:
@@ -22,6 +30,8 @@ class Estimator:
             posteriors: List of `tfp.distributions.Normal`, one for each weight, of shape
                 (complexities, *weight_shape).
             seed: Integer tensor of shape (2,).
+            channels: `cvhn_tf.channels.ChannelAxes` of the inputs and outputs, for layers that are linear in their
+                weights.
 
         Returns:
             Outputs of `function`.
@@ -40,7 +50,7 @@ class Estimator:
 class WeightSampling(Estimator):
     """One draw of the weights, w = mean + stddev · ε, shared by the examples of a batch. Any layer."""
 
-    def sample(self, function, inputs, posteriors, seed):
+    def sample(self, function, inputs, posteriors, seed, channels=LAST):
         seeds = tf.random.experimental.stateless_split(seed, num=len(posteriors))
         return function(inputs, [posterior.sample(seed=seeds[i]) for i, posterior in enumerate(posteriors)])
 
@@ -57,16 +67,72 @@ class LocalReparameterization(Estimator):
 
     linear_only = True
 
-    def sample(self, function, inputs, posteriors, seed):
+    def sample(self, function, inputs, posteriors, seed, channels=LAST):
         mean = function(inputs, [posterior.loc for posterior in posteriors])
         stddev = _output_stddev(function, inputs, [posterior.scale for posterior in posteriors], mean.dtype)
         return tfp.distributions.Normal(mean, tf.cast(stddev, mean.dtype)).sample(seed=seed)
 
 
+@keras.saving.register_keras_serializable(package="cvhn_tf")
+class Flipout(Estimator):
+    """One draw of the weights' noise for a batch, with random signs of each example's own on its channels.
+
+    For a layer f that is linear in its weights, with Δ = stddev · ε, the outputs are `f(x; mean) + r ∘ f(s ∘ x; Δ)`,
+    where s and r are ±1, one for each example and channel of its inputs and outputs. They turn Δ into `s Δ rᵀ`, which
+    has the same distribution, so that each example sees weight sampling's law, positions of one feature map
+    correlated as there, while the noise of two examples is uncorrelated.
+
+    Reference: [Wen et al., 2018](https://arxiv.org/abs/1803.04386).
+    """
+
+    linear_only = True
+
+    def sample(self, function, inputs, posteriors, seed, channels=LAST):
+        seeds = tf.random.experimental.stateless_split(seed, num=2 + len(posteriors))
+        mean = function(inputs, [posterior.loc for posterior in posteriors])
+        noise = [
+            tfp.distributions.Normal(tf.zeros_like(posterior.scale), posterior.scale).sample(seed=seeds[2 + i])
+            for i, posterior in enumerate(posteriors)
+        ]
+        x = tf.cast(keras.tree.flatten(inputs)[0], mean.dtype)
+        x *= _signs(x, channels.input, seeds[0])
+        perturbation = function(keras.tree.pack_sequence_as(inputs, [x]), noise)
+        return mean + perturbation * _signs(perturbation, channels.output, seeds[1])
+
+
+@keras.saving.register_keras_serializable(package="cvhn_tf")
+class Deterministic(Estimator):
+    """No noise: the deterministic baseline, whose posteriors are points. Any layer.
+
+    Goes with the prior `"l2"` only.
+    """
+
+    deterministic = True
+
+    def sample(self, function, inputs, posteriors, seed, channels=LAST):
+        return function(inputs, [posterior.loc for posterior in posteriors])
+
+
+_ESTIMATORS = {
+    "deterministic": Deterministic,
+    "flipout": Flipout,
+    "local_reparameterization": LocalReparameterization,
+    "weight_sampling": WeightSampling,
+}
+
+
 def get(identifier) -> Estimator:
-    """Takes an `Estimator`, its config, or its name: `"local_reparameterization"`, `"weight_sampling"`."""
-    names = {"local_reparameterization": LocalReparameterization, "weight_sampling": WeightSampling}
-    return resolve("estimator", identifier, Estimator, names)
+    """Takes an `Estimator`, its config, or its name: the class's, such as `"local_reparameterization"`."""
+    return resolve("estimator", identifier, Estimator, _ESTIMATORS)
+
+
+def _signs(tensor, axes, seed):
+    """Random signs for each example (axis 0) and channel of a tensor, to be multiplied with it."""
+    rank = len(tensor.shape)
+    channels = {axis % rank for axis in axes}
+    shape = tf.shape(tensor)
+    kept = [shape[axis] if axis == 0 or axis in channels else 1 for axis in range(rank)]
+    return tfp.random.rademacher(tf.stack(kept), dtype=tensor.dtype, seed=seed)
 
 
 def _output_stddev(function, inputs, stddevs, compute_dtype):

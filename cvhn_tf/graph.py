@@ -111,8 +111,8 @@ def _make_graph(model, layers, variational_arguments):
 
     `layers` maps the id of each old layer to the new one: a layer that is shared stays shared.
     """
-    complexity = keras.Input(batch_shape=(None,), dtype="float32", name="complexity")
-    seed = keras.Input(batch_shape=(2,), dtype="int32", name="seed")
+    complexity = keras.Input(batch_shape=(None,), dtype="float32", name=_free_name(model, "complexity"))
+    seed = keras.Input(batch_shape=(2,), dtype="int32", name=_free_name(model, "seed"))
     nested, kls = set(), {}
 
     def replace(layer):
@@ -143,13 +143,21 @@ def _make_graph(model, layers, variational_arguments):
         return outputs
 
     # clone_model wants a source with the same inputs as the clone, so it gets two that nothing uses.
-    unused = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in (complexity, seed)]
+    unused = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in (complexity, seed)]
     outputs = model.outputs[0] if isinstance(model, keras.Sequential) else model._outputs_struct
     source = keras.Model([*model.inputs, *unused], outputs)
     inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in model.inputs]
     inputs += [complexity, seed]
     clone = keras.models.clone_model(source, inputs, clone_function=replace, call_function=call)
     return keras.Model(inputs, (clone._outputs_struct, tree.flatten(kls)), name=model.name)
+
+
+def _free_name(model, name):
+    """A name that no operation of the model has; Keras's own may be one of a model that was loaded from a file."""
+    taken = {layer.name for layer in model.layers} | {tensor.name for tensor in model.inputs}
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _has_posterior(layer):

@@ -2,9 +2,9 @@
 
 The idea in five lines, for a step with complexities λ and a batch (x, y) of N training examples:
 
-    λ  = complexity_range.sample(...)              # log-uniform, one per stratum, the same on every replica
+    λ  = complexity_range.sample(...)              # one per stratum, log-uniform unless a distribution is given
     y', kl = graph([x, λ, seed])                   # the target, its weights drawn from N(μ(λ), σ²(λ))
-    loss = NLL(y, y') + mean(λ · kl) · β / N       # the negative evidence lower bound, complexity-weighted
+    loss = NLL(y, y') + mean(λ · kl) · β / N       # the negative evidence lower bound, weighted by prior.kl_weight(λ)
     at(λ)                                          # afterwards: a plain Keras model with the weights μ(λ)
     posterior(λ)                                   # and their distribution, for pruning by |μ| / σ
 """
@@ -20,6 +20,7 @@ import tensorflow_probability as tfp
 
 from cvhn_tf import estimators, parameterizations, priors
 from cvhn_tf.complexity import ComplexityRange
+from cvhn_tf.complexity_distribution import ComplexityDistribution
 from cvhn_tf.graph import variational_graph
 from cvhn_tf.training_data import TrainingData
 
@@ -33,16 +34,25 @@ class VariationalHypernetwork(keras.Model):
             initial posterior means.
         complexity_range: Pair `(low, high)` of the complexities λ to train on, 0 < low < high. λ weighs the
             description length in the loss; λ = 1 is the evidence lower bound itself.
-        parameterization: How the posterior depends on λ: `"piecewise_linear"`, `"linear"`, `"constant"`, or an
-            instance from `cvhn_tf.parameterizations`.
-        prior: `"automatic_relevance"`, `"normal"`, or an instance from `cvhn_tf.priors`.
-        estimator: `"local_reparameterization"`, `"weight_sampling"`, or an instance from `cvhn_tf.estimators`.
+        complexity_distribution: Distribution of λ in training, cut off at the ends of the range: a distribution
+            from `tfp.distributions` that has scalar parameters and a quantile function, or its config. By default λ is
+            log-uniform.
+        parameterization: How the posterior depends on λ: `"piecewise_linear"`, `"linear"`, `"constant"`,
+            `"low_rank"`, `"generated"`, or an instance from `cvhn_tf.parameterizations`.
+        prior: `"automatic_relevance"`, `"group_relevance"`, `"normal"`, `"scaled_normal"`, `"log_uniform"`, `"l2"`, or
+            an instance from `cvhn_tf.priors`.
+        estimator: `"local_reparameterization"`, `"flipout"`, `"weight_sampling"`, `"deterministic"` (with the prior
+            `"l2"` and no other), or an instance from `cvhn_tf.estimators`.
         complexity_samples: Number of complexities per training step. The batch is shared out between them.
         train_size: Number of training examples N. By default `fit` takes it from its data.
         kl_warmup: Share of the training steps over which the weight β of the KL grows linearly from 0 to 1,
             or a number of steps if it is an integer. 0 turns the warm-up off.
-        initial_stddev: Standard deviation of every weight before training.
+        initial_stddev: Standard deviation of every weight before training; unused where weights have no noise.
         seed: Seed of the complexities and the weight noise; drawn at random by default.
+
+    Raises:
+        ValueError: If an argument is out of range, the target cannot be generated, or just one of `prior` and
+            `estimator` is deterministic.
 
     Example:
 
@@ -63,6 +73,7 @@ class VariationalHypernetwork(keras.Model):
         target,
         *,
         complexity_range=(1e-2, 1e2),
+        complexity_distribution=None,
         parameterization="piecewise_linear",
         prior="automatic_relevance",
         estimator="local_reparameterization",
@@ -76,6 +87,9 @@ class VariationalHypernetwork(keras.Model):
     ):
         super().__init__(name=name, **kwargs)
         self.complexity_range = ComplexityRange.of(complexity_range)
+        self.complexity_distribution = None
+        if complexity_distribution is not None:
+            self.complexity_distribution = ComplexityDistribution.of(complexity_distribution, self.complexity_range)
         self.parameterization = parameterizations.get(parameterization)
         self.prior = priors.get(prior)
         self.estimator = estimators.get(estimator)
@@ -92,6 +106,7 @@ class VariationalHypernetwork(keras.Model):
             prior=self.prior,
             estimator=self.estimator,
             initial_stddev=initial_stddev,
+            shared=self.parameterization.create_shared(self.prior.posterior_parameters),
         )
         self._step = self._add_counter("step", 0, dtype="int64")
         # Weights, not Python numbers: traced functions see their changes, and they are saved.
@@ -125,14 +140,15 @@ class VariationalHypernetwork(keras.Model):
         if complexity is not None:
             complexities = tf.reshape(self._as_complexity(complexity), [1])
         elif training:
-            complexities = self.complexity_range.sample(self.complexity_samples, self._make_seed(step))
+            source = self.complexity_distribution or self.complexity_range
+            complexities = source.sample(self.complexity_samples, self._make_seed(step))
         else:
             complexities = tf.reshape(self._complexity.value, [1])
         # One noise for all replicas would give each the same errors; λ in contrast is drawn jointly.
         noise_seed = tf.random.experimental.stateless_fold_in(self._make_seed(step), 1 + _replica_id())
         outputs, kls = self._graph([*self._target.flatten_inputs(inputs), complexities, noise_seed], training=training)
         kl = tf.add_n(kls)
-        kl_loss = tf.reduce_mean(complexities * kl) * self._kl_weight(step)
+        kl_loss = tf.reduce_mean(self.prior.kl_weight(complexities) * kl) * self._kl_weight(step)
         # N is unknown when a model is evaluated that was never fitted; its loss is then the NLL alone.
         self.add_loss(tf.math.divide_no_nan(kl_loss, self._train_size.value))
         self._complexity_metric.update_state(complexities)
@@ -206,6 +222,8 @@ class VariationalHypernetwork(keras.Model):
     def posterior(self, complexity) -> dict[str, tfp.distributions.Normal]:
         """The posterior N(μ(λ), σ²(λ)) of each weight, by the weight's path in `at(complexity)`.
 
+        Under a deterministic prior each is a `tfp.distributions.Deterministic`: its stddev is 0.
+
         Raises:
             ValueError: If `complexity` is no number in the range.
         """
@@ -217,20 +235,21 @@ class VariationalHypernetwork(keras.Model):
                 layer, i = source
                 if id(layer) not in drawn:
                     drawn[id(layer)] = layer.posteriors(complexities)
-                normal = drawn[id(layer)][i]
-                posterior[path] = tfp.distributions.Normal(normal.loc[0], normal.scale[0])
+                posterior[path] = drawn[id(layer)][i][0]
         return posterior
 
     def description_length(self, complexity) -> float:
         """KL(q(w | λ) ‖ p(w)) of the whole posterior in bits.
 
-        Under a fixed prior this is the bits-back code length of the weights. Under `AutomaticRelevance`, whose
-        prior is fitted to each weight, it measures information but is no code length.
+        Under a fixed prior this is the bits-back code length of the weights. Under `AutomaticRelevance` and
+        `GroupRelevance`, whose priors are fitted to the weights, and under `LogUniform`, which is improper, it measures
+        information but is no code length. Under `L2` it is the penalty `Σ w² / (2 stddev²)` in the same unit, which
+        compares networks with each other only: the code of a number without noise has no end.
         """
         complexity = self.complexity_range.check(complexity)
         complexities = tf.constant([complexity], tf.float32)
         layers = {id(s[0]): s[0] for s in self._target.sources if isinstance(s, tuple)}
-        kls = [layer.prior.kl(q, complexities) for layer in layers.values() for q in layer.posteriors(complexities)]
+        kls = [layer.kl(layer.posteriors(complexities), complexities) for layer in layers.values()]
         return float(tf.add_n([tf.cast(kl, tf.float64) for kl in kls])[0]) / math.log(2)
 
     def at(self, complexity) -> keras.Model:
@@ -251,6 +270,7 @@ class VariationalHypernetwork(keras.Model):
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "target": self._target.config,
             "complexity_range": (self.complexity_range.low, self.complexity_range.high),
+            "complexity_distribution": self.complexity_distribution and self.complexity_distribution.get_config(),
             "parameterization": keras.saving.serialize_keras_object(self.parameterization),
             "prior": keras.saving.serialize_keras_object(self.prior),
             "estimator": keras.saving.serialize_keras_object(self.estimator),

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from keras import tree
 
-from cvhn_tf import estimators, parameterizations, priors
+from cvhn_tf import channels, estimators, parameterizations, priors
 from cvhn_tf.complexity import ComplexityRange
 
 # Layers whose pre-activation is linear in all of their weights together.
@@ -37,9 +37,15 @@ class Variational(keras.layers.Wrapper):
         parameterization: How the posterior depends on λ; see `cvhn_tf.parameterizations`.
         prior: What the description length is measured against; see `cvhn_tf.priors`.
         estimator: How noise enters in training; see `cvhn_tf.estimators`. Layers that are not linear in their
-            weights use `WeightSampling`.
+            weights use `WeightSampling` in the place of one that is for linear layers only.
         initial_stddev: Standard deviation of every weight before training.
         salt: Non-negative integer that sets the noise of this layer apart from that of others with the same seed.
+        shared: What the layers of a model share: the result of `parameterization.create_shared`, made once for all
+            of them. By default the layer makes its own.
+
+    Raises:
+        ValueError: If an argument is out of range, just one of `prior` and `estimator` is deterministic, or the
+            layer cannot have random weights.
 
     Call arguments:
         inputs, *args: Inputs of the wrapped layer.
@@ -69,6 +75,7 @@ class Variational(keras.layers.Wrapper):
         estimator="local_reparameterization",
         initial_stddev=1e-2,
         salt=0,
+        shared=None,
         **kwargs,
     ):
         kwargs.setdefault("name", layer.name)
@@ -78,12 +85,14 @@ class Variational(keras.layers.Wrapper):
         self.parameterization = parameterizations.get(parameterization)
         self.prior = priors.get(prior)
         self.estimator = estimators.get(estimator)
+        self._check_determinism()
         if self.estimator.linear_only and not isinstance(layer, _LINEAR_LAYERS):
             self.estimator = estimators.WeightSampling()
         if not initial_stddev > 0:
             raise ValueError(f"Expected `initial_stddev` to be positive. Received: initial_stddev={initial_stddev}")
         self.initial_stddev = float(initial_stddev)
         self.salt = int(salt)
+        self.shared = shared or self.parameterization.create_shared(self.prior.posterior_parameters)
         self.supports_masking = True
         self._activation = None
         if isinstance(layer, _LINEAR_LAYERS) and layer.activation is not None:
@@ -103,7 +112,8 @@ class Variational(keras.layers.Wrapper):
             initial_mean = weight.numpy()
             initial_log_stddev = np.full_like(initial_mean, np.log(self.initial_stddev))
             self._means.append(self.parameterization.create(self, f"{name}_mean", initial_mean))
-            self._log_stddevs.append(self.parameterization.create(self, f"{name}_log_stddev", initial_log_stddev))
+            if not self.prior.deterministic:
+                self._log_stddevs.append(self.parameterization.create(self, f"{name}_log_stddev", initial_log_stddev))
             weight.trainable = False
         self.built = True
 
@@ -111,6 +121,13 @@ class Variational(keras.layers.Wrapper):
         """The variables of the wrapped layer whose place the posteriors take, in the order of `posteriors`."""
         variables = self.layer.variables
         return [variables[i] for i in self._replaced]
+
+    def _check_determinism(self):
+        if self.prior.deterministic != self.estimator.deterministic:
+            raise ValueError(
+                "Expected both `prior` and `estimator` to be deterministic, such as 'l2' and 'deterministic', or "
+                f"neither. Received: prior={type(self.prior).__name__}, estimator={type(self.estimator).__name__}"
+            )
 
     def _check(self, weight):
         problem = None
@@ -128,6 +145,8 @@ class Variational(keras.layers.Wrapper):
     def posteriors(self, complexity):
         """One `tfp.distributions.Normal` of shape (complexities, *weight_shape) for each trainable weight.
 
+        Under a deterministic prior it is a `tfp.distributions.Deterministic`, of stddev 0.
+
         Args:
             complexity: Tensor of shape (complexities,).
 
@@ -144,15 +163,33 @@ class Variational(keras.layers.Wrapper):
             scale = tf.reshape(gradient_scale, [-1] + [1] * (len(value.shape) - 1))
             return _scale_gradient(value, tf.cast(scale, value.dtype))
 
+        if self.prior.deterministic:
+            return [tfp.distributions.Deterministic(evaluate(mean)) for mean in self._means]
         return [
             tfp.distributions.Normal(evaluate(mean), tf.exp(evaluate(log_stddev)))
             for mean, log_stddev in zip(self._means, self._log_stddevs, strict=True)
         ]
 
+    def kl(self, posteriors, complexity):
+        """KL of all weights together, as `prior` has it.
+
+        Args:
+            posteriors: What `posteriors(complexity)` returned.
+            complexity: Tensor of shape (complexities,).
+
+        Returns:
+            Tensor of shape (complexities,), in nats.
+        """
+        kls = [
+            self.prior.kl(posterior, complexity, channels.of_weight(self.layer, weight))
+            for posterior, weight in zip(posteriors, self.replaced_weights(), strict=True)
+        ]
+        return tf.add_n([tf.cast(kl, tf.float32) for kl in kls])
+
     def call(self, inputs, *args, complexity, seed=None, training=False, options=None, **kwargs):
         complexity = tf.convert_to_tensor(complexity, tf.float32)
         posteriors = self.posteriors(complexity)
-        kl = tf.add_n([tf.cast(self.prior.kl(posterior, complexity), tf.float32) for posterior in posteriors])
+        kl = self.kl(posteriors, complexity)
 
         def function(inputs, weights):
             groups = _split_batch(inputs, complexity.shape[0])
@@ -165,7 +202,8 @@ class Variational(keras.layers.Wrapper):
             if seed is None:
                 raise ValueError(f"Layer '{self.name}' needs `seed` when training. Received: seed=None")
             seed = tf.random.experimental.stateless_fold_in(seed, self.salt)
-            outputs = self.estimator.sample(function, ((inputs, *args), kwargs), posteriors, seed)
+            axes = channels.of_tensors(self.layer)
+            outputs = self.estimator.sample(function, ((inputs, *args), kwargs), posteriors, seed, axes)
         else:
             outputs = function(((inputs, *args), kwargs), [posterior.loc for posterior in posteriors])
         return (outputs if self._activation is None else _with_mask_of(outputs, self._activation(outputs))), kl

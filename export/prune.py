@@ -4,6 +4,7 @@ import numbers
 
 import keras
 import numpy as np
+import tensorflow_probability as tfp
 
 
 def prune(model, complexity, sparsity=None, snr_threshold=None, scope="global", include_biases=False):
@@ -11,13 +12,15 @@ def prune(model, complexity, sparsity=None, snr_threshold=None, scope="global", 
 
     A weight's signal-to-noise ratio is `SNR = |mean| / stddev` under the posterior; one of low SNR could take any
     value within its noise, zero included, without a loss of likelihood. After [Graves, 2011](
-    https://papers.nips.cc/paper/4329-practical-variational-inference-for-neural-networks).
+    https://papers.nips.cc/paper/4329-practical-variational-inference-for-neural-networks). Weights without noise (prior
+    `"l2"`) are ranked by magnitude, |mean|.
 
     Args:
         model: `cvhn_tf.VariationalHypernetwork`.
         complexity: λ of the network.
         sparsity: Share of the weights that becomes zero, in [0, 1). Reached exactly, rounded to whole weights.
-        snr_threshold: Instead of `sparsity`: weights with an SNR below this, at least 0, become zero.
+        snr_threshold: Instead of `sparsity`: weights with an SNR below this, at least 0, become zero. Not for weights
+            without noise.
         scope: `"global"` ranks the weights of all layers together, `"layer"` each weight tensor by itself.
         include_biases: Whether biases may be pruned too.
 
@@ -25,16 +28,22 @@ def prune(model, complexity, sparsity=None, snr_threshold=None, scope="global", 
         Plain Keras model of the target's architecture.
 
     Raises:
-        ValueError: If an argument is out of range, or not just one of `sparsity` and `snr_threshold` is given.
+        ValueError: If an argument is out of range, not just one of `sparsity` and `snr_threshold` is given, or a
+            threshold is given for weights without noise.
     """
     if not hasattr(model, "posterior"):
         raise ValueError(f"Expected `model` to be a `VariationalHypernetwork`. Received: model={model!r}")
     check_sparsity(sparsity, snr_threshold)
     if scope not in ("global", "layer"):
         raise ValueError(f"Expected `scope` to be 'global' or 'layer'. Received: scope={scope!r}")
+    if snr_threshold is not None and model.prior.deterministic:
+        raise ValueError(
+            "Expected `sparsity` for a model whose weights have no noise, and so no SNR. "
+            f"Received: snr_threshold={snr_threshold}"
+        )
     network = model.at(complexity)
     snr = {
-        path: np.abs(posterior.loc.numpy()) / posterior.scale.numpy()
+        path: _relevance(posterior)
         for path, posterior in model.posterior(complexity).items()
         if include_biases or _is_kernel(path, posterior)
     }
@@ -80,6 +89,13 @@ def masks_of_highest(snr, sparsity):
     ends = np.cumsum([values.size for values in snr.values()])
     parts = np.split(kept, ends[:-1])
     return {path: part.reshape(values.shape) for (path, values), part in zip(snr.items(), parts, strict=True)}
+
+
+def _relevance(posterior):
+    """SNR, or |mean| where there is no noise and every SNR is infinite."""
+    magnitude = np.abs(posterior.loc.numpy())
+    is_point = isinstance(posterior, tfp.distributions.Deterministic)
+    return magnitude if is_point else magnitude / posterior.scale.numpy()
 
 
 def _is_kernel(path, posterior):

@@ -195,3 +195,13 @@ def test_layer_shared_with_a_nested_model_is_refused_since_keras_loses_the_shari
     inputs = keras.Input((4,))
     with pytest.raises(ValueError, match="make again from its config"):
         cvhn_tf.VariationalHypernetwork(keras.Model(inputs, shared(inner(inputs))))
+
+
+def test_names_of_the_target_may_be_any():
+    """Names that the graph has for its own inputs, or that Keras would give to the next input."""
+    keras.utils.clear_session()
+    names = ["complexity", "seed", "seed_", "input_layer", "input_layer_1", "input_layer_2"]
+    inputs = [keras.Input((2,), name=name) for name in names]
+    target = keras.Model(inputs, layers.Dense(2)(layers.Concatenate()(inputs)))
+    x = [np.ones((3, 2), "float32")] * len(names)
+    np.testing.assert_allclose(cvhn_tf.VariationalHypernetwork(target)(x), target(x), atol=1e-6)

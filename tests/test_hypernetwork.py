@@ -33,6 +33,13 @@ def test_loss_is_nll_plus_weighted_kl(compiled, data):
     assert logs["loss"] == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_prior_says_what_its_kl_is_weighed_by(compiled, data):
+    model = compiled(prior="scaled_normal", train_size=50, kl_warmup=0)
+    model.complexity = 20.0
+    logs = model.evaluate(*data, return_dict=True, verbose=0)
+    assert logs["loss"] == pytest.approx(logs["nll"] + logs["kl_bits"] * np.log(2) / 50, rel=1e-4)
+
+
 def test_description_length_falls_with_complexity_and_accuracy_holds_after_training(compiled, data):
     x, y = data
     model = compiled(complexity_samples=2)

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cvhn_tf import parameterizations
-from cvhn_tf.parameterizations import Constant, Linear, PiecewiseLinear
+import cvhn_tf
+from cvhn_tf import parameterizations, targets
+from cvhn_tf.parameterizations import Constant, Generated, Linear, LowRank, PiecewiseLinear
 
 
 def make_variable(parameterization, copies, shape=(3, 2)):
@@ -50,15 +51,85 @@ def test_constant_does_not_depend_on_complexity():
     np.testing.assert_array_equal(values, [variable[0], variable[0]])
 
 
-@pytest.mark.parametrize("parameterization", [Constant(), Linear(), PiecewiseLinear(7)])
-def test_initial_value_is_the_same_at_every_complexity(parameterization):
-    value = np.random.default_rng(0).normal(size=(3, 2)).astype("float32")
-    variable = parameterization.create(keras.layers.Layer(), "w", value)
-    for encoded in (0.0, 0.123, 1.0):
-        np.testing.assert_allclose(parameterization.evaluate(variable, tf.constant([encoded]))[0], value, rtol=1e-6)
+ALL = [Constant(), Linear(), PiecewiseLinear(7), LowRank(1, 3), Generated(6, 3, 10)]
 
 
-@pytest.mark.parametrize("parameterization", [Constant(), Linear(), PiecewiseLinear(7)])
+def create(parameterization, value, name="kernel_mean"):
+    layer = keras.layers.Layer()
+    layer.shared = parameterization.create_shared(("mean", "log_stddev"))
+    return parameterization.create(layer, name, value), layer
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (9, 8), (6, 1), (3, 3, 2, 4)], ids=str)
+@pytest.mark.parametrize("parameterization", ALL)
+def test_initial_value_is_the_same_at_every_complexity(parameterization, shape):
+    value = np.random.default_rng(0).normal(size=shape).astype("float32")
+    variables, _ = create(parameterization, value)
+    values = parameterization.evaluate(variables, tf.constant([0.0, 0.123, 1.0]))
+    np.testing.assert_allclose(values, [value] * 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 3, 2, 4)], ids=str)
+@pytest.mark.parametrize("parameterization", ALL[1:])
+def test_every_variable_gets_a_gradient_and_any_dependence_on_complexity_is_learned(parameterization, shape):
+    start = np.random.default_rng(0).normal(size=shape).astype("float32")
+    # The same deviation of all weights: of any rank, and for any chunk.
+    wanted = np.stack([start + 0.5, start - 1.0])
+    variables, layer = create(parameterization, start)
+    trained = [v for v in layer.trainable_variables if "log_stddev" not in v.path]
+    optimizer = keras.optimizers.Adam(0.03)
+    optimizer.build(trained)
+
+    def loss():
+        values = parameterization.evaluate(variables, tf.constant([0.0, 1.0]))
+        return tf.reduce_mean(tf.square(values - wanted))
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            value = loss()
+        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(value, [v.value for v in trained])]
+        optimizer.apply(gradients, trained)
+        return gradients
+
+    before = float(loss())
+    gradients = [step() for _ in range(200)]
+    # Zero factors keep gradients from the others at the first step only.
+    assert all(np.any(gradient != 0) for gradient in gradients[1])
+    assert float(loss()) < 0.02 * before
+
+
+@pytest.mark.parametrize("parameterization", [LowRank(), Generated()])
+def test_near_one_copy_of_the_weights(parameterization):
+    target = targets.lenet_300_100((28, 28, 1), 10)
+    model = cvhn_tf.VariationalHypernetwork(target, parameterization=parameterization)
+    copies = sum(int(np.prod(v.shape)) for v in model.trainable_variables) / (2 * target.count_params())
+    assert 1 < copies < 1.1
+
+
+def test_low_rank_deviations_have_the_rank_and_vectors_any_value():
+    parameterization = LowRank(rank=2, hidden=5)
+    variables, layer = create(parameterization, np.zeros((9, 8), "float32"))
+    for variable in layer.trainable_variables:
+        variable.assign(np.random.default_rng(0).normal(size=variable.shape))
+    deviations = parameterization.evaluate(variables, tf.constant([0.1, 0.6])) - variables["base"]
+    assert [np.linalg.matrix_rank(deviation, tol=1e-4) for deviation in deviations] == [2, 2]
+    # The factors of a column would hold more than the column itself.
+    variables, _ = create(parameterization, np.zeros((9, 1), "float32"))
+    assert variables["offset"].shape == (5, 9)
+
+
+def test_generating_network_is_one_for_the_model(target):
+    model = cvhn_tf.VariationalHypernetwork(target, parameterization=Generated(6, 3, 10))
+    first, second = (layer for layer in model._flatten_layers() if isinstance(layer, cvhn_tf.Variational))
+    assert first.shared is second.shared
+    weights = [v for v in model.trainable_variables if "generator" in v.path]
+    assert len(weights) == 5  # two of the hidden layer's inputs, its bias, the outputs of means and log-stddevs
+    other = cvhn_tf.VariationalHypernetwork(target, parameterization=model.parameterization)
+    assert not {id(v) for v in other.trainable_variables} & {id(v) for v in model.trainable_variables}
+
+
+@pytest.mark.parametrize("parameterization", ALL)
 def test_parameterization_survives_its_config(parameterization):
     copy = parameterizations.get(keras.saving.serialize_keras_object(parameterization))
     assert type(copy) is type(parameterization) and copy.get_config() == parameterization.get_config()
@@ -68,3 +139,13 @@ def test_parameterization_survives_its_config(parameterization):
 def test_bad_pivots_are_refused(pivots):
     with pytest.raises(ValueError, match="Received: pivots="):
         PiecewiseLinear(pivots)
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.5, True, "3"])
+@pytest.mark.parametrize(
+    "parameterization, name",
+    [(LowRank, "rank"), (LowRank, "hidden"), (Generated, "hidden"), (Generated, "embedding"), (Generated, "chunk")],
+)
+def test_bad_sizes_are_refused(parameterization, name, value):
+    with pytest.raises(ValueError, match=f"Received: {name}="):
+        parameterization(**{name: value})

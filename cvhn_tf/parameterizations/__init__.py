@@ -1,0 +1,9 @@
+"""The hypernetwork G: how the posterior's parameters depend on the complexity λ, one idea a file."""
+
+from cvhn_tf.parameterizations.base import Parameterization
+from cvhn_tf.parameterizations.by_name import get
+from cvhn_tf.parameterizations.generated import Generated
+from cvhn_tf.parameterizations.low_rank import LowRank
+from cvhn_tf.parameterizations.pivots import Constant, Linear, PiecewiseLinear
+
+__all__ = ["Constant", "Generated", "Linear", "LowRank", "Parameterization", "PiecewiseLinear", "get"]

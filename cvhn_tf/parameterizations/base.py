@@ -1,0 +1,85 @@
+"""The hypernetwork G: how the posterior's parameters depend on the complexity λ.
+
+Each parameterization turns one tensor of the posterior (a weight's mean or log-stddev) into a function of the
+encoded complexity s in [0, 1]: `create` makes the variables, `evaluate` gives the tensor at some values of s.
+"""
+
+import keras
+import tensorflow as tf
+
+
+class Parameterization:
+    """Base class: a subclass gives `create`, `evaluate`, and `get_config` if it has arguments.
+
+    One whose variables serve several layers gives `create_shared` too.
+    """
+
+    def create_shared(self, parameters):
+        """Makes what all layers of one model share, before any `create`.
+
+        Args:
+            parameters: Names of the posterior's parameters: `("mean", "log_stddev")`, or `("mean",)` where weights
+                have no noise.
+
+        Returns:
+            A built `keras.layers.Layer`, which `create` finds as `layer.shared`; None if nothing is shared.
+        """
+        return None
+
+    def create(self, layer, name, initial_value):
+        """Makes the variables of one posterior tensor.
+
+        Args:
+            layer: `keras.layers.Layer` that owns the variables, with an attribute `shared`: what `create_shared`
+                returned.
+            name: Name of the tensor: that of the weight, then `"_mean"` or `"_log_stddev"`.
+            initial_value: NumPy array: the tensor before training, the same at every complexity.
+
+        Returns:
+            A `keras.Variable`, or any structure of variables.
+        """
+        raise NotImplementedError
+
+    def evaluate(self, variables, encoded_complexity):
+        """The tensor at some complexities.
+
+        Args:
+            variables: What `create` returned.
+            encoded_complexity: Tensor of shape (complexities,), values in [0, 1].
+
+        Returns:
+            Tensor of shape (complexities, *shape of the initial value).
+        """
+        raise NotImplementedError
+
+    def get_config(self):
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+def add_variable(layer, name, initial_value):
+    """A trainable variable of a layer, in full precision, that starts at a value.
+
+    Args:
+        layer: `keras.layers.Layer`.
+        name: Name of the variable.
+        initial_value: NumPy array or tensor.
+    """
+    return layer.add_weight(
+        shape=tuple(initial_value.shape),
+        # A closure over the value, not a Constant initializer: nothing of it goes into any config.
+        initializer=lambda shape, dtype: tf.cast(initial_value, dtype),
+        dtype=keras.backend.standardize_dtype(initial_value.dtype),
+        autocast=False,  # posteriors stay in full precision under mixed precision
+        name=name,
+    )
+
+
+def check_positive_integer(name, value) -> int:
+    """Returns `value`, or raises a `ValueError` if it is no positive integer."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"Expected `{name}` to be a positive integer. Received: {name}={value!r}")
+    return value

@@ -1,0 +1,20 @@
+"""Parameterizations by name."""
+
+from cvhn_tf.parameterizations.base import Parameterization
+from cvhn_tf.parameterizations.generated import Generated
+from cvhn_tf.parameterizations.low_rank import LowRank
+from cvhn_tf.parameterizations.pivots import Constant, Linear, PiecewiseLinear
+from cvhn_tf.serialization import resolve
+
+_PARAMETERIZATIONS = {
+    "constant": Constant,
+    "generated": Generated,
+    "linear": Linear,
+    "low_rank": LowRank,
+    "piecewise_linear": PiecewiseLinear,
+}
+
+
+def get(identifier) -> Parameterization:
+    """Takes a `Parameterization`, its config, or its name: the class's, such as `"low_rank"`."""
+    return resolve("parameterization", identifier, Parameterization, _PARAMETERIZATIONS)
