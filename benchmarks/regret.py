@@ -1,4 +1,4 @@
-"""One hypernetwork against networks trained at each complexity alone: what the one costs in accuracy, and saves in time.
+"""One hypernetwork against networks trained at each complexity alone: the accuracy it costs, and the time it saves.
 
 Every training is a process of its own on one thread, `--jobs` of them side by side; equal epochs, optimizer, prior and
 estimator. Finished trainings are kept and not repeated, so an interrupted run goes on where it was.

@@ -88,7 +88,6 @@ def demo(
         batch_size=64,
         seed=seed,
         complexity_range=(0.01, 10.0),
-        parameterization="linear",
         complexity_samples=4,
     )
     training.show_complexities(model, digits)

@@ -102,6 +102,16 @@ def stratified_uniform(samples: int, seed):
     return (tf.range(samples, dtype=tf.float32) + uniform) / samples
 
 
+def batch_shares(complexities: int) -> list[float]:
+    """Shares of a batch that the complexities of a step get, in ascending order of λ; they sum to 1.
+
+    The first gets twice as much as the last, the others geometric steps between. Where λ is small, the NLL decides,
+    which is known from examples alone; where λ is large, the description length does, which is known exactly.
+    """
+    weights = [0.5 ** (i / max(complexities - 1, 1)) for i in range(complexities)]
+    return [weight / sum(weights) for weight in weights]
+
+
 def _is_finite_number(value) -> bool:
     is_scalar = isinstance(value, numbers.Real) or getattr(value, "shape", None) == ()
     return is_scalar and not isinstance(value, bool) and math.isfinite(value)

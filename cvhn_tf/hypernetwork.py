@@ -19,7 +19,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from cvhn_tf import estimators, parameterizations, priors
-from cvhn_tf.complexity import ComplexityRange
+from cvhn_tf.complexity import ComplexityRange, batch_shares
 from cvhn_tf.complexity_distribution import ComplexityDistribution
 from cvhn_tf.graph import variational_graph
 from cvhn_tf.training_data import TrainingData
@@ -37,13 +37,14 @@ class VariationalHypernetwork(keras.Model):
         complexity_distribution: Distribution of λ in training, cut off at the ends of the range: a distribution
             from `tfp.distributions` that has scalar parameters and a quantile function, or its config. By default λ is
             log-uniform.
-        parameterization: How the posterior depends on λ: `"piecewise_linear"`, `"linear"`, `"constant"`,
-            `"low_rank"`, `"generated"`, or an instance from `cvhn_tf.parameterizations`.
+        parameterization: How the posterior depends on λ: `"hierarchical"`, `"piecewise_linear"`, `"linear"`,
+            `"constant"`, `"low_rank"`, `"generated"`, or an instance from `cvhn_tf.parameterizations`.
         prior: `"automatic_relevance"`, `"group_relevance"`, `"normal"`, `"scaled_normal"`, `"log_uniform"`, `"l2"`, or
             an instance from `cvhn_tf.priors`.
         estimator: `"local_reparameterization"`, `"flipout"`, `"weight_sampling"`, `"deterministic"` (with the prior
             `"l2"` and no other), or an instance from `cvhn_tf.estimators`.
-        complexity_samples: Number of complexities per training step. The batch is shared out between them.
+        complexity_samples: Number of complexities per training step. The batch is shared out between them, the
+            smallest getting twice as much as the largest.
         train_size: Number of training examples N. By default `fit` takes it from its data.
         kl_warmup: Share of the training steps over which the weight β of the KL grows linearly from 0 to 1,
             or a number of steps if it is an integer. 0 turns the warm-up off.
@@ -74,10 +75,10 @@ class VariationalHypernetwork(keras.Model):
         *,
         complexity_range=(1e-2, 1e2),
         complexity_distribution=None,
-        parameterization="piecewise_linear",
+        parameterization="hierarchical",
         prior="automatic_relevance",
         estimator="local_reparameterization",
-        complexity_samples=1,
+        complexity_samples=4,
         train_size=None,
         kl_warmup=0.3,
         initial_stddev=1e-2,
@@ -148,11 +149,12 @@ class VariationalHypernetwork(keras.Model):
         noise_seed = tf.random.experimental.stateless_fold_in(self._make_seed(step), 1 + _replica_id())
         outputs, kls = self._graph([*self._target.flatten_inputs(inputs), complexities, noise_seed], training=training)
         kl = tf.add_n(kls)
-        kl_loss = tf.reduce_mean(self.prior.kl_weight(complexities) * kl) * self._kl_weight(step)
+        shares = tf.constant(batch_shares(complexities.shape[0]))  # the NLL has the same
+        kl_loss = tf.reduce_sum(shares * self.prior.kl_weight(complexities) * kl) * self._kl_weight(step)
         # N is unknown when a model is evaluated that was never fitted; its loss is then the NLL alone.
         self.add_loss(tf.math.divide_no_nan(kl_loss, self._train_size.value))
-        self._complexity_metric.update_state(complexities)
-        self._kl_metric.update_state(kl / math.log(2))
+        self._complexity_metric.update_state(complexities, shares)
+        self._kl_metric.update_state(kl / math.log(2), shares)
         if training:
             self._step.assign_add(1)
         return outputs

@@ -21,7 +21,7 @@ class PivotAdam(keras.optimizers.Adam):
     Reference: [Kingma & Ba, 2014](https://arxiv.org/abs/1412.6980).
     """
 
-    def __init__(self, learning_rate=2e-3, global_clipnorm=1.0, name="pivot_adam", **kwargs):
+    def __init__(self, learning_rate=3e-3, global_clipnorm=1.0, name="pivot_adam", **kwargs):
         if kwargs.get("amsgrad"):
             raise ValueError("Expected `amsgrad` to be False for PivotAdam. Received: amsgrad=True")
         if kwargs.get("clipnorm") is not None or kwargs.get("clipvalue") is not None:
@@ -67,14 +67,46 @@ class PivotAdam(keras.optimizers.Adam):
         return tf.clip_by_global_norm(grads, self.global_clipnorm)[0]
 
 
-def default_optimizer(total_steps, learning_rate=2e-3) -> PivotAdam:
-    """`PivotAdam` with a learning rate that falls to zero over the training, along half a cosine.
+@keras.saving.register_keras_serializable(package="cvhn_tf")
+class HoldThenDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that holds for the first half of the training, then falls linearly to zero.
+
+    Weights that carry nothing must travel to zero, which takes a learning rate that stays large; then those that are
+    kept must settle.
+
+    Args:
+        learning_rate: Learning rate of the first half, positive.
+        total_steps: Number of training steps, positive.
+
+    Raises:
+        ValueError: If an argument is not positive.
+    """
+
+    def __init__(self, learning_rate, total_steps):
+        for name, value in (("learning_rate", learning_rate), ("total_steps", total_steps)):
+            if not value > 0:
+                raise ValueError(f"Expected `{name}` to be positive. Received: {name}={value!r}")
+        self.learning_rate, self.total_steps = learning_rate, total_steps
+
+    def __call__(self, step):
+        left = 1 - tf.cast(step, tf.float32) / self.total_steps
+        return self.learning_rate * tf.clip_by_value(2 * left, 0.0, 1.0)
+
+    def get_config(self):
+        return {"learning_rate": self.learning_rate, "total_steps": self.total_steps}
+
+
+def default_optimizer(total_steps, learning_rate=3e-3) -> PivotAdam:
+    """`PivotAdam` with a learning rate that holds for half of the training and then falls linearly to zero.
 
     Args:
         total_steps: Number of training steps: epochs times batches per epoch.
-        learning_rate: Learning rate of the first step.
+        learning_rate: Learning rate of the first half.
+
+    Raises:
+        ValueError: If an argument is not positive.
     """
-    return PivotAdam(keras.optimizers.schedules.CosineDecay(learning_rate, total_steps))
+    return PivotAdam(HoldThenDecay(learning_rate, total_steps))
 
 
 def _sum_duplicates(slices):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cvhn_tf.complexity import ComplexityRange
+from cvhn_tf.complexity import ComplexityRange, batch_shares
 
 
 def test_encoding_is_linear_in_the_logarithm_and_hits_the_ends():
@@ -43,6 +43,15 @@ def test_default_is_the_evidence_lower_bound_where_the_range_has_it():
 def test_bad_ranges_are_refused(bounds):
     with pytest.raises(ValueError, match="complexity_range"):
         ComplexityRange.of(bounds)
+
+
+@pytest.mark.parametrize("complexities", [1, 2, 4, 7])
+def test_batch_shares_sum_to_one_and_halve_from_the_smallest_complexity_to_the_largest(complexities):
+    shares = batch_shares(complexities)
+    assert len(shares) == complexities and sum(shares) == pytest.approx(1)
+    assert shares == sorted(shares, reverse=True)
+    if complexities > 1:
+        assert shares[0] == pytest.approx(2 * shares[-1])
 
 
 @pytest.mark.parametrize("complexity", [0.009, 101.0, -1.0, 0, float("nan"), float("inf"), "1", [1.0, 2.0], None, True])

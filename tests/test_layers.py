@@ -15,8 +15,8 @@ def test_batch_is_shared_out_between_the_complexities_in_order():
     for variable in wrapper._means:
         variable.assign(np.random.default_rng(1).normal(size=variable.shape))
     together, kl = wrapper(x, complexity=[0.02, 5.0])
-    first, first_kl = wrapper(x[:3], complexity=[0.02])
-    second, second_kl = wrapper(x[3:], complexity=[5.0])
+    first, first_kl = wrapper(x[:5], complexity=[0.02])  # the smaller complexity gets two thirds
+    second, second_kl = wrapper(x[5:], complexity=[5.0])
     np.testing.assert_allclose(together, tf.concat([first, second], 0), atol=1e-6)
     np.testing.assert_allclose(kl, tf.concat([first_kl, second_kl], 0), rtol=1e-5)
     assert np.any(np.abs(together[:3] - wrapper(x[:3], complexity=[5.0])[0]) > 0.1)

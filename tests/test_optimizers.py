@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cvhn_tf.optimizers import PivotAdam, default_optimizer
+from cvhn_tf.optimizers import HoldThenDecay, PivotAdam, default_optimizer
 
 
 def test_rows_move_as_by_adam_of_their_own():
@@ -50,6 +50,17 @@ def test_optimizer_survives_its_config():
     copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert copy.get_config() == optimizer.get_config() and isinstance(copy, PivotAdam)
     assert copy.global_clipnorm == 1.0
+
+
+def test_learning_rate_holds_for_half_of_the_training_and_ends_at_zero():
+    schedule = HoldThenDecay(0.2, 100)
+    np.testing.assert_allclose([schedule(step) for step in (0, 50, 75, 100, 150)], [0.2, 0.2, 0.1, 0, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("arguments", [(0, 10), (-1.0, 10), (1e-3, 0), (float("nan"), 10)])
+def test_schedule_refuses_what_is_not_positive(arguments):
+    with pytest.raises(ValueError, match="to be positive. Received"):
+        default_optimizer(arguments[1], arguments[0])
 
 
 def test_amsgrad_is_refused():

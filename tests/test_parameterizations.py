@@ -5,7 +5,7 @@ import tensorflow as tf
 
 import cvhn_tf
 from cvhn_tf import parameterizations, targets
-from cvhn_tf.parameterizations import Constant, Generated, Linear, LowRank, PiecewiseLinear
+from cvhn_tf.parameterizations import Constant, Generated, Hierarchical, Linear, LowRank, PiecewiseLinear
 
 
 def make_variable(parameterization, copies, shape=(3, 2)):
@@ -51,7 +51,16 @@ def test_constant_does_not_depend_on_complexity():
     np.testing.assert_array_equal(values, [variable[0], variable[0]])
 
 
-ALL = [Constant(), Linear(), PiecewiseLinear(7), LowRank(1, 3), Generated(6, 3, 10)]
+def test_hierarchical_is_a_shared_tensor_and_piecewise_linear_deviations():
+    hierarchical, piecewise_linear = Hierarchical(pivots=4), PiecewiseLinear(pivots=4)
+    variable = make_variable(hierarchical, 5)
+    deviations = keras.Variable(variable[1:])
+    encoded = tf.constant([0.0, 0.2, 1 / 3, 0.9, 1.0])
+    values = hierarchical.evaluate(variable, encoded)
+    np.testing.assert_allclose(values, variable[0] + piecewise_linear.evaluate(deviations, encoded), atol=1e-6)
+
+
+ALL = [Constant(), Hierarchical(3), Linear(), PiecewiseLinear(7), LowRank(1, 3), Generated(6, 3, 10)]
 
 
 def create(parameterization, value, name="kernel_mean"):

@@ -2,6 +2,7 @@
 
 from cvhn_tf.parameterizations.base import Parameterization
 from cvhn_tf.parameterizations.generated import Generated
+from cvhn_tf.parameterizations.hierarchical import Hierarchical
 from cvhn_tf.parameterizations.low_rank import LowRank
 from cvhn_tf.parameterizations.pivots import Constant, Linear, PiecewiseLinear
 from cvhn_tf.serialization import resolve
@@ -9,6 +10,7 @@ from cvhn_tf.serialization import resolve
 _PARAMETERIZATIONS = {
     "constant": Constant,
     "generated": Generated,
+    "hierarchical": Hierarchical,
     "linear": Linear,
     "low_rank": LowRank,
     "piecewise_linear": PiecewiseLinear,

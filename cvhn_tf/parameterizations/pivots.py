@@ -18,9 +18,7 @@ class PiecewiseLinear(Parameterization):
     """
 
     def __init__(self, pivots=5):
-        if isinstance(pivots, bool) or not isinstance(pivots, int) or pivots < 2:
-            raise ValueError(f"Expected `pivots` to be an integer of at least 2. Received: pivots={pivots!r}")
-        self.pivots = pivots
+        self.pivots = check_pivots(pivots)
 
     def create(self, layer, name, initial_value):
         return _add_copies(layer, name, initial_value, self.pivots)
@@ -29,9 +27,8 @@ class PiecewiseLinear(Parameterization):
         complexities = encoded_complexity.shape[0]
         position = encoded_complexity * (self.pivots - 1)
         if 2 * complexities >= self.pivots:
-            # Nearly every pivot is in use: weigh all of them, with triangles of width one around the positions.
-            distance = tf.abs(position[:, None] - tf.range(self.pivots, dtype=position.dtype))
-            weights = tf.cast(tf.maximum(1 - distance, 0), variable.dtype)
+            # Nearly every pivot is in use: weigh all of them.
+            weights = tf.cast(triangles(encoded_complexity, self.pivots), variable.dtype)
             flat = tf.matmul(weights, tf.reshape(variable.value, [self.pivots, -1]))
             return tf.reshape(flat, [complexities, *variable.shape[1:]])
         left = tf.clip_by_value(tf.cast(tf.floor(position), tf.int32), 0, self.pivots - 2)
@@ -66,6 +63,28 @@ class Constant(Parameterization):
 
     def evaluate(self, variable, encoded_complexity):
         return tf.repeat(variable.value, tf.shape(encoded_complexity)[0], axis=0)
+
+
+def check_pivots(pivots) -> int:
+    """Returns `pivots`, or raises a `ValueError` if it is no integer of at least 2."""
+    if isinstance(pivots, bool) or not isinstance(pivots, int) or pivots < 2:
+        raise ValueError(f"Expected `pivots` to be an integer of at least 2. Received: pivots={pivots!r}")
+    return pivots
+
+
+def triangles(encoded_complexity, pivots):
+    """Weights of the pivots in linear interpolation: 1 at a pivot, falling to 0 at its neighbours.
+
+    Args:
+        encoded_complexity: Tensor of shape (complexities,), values in [0, 1].
+        pivots: Number of pivots.
+
+    Returns:
+        Tensor of shape (complexities, pivots).
+    """
+    position = encoded_complexity * (pivots - 1)
+    distance = tf.abs(position[:, None] - tf.range(pivots, dtype=position.dtype))
+    return tf.maximum(1 - distance, 0)
 
 
 def _add_copies(layer, name, initial_value, copies):
