@@ -79,7 +79,7 @@ def demo(
 
     model_path = output / "model.keras"
     digits = load_dataset("digits")
-    # 1,437 images cannot pay for more than λ = 10; two weight sets learn fastest from so few.
+    # 1,437 images cannot pay for more than λ = 10.
     model = training.train(
         digits,
         "lenet_300_100",
@@ -88,7 +88,6 @@ def demo(
         batch_size=64,
         seed=seed,
         complexity_range=(0.01, 10.0),
-        complexity_samples=4,
     )
     training.show_complexities(model, digits)
     comparing.compare(
