@@ -165,7 +165,7 @@ def compare(
         check_quantization(quantization)
     if "int8" in quantizations and representative_data is None:
         raise ValueError("Expected `representative_data` for quantization 'int8'. Received: representative_data=None")
-    x, y = _as_arrays(data)
+    x, y = as_arrays(data)
     rows, artifacts, skipped = [], [], []
     total = len(complexities) * len(sparsities) * len(quantizations)
     for complexity in complexities:
@@ -215,7 +215,12 @@ def pareto_front(rows) -> set[int]:
     return front
 
 
-def _as_arrays(data):
+def as_arrays(data):
+    """Examples and class labels of a pair of arrays or of a dataset of batches.
+
+    Raises:
+        ValueError: If it is neither, or the labels are no classes.
+    """
     if isinstance(data, tf.data.Dataset):
         batches = [(np.asarray(x), np.asarray(y)) for x, y, *_ in data.as_numpy_iterator()]
         x, y = (np.concatenate(parts) for parts in zip(*batches, strict=True))

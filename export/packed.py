@@ -1,0 +1,228 @@
+"""A network in the fewest bytes: one file with its architecture and its entropy-coded weights.
+
+```
+offset  bytes  content
+0       4      magic "CVHN"
+4       1      version of the format, 1
+5       4      length a of the architecture
+9       4      length w of the weights
+13      4      CRC-32 of the bytes 0 to 13 and of all from 17 on
+17      4      CRC-32 of the decoded weights, by which a decoder that differs from the encoder is found out
+21      a      architecture: Keras's JSON, compressed by zlib
+21 + a  w      weights: one range-coded stream
+```
+
+Numbers are little-endian. The stream holds the tensors in the order of the network's `weights`. Each begins with two
+bits: 0 for integers and their step, 1 for float16, 2 for the weight's own type.
+"""
+
+import dataclasses
+import json
+import pathlib
+import struct
+import zlib
+
+import keras
+import numpy as np
+
+from cvhn_tf.export.adaptive_models import code_fixed
+from cvhn_tf.export.artifact import write_atomically
+from cvhn_tf.export.quantize import STEP_EXPONENTS, QuantizedTensor, quantize
+from cvhn_tf.export.range_coding import BitDecoder, BitEncoder
+from cvhn_tf.export.tensor_coding import decode_tensor, encode_tensor
+
+_MAGIC = b"CVHN"
+_VERSION = 1
+_PREFIX = struct.Struct("<4sBII")
+_HEADER = struct.Struct("<4sBIIII")
+_QUANTIZED, _FLOAT16, _RAW = range(3)
+_STEP_BITS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class PackedModel:
+    """A packed network.
+
+    Args:
+        content: The file.
+        architecture_bytes: Bytes of it that are the compressed architecture.
+        weights_kept: Number of weights, biases among them, that are not zero.
+    """
+
+    content: bytes = dataclasses.field(repr=False)
+    architecture_bytes: int
+    weights_kept: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the file in bytes."""
+        return len(self.content)
+
+    @property
+    def weights_bytes(self) -> int:
+        """Size of the file without the architecture, in bytes: the weights' code and 21 bytes of header."""
+        return len(self.content) - self.architecture_bytes
+
+    @property
+    def bits_per_kept_weight(self) -> float:
+        """Bits of `weights_bytes`, for each weight that is not zero. Which weights these are is among them."""
+        return 8 * self.weights_bytes / max(self.weights_kept, 1)
+
+    def save(self, path) -> pathlib.Path:
+        """Writes the file whole or not at all.
+
+        Raises:
+            OSError: If the folder cannot be written to.
+        """
+        return write_atomically(path, self.content)
+
+
+def pack(model, complexity, sparsity=None, snr_threshold=None, step=2.0, scope="global") -> PackedModel:
+    """The network at a complexity, pruned, quantized and entropy-coded. `unpack` makes a Keras model of it.
+
+    The file is unpacked and compared, weight by weight, before it is handed over.
+
+    Args:
+        model: `cvhn_tf.VariationalHypernetwork`.
+        complexity: λ of the network.
+        sparsity: Share of the weights that becomes zero, as in `prune`.
+        snr_threshold: Instead of `sparsity`, as in `prune`.
+        step: Quantization step in posterior stddevs. Above 1 the file is smaller, and in time less accurate.
+        scope: As in `prune`.
+
+    Raises:
+        ValueError: If an argument is out of range, a weight is not finite, or the target cannot be made again from its
+            JSON in Keras's safe mode (it holds a lambda, or a class that is not registered).
+    """
+    network, tensors = quantize(model, complexity, sparsity, snr_threshold, step=step, scope=scope)
+    return pack_network(network, tensors)
+
+
+def pack_network(network, tensors) -> PackedModel:
+    """Packs what `quantize` returns. As `pack`."""
+    encoder = BitEncoder()
+    checksum = 0
+    for weight, tensor in zip(network.weights, tensors, strict=True):
+        values = _encode_weight(encoder, keras.ops.convert_to_numpy(weight), tensor)
+        weight.assign(values)
+        checksum = zlib.crc32(_as_bytes(values), checksum)
+    architecture = zlib.compress(_to_json(network), 9)
+    weights = encoder.to_bytes()
+    prefix = _PREFIX.pack(_MAGIC, _VERSION, len(architecture), len(weights))
+    tail = struct.pack("<I", checksum) + architecture + weights
+    content = prefix + struct.pack("<I", zlib.crc32(tail, zlib.crc32(prefix))) + tail
+    unpack(content)  # raises unless the weights come back as they were
+    kept = sum(int(np.count_nonzero(tensor.values)) for tensor in tensors if tensor is not None)
+    return PackedModel(content, len(architecture), kept)
+
+
+def unpack(source) -> keras.Model:
+    """The network of a packed file.
+
+    Checks its magic, version, lengths and checksum before it decodes anything. The architecture is made in Keras's safe
+    mode, which runs no code from the file.
+
+    Args:
+        source: Bytes, `PackedModel`, or path of a file.
+
+    Returns:
+        Plain Keras model.
+
+    Raises:
+        OSError: If there is no such file.
+        ValueError: If the content is no packed network, or not the whole of one, or has been changed, or needs a class
+            that is not registered.
+    """
+    if isinstance(source, PackedModel):
+        source = source.content
+    content = bytes(source) if isinstance(source, bytes | bytearray | memoryview) else pathlib.Path(source).read_bytes()
+    checksum, architecture, weights = _split(content)
+    try:
+        config = json.loads(zlib.decompress(architecture))
+        network = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    except Exception as error:  # whatever a class's `from_config` may raise
+        raise _refusal(f"an architecture that Keras cannot make: {_first_line(error)}") from error
+    if not isinstance(network, keras.Model):
+        raise _refusal(f"an architecture that is a {type(network).__name__}")
+    if _decode_weights(network, weights) != checksum:
+        raise _refusal("weights that decode to other numbers than were packed")
+    return network
+
+
+def _split(content):
+    """Checksum of the weights, architecture and weights of a file that is whole and unchanged."""
+    if len(content) < _HEADER.size or not content.startswith(_MAGIC):
+        raise _refusal(f"{len(content)} bytes that do not begin as one")
+    _, version, architecture_bytes, weights_bytes, checksum, weights_checksum = _HEADER.unpack_from(content)
+    if version != _VERSION:
+        raise _refusal(f"format version {version}, where this version of cvhn-tf reads {_VERSION}")
+    expected = _HEADER.size + architecture_bytes + weights_bytes
+    if len(content) != expected:
+        raise _refusal(f"{len(content):,} bytes, where its header tells {expected:,}")
+    if checksum != zlib.crc32(content[_PREFIX.size + 4 :], zlib.crc32(content[: _PREFIX.size])):
+        raise _refusal("bytes that do not match their checksum")
+    end = _HEADER.size + architecture_bytes
+    return weights_checksum, content[_HEADER.size : end], content[end:]
+
+
+def _refusal(received):
+    return ValueError(f"Expected a whole file that `pack` wrote. Received: {received}")
+
+
+def _first_line(error):
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _to_json(network):
+    config = keras.saving.serialize_keras_object(network)
+    config = {key: value for key, value in config.items() if key not in ("compile_config", "build_config")}
+    return json.dumps(config, separators=(",", ":")).encode()
+
+
+def _decode_weights(network, content):
+    """Assigns the weights of a stream to a network; returns the checksum of them."""
+    decoder = BitDecoder(content)
+    checksum = 0
+    for variable in network.weights:
+        dtype = keras.ops.convert_to_numpy(variable).dtype
+        try:
+            values = _decode_weight(decoder, tuple(variable.shape), dtype)
+        except ValueError as error:
+            raise _refusal("weights that cannot be decoded") from error
+        checksum = zlib.crc32(_as_bytes(values), checksum)
+        variable.assign(values)
+    return checksum
+
+
+def _encode_weight(encoder, values, tensor):
+    """Appends a weight; returns the values that its code stands for."""
+    if tensor is not None:
+        code_fixed(encoder, _QUANTIZED, 2)
+        code_fixed(encoder, tensor.step_exponent - STEP_EXPONENTS[0], _STEP_BITS)
+        encode_tensor(encoder, tensor.values)
+        return tensor.dequantize(values.dtype)
+    kind, coded = _RAW, values
+    if values.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            half = values.astype("float16")
+        if np.allclose(half.astype(values.dtype), values, rtol=2.0**-11, atol=0):
+            kind, coded, values = _FLOAT16, half, half.astype(values.dtype)
+    code_fixed(encoder, kind, 2)
+    for byte in _as_bytes(coded):
+        code_fixed(encoder, byte, 8)
+    return values
+
+
+def _decode_weight(decoder, shape, dtype):
+    kind = code_fixed(decoder, None, 2)
+    if kind == _QUANTIZED:
+        exponent = code_fixed(decoder, None, _STEP_BITS) + STEP_EXPONENTS[0]
+        return QuantizedTensor(decode_tensor(decoder, shape), exponent).dequantize(dtype)
+    coded = np.dtype("float16" if kind == _FLOAT16 else dtype)
+    size = int(np.prod(shape)) * coded.itemsize
+    content = bytes(code_fixed(decoder, None, 8) for _ in range(size))
+    return np.frombuffer(content, coded.newbyteorder("<")).reshape(shape).astype(dtype)
+
+
+def _as_bytes(values):
+    return values.astype(values.dtype.newbyteorder("<")).tobytes()

@@ -1,0 +1,101 @@
+"""Weights as whole multiples of a step that is as coarse as the posterior allows."""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+
+from cvhn_tf.export.prune import prune
+
+# A weight without noise has no stddev to go by; its tensor's root mean square over this takes its place.
+_LEVELS_WITHOUT_NOISE = 16
+# No step is finer than float32 weights are.
+_FINEST = 2.0**-24
+# 2**(i / 4), as numbers: `pow` may differ in its last bit between machines.
+_QUARTER_OCTAVES = (1.0, 1.189207115002721, 1.4142135623730951, 1.681792830507605)
+STEP_EXPONENTS = range(-512, 512)
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantizedTensor:
+    """Weights `values * 2**(step_exponent / 4)`.
+
+    Args:
+        values: int64 array of the weights' shape.
+        step_exponent: Integer in `STEP_EXPONENTS`.
+    """
+
+    values: np.ndarray
+    step_exponent: int
+
+    def dequantize(self, dtype="float32") -> np.ndarray:
+        """The weights."""
+        return (self.values * step_size(self.step_exponent)).astype(dtype)
+
+
+def step_size(step_exponent) -> float:
+    """`2**(step_exponent / 4)`, the same number on every machine."""
+    return math.ldexp(_QUARTER_OCTAVES[step_exponent % 4], step_exponent // 4)
+
+
+def quantize(model, complexity, sparsity=None, snr_threshold=None, step=1.0, scope="global"):
+    """The pruned network at a complexity with its weights rounded to multiples of a step, one step a tensor.
+
+    An error δ of a weight costs about `δ² / (2 stddev²)` nats of the posterior's density, so a weight needs no more
+    digits than its stddev shows. The step of a tensor is `step` times the root of the harmonic mean of its kept
+    weights' variances. Then the sum of these costs is what it would be if each weight had a step of its own,
+    `step * stddev`: `step² / 24` nats a weight. It is rounded down to a power of 2^¼. Weights that round to zero,
+    biases too, are zeros from then on. Weights that are not random (those of normalization layers) are not quantized.
+
+    Reference: [Hinton and van Camp, 1993](https://doi.org/10.1145/168304.168306), for the precision that noise leaves.
+
+    Args:
+        model: `cvhn_tf.VariationalHypernetwork`.
+        complexity: λ of the network.
+        sparsity: As in `prune`.
+        snr_threshold: As in `prune`.
+        step: Quantization step in posterior stddevs, positive.
+        scope: As in `prune`.
+
+    Returns:
+        Pair of the pruned network, before rounding, and a list with a `QuantizedTensor` for each of its `weights`, None
+        for those that are not quantized.
+
+    Raises:
+        ValueError: If an argument is out of range, or a weight is NaN or infinite.
+    """
+    check_step(step)
+    network = prune(model, complexity, sparsity, snr_threshold, scope=scope)
+    posterior = model.posterior(complexity)
+    tensors = []
+    for weight in network.weights:
+        values = keras.ops.convert_to_numpy(weight)
+        if values.dtype.kind in "fV" and not np.all(np.isfinite(values.astype("float64"))):
+            raise ValueError(f"Expected finite weights. Received: NaN or infinity in {weight.path!r}")
+        distribution = posterior.get(weight.path)
+        if distribution is None:
+            tensors.append(None)
+        else:
+            stddev = np.broadcast_to(np.asarray(distribution.stddev(), "float64"), values.shape)
+            tensors.append(_quantize_tensor(values.astype("float64"), stddev, step))
+    return network, tensors
+
+
+def check_step(step):
+    """Raises a `ValueError` unless the step is a positive number."""
+    if isinstance(step, bool) or not isinstance(step, int | float) or not 0 < step < math.inf:
+        raise ValueError(f"Expected `step` to be a positive number of stddevs. Received: step={step!r}")
+
+
+def _quantize_tensor(values, stddev, step):
+    kept = values != 0
+    if not kept.any():
+        return QuantizedTensor(np.zeros(values.shape, np.int64), 0)
+    precision = np.mean(np.square(1 / stddev[kept])) if np.all(stddev[kept] > 0) else math.inf
+    if math.isinf(precision):
+        precision = _LEVELS_WITHOUT_NOISE**2 / np.mean(np.square(values[kept]))
+    size = max(step / math.sqrt(precision), np.abs(values).max() * _FINEST)
+    exponent = math.floor(4 * math.log2(size))
+    exponent = min(max(exponent, STEP_EXPONENTS[0]), STEP_EXPONENTS[-1])
+    return QuantizedTensor(np.rint(values / step_size(exponent)).astype(np.int64), exponent)
