@@ -12,8 +12,7 @@ offset  bytes  content
 21 + a  w      weights: one range-coded stream
 ```
 
-Numbers are little-endian. The stream holds the tensors in the order of the network's `weights`. Each begins with two
-bits: 0 for integers and their step, 1 for float16, 2 for the weight's own type.
+Numbers are little-endian.
 """
 
 import dataclasses
@@ -25,18 +24,14 @@ import zlib
 import keras
 import numpy as np
 
-from cvhn_tf.export.adaptive_models import code_fixed
 from cvhn_tf.export.artifact import write_atomically
-from cvhn_tf.export.quantize import STEP_EXPONENTS, QuantizedTensor, quantize
-from cvhn_tf.export.range_coding import BitDecoder, BitEncoder
-from cvhn_tf.export.tensor_coding import decode_tensor, encode_tensor
+from cvhn_tf.export.quantize import quantize
+from cvhn_tf.export.weight_coding import decode_weights, encode_weights
 
 _MAGIC = b"CVHN"
 _VERSION = 1
 _PREFIX = struct.Struct("<4sBII")
 _HEADER = struct.Struct("<4sBIIII")
-_QUANTIZED, _FLOAT16, _RAW = range(3)
-_STEP_BITS = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,15 +94,9 @@ def pack(model, complexity, sparsity=None, snr_threshold=None, step=2.0, scope="
 
 
 def pack_network(network, tensors) -> PackedModel:
-    """Packs what `quantize` returns. As `pack`."""
-    encoder = BitEncoder()
-    checksum = 0
-    for weight, tensor in zip(network.weights, tensors, strict=True):
-        values = _encode_weight(encoder, keras.ops.convert_to_numpy(weight), tensor)
-        weight.assign(values)
-        checksum = zlib.crc32(_as_bytes(values), checksum)
+    """Packs the architecture of a network, and its weights as `quantize` returns them. Neither is changed."""
+    weights, checksum = encode_weights(network, tensors)
     architecture = zlib.compress(_to_json(network), 9)
-    weights = encoder.to_bytes()
     prefix = _PREFIX.pack(_MAGIC, _VERSION, len(architecture), len(weights))
     tail = struct.pack("<I", checksum) + architecture + weights
     content = prefix + struct.pack("<I", zlib.crc32(tail, zlib.crc32(prefix))) + tail
@@ -144,7 +133,11 @@ def unpack(source) -> keras.Model:
         raise _refusal(f"an architecture that Keras cannot make: {_first_line(error)}") from error
     if not isinstance(network, keras.Model):
         raise _refusal(f"an architecture that is a {type(network).__name__}")
-    if _decode_weights(network, weights) != checksum:
+    try:
+        decoded = decode_weights(network, weights)
+    except ValueError as error:
+        raise _refusal("weights that cannot be decoded") from error
+    if decoded != checksum:
         raise _refusal("weights that decode to other numbers than were packed")
     return network
 
@@ -177,52 +170,3 @@ def _to_json(network):
     config = keras.saving.serialize_keras_object(network)
     config = {key: value for key, value in config.items() if key not in ("compile_config", "build_config")}
     return json.dumps(config, separators=(",", ":")).encode()
-
-
-def _decode_weights(network, content):
-    """Assigns the weights of a stream to a network; returns the checksum of them."""
-    decoder = BitDecoder(content)
-    checksum = 0
-    for variable in network.weights:
-        dtype = keras.ops.convert_to_numpy(variable).dtype
-        try:
-            values = _decode_weight(decoder, tuple(variable.shape), dtype)
-        except ValueError as error:
-            raise _refusal("weights that cannot be decoded") from error
-        checksum = zlib.crc32(_as_bytes(values), checksum)
-        variable.assign(values)
-    return checksum
-
-
-def _encode_weight(encoder, values, tensor):
-    """Appends a weight; returns the values that its code stands for."""
-    if tensor is not None:
-        code_fixed(encoder, _QUANTIZED, 2)
-        code_fixed(encoder, tensor.step_exponent - STEP_EXPONENTS[0], _STEP_BITS)
-        encode_tensor(encoder, tensor.values)
-        return tensor.dequantize(values.dtype)
-    kind, coded = _RAW, values
-    if values.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            half = values.astype("float16")
-        if np.allclose(half.astype(values.dtype), values, rtol=2.0**-11, atol=0):
-            kind, coded, values = _FLOAT16, half, half.astype(values.dtype)
-    code_fixed(encoder, kind, 2)
-    for byte in _as_bytes(coded):
-        code_fixed(encoder, byte, 8)
-    return values
-
-
-def _decode_weight(decoder, shape, dtype):
-    kind = code_fixed(decoder, None, 2)
-    if kind == _QUANTIZED:
-        exponent = code_fixed(decoder, None, _STEP_BITS) + STEP_EXPONENTS[0]
-        return QuantizedTensor(decode_tensor(decoder, shape), exponent).dequantize(dtype)
-    coded = np.dtype("float16" if kind == _FLOAT16 else dtype)
-    size = int(np.prod(shape)) * coded.itemsize
-    content = bytes(code_fixed(decoder, None, 8) for _ in range(size))
-    return np.frombuffer(content, coded.newbyteorder("<")).reshape(shape).astype(dtype)
-
-
-def _as_bytes(values):
-    return values.astype(values.dtype.newbyteorder("<")).tobytes()
