@@ -1,5 +1,6 @@
 """What the options may be, checked before TensorFlow is imported."""
 
+import math
 import tempfile
 
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
@@ -25,6 +26,12 @@ def check_sparsity(option, value):
     """Raises a `ValueError` unless `value` is a share of the weights below 1."""
     if not 0.0 <= value < 1.0:
         raise ValueError(f"Expected `{option}` in [0, 1), a share of the weights. Received: {option}={value:g}")
+
+
+def check_step(value):
+    """Raises a `ValueError` unless `value` is positive and finite."""
+    if not 0.0 < value < math.inf:
+        raise ValueError(f"Expected `--step` to be positive. Received: --step={value:g}")
 
 
 def check_learning_rate(value):

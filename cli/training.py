@@ -1,13 +1,12 @@
 """The work of `train`: a hypernetwork of a named target, on disk from its first epoch on."""
 
-import contextlib
-import os
 import time
 
 import keras
 
 import cvhn_tf
 from cvhn_tf import targets
+from cvhn_tf_cli.saving import save_atomically
 from cvhn_tf_cli.terminal import make_table, progress, show
 
 
@@ -49,7 +48,7 @@ def train(dataset, target, output, *, epochs, batch_size, seed, complexity_range
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(partial.describe()) from None
-    _save(model, output)
+    save_atomically(model, output)
     partial.path.unlink(missing_ok=True)
     return model
 
@@ -81,7 +80,7 @@ class _PartialModel(keras.callbacks.Callback):
         start = time.monotonic()
         if start < self._due or epoch + 1 == self.params["epochs"]:  # the last epoch is the complete model
             return
-        _save(self.model, self.path)
+        save_atomically(self.model, self.path)
         self._saved_epochs = epoch + 1
         end = time.monotonic()
         self._due = end + 20 * (end - start)
@@ -90,19 +89,3 @@ class _PartialModel(keras.callbacks.Callback):
         if not self._saved_epochs:
             return ""
         return f"The model after {self._saved_epochs} of {self.params['epochs']} epochs is {self.path}"
-
-
-def _save(model, path):
-    with _replacing(path) as temporary:
-        model.save(temporary)
-
-
-@contextlib.contextmanager
-def _replacing(path):
-    """Gives a temporary path beside `path`, and moves the file there once it is complete."""
-    temporary = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

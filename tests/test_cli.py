@@ -41,16 +41,18 @@ def model_path(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("command", [(), ("demo",), ("train",), ("export",), ("compare",)])
+@pytest.mark.parametrize("command", [(), ("demo",), ("train",), ("export",), ("compare",), ("pack",), ("unpack",)])
 def test_help_names_every_option(command):
     result = run(*command, "--help", env={"COLUMNS": "200"})
     assert result.exit_code == 0
     expected = {
-        (): ("demo", "train", "export", "compare", "--version"),
+        (): ("demo", "train", "export", "compare", "pack", "unpack", "--version"),
         ("demo",): ("--output", "--epochs", "--seed"),
         ("train",): ("--dataset", "--target", "--epochs", "--batch-size", "--complexity-range", "--seed", "--output"),
         ("export",): ("--complexity", "--sparsity", "--encoding", "--quantization", "--dataset", "--output"),
         ("compare",): ("--dataset", "--complexities", "--sparsities", "--encodings", "--output"),
+        ("pack",): ("--complexity", "--sparsity", "--step", "--dataset", "--output"),
+        ("unpack",): ("--output",),
     }
     for option in expected[command]:
         assert option in result.output
@@ -96,12 +98,12 @@ def test_output_that_cannot_be_written_is_refused_before_training(tmp_path):
     fails(run("train", "--output", tmp_path / "m.h5"), 2, ".keras")
 
 
-@pytest.mark.parametrize("command", ["export", "compare"])
+@pytest.mark.parametrize("command", ["export", "compare", "pack"])
 def test_missing_model_file_is_refused(command, tmp_path):
     fails(run(command, tmp_path / "none.keras", "--output", tmp_path / "out"), 2, tmp_path / "none.keras")
 
 
-@pytest.mark.parametrize("command", ["export", "compare"])
+@pytest.mark.parametrize("command", ["export", "compare", "pack"])
 def test_file_that_is_no_model_is_refused(command, tmp_path):
     (tmp_path / "text.keras").write_text("hello")
     fails(run(command, tmp_path / "text.keras", "--output", tmp_path / "out"), 2, tmp_path / "text.keras")
@@ -280,3 +282,48 @@ def test_equal_seeds_give_equal_models(tmp_path):
         weights.append(cvhn_tf.load_model(tmp_path / name).at(1.0).get_weights())
     for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_packed_file_unpacks_to_the_model_that_the_table_measured(model_path, tmp_path):
+    import keras
+
+    packed, network = tmp_path / "new" / "network.cvhn", tmp_path / "new" / "network.keras"
+    arguments = ("--complexity", 0.1, "--sparsity", 0.8, "--step", 1, "--dataset", "digits")
+    result = run("pack", model_path, *arguments, "--output", packed)
+    assert result.exit_code == 0, result.output
+    assert f"{packed.stat().st_size:,}" in result.output
+    assert run("unpack", packed, "--output", network).exit_code == 0
+    assert sorted(packed.parent.iterdir()) == [packed, network]
+    digits = datasets.load("digits")
+    outputs = keras.saving.load_model(network).predict(digits.x_test, verbose=0)
+    accuracy = np.mean(outputs.argmax(1) == digits.y_test)
+    assert accuracy > 0.6
+    assert f"{accuracy:.4f}" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (("--sparsity", 1.0), ("[0, 1)", "--sparsity=1")),
+        (("--step", 0), ("positive", "--step=0")),
+        (("--step", "nan"), ("positive", "--step=nan")),
+        (("--step", "inf"), ("positive", "--step=inf")),
+        (("--complexity", 1000), ("[0.01, 100]", "complexity=1000")),
+        (("--dataset", "imagenet"), ("digits, mnist", "imagenet")),
+    ],
+)
+def test_pack_refuses_bad_options(options, parts, model_path, tmp_path):
+    fails(run("pack", model_path, *options, "--output", tmp_path / "out.cvhn"), 2, *parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unpack_refuses_what_is_no_packed_file(model_path, tmp_path):
+    output = ("--output", tmp_path / "network.keras")
+    fails(run("unpack", tmp_path / "none.cvhn", *output), 2, tmp_path / "none.cvhn")
+    fails(run("unpack", model_path, *output), 2, "Received")
+    packed = tmp_path / "network.cvhn"
+    assert run("pack", model_path, "--output", packed).exit_code == 0
+    fails(run("unpack", packed, "--output", tmp_path / "network.h5"), 2, ".keras")
+    packed.write_bytes(packed.read_bytes()[:-1])
+    fails(run("unpack", packed, *output), 2, "Received")
+    assert list(tmp_path.iterdir()) == [packed]
