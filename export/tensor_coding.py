@@ -1,6 +1,7 @@
 """The code of a tensor of integers of which most are zero.
 
-The tensor is taken for a matrix, its last axis (the units) against all others, and is told row by row:
+The tensor is taken for a matrix, its last axis (the units) against all others, a vector for a column,
+and is told row by row:
 
 - how many entries of the row are not zero, by a distribution learned from the rows before; it depends on the number
   in the row before, so that a stretch of dead rows costs a fraction of a bit a row;
@@ -9,7 +10,8 @@ The tensor is taken for a matrix, its last axis (the units) against all others, 
   and a little more. Once all are found the rest of the row costs nothing, and dead columns soon cost next to nothing;
 - for each its sign and its magnitude, by adaptive distributions.
 
-Rows may be the units or the inputs: both are tried, and the shorter code is taken.
+Rows may be the inputs or the units: both are tried, and the shorter code is taken. Where the layer before is known to
+have dead units, the rows (or columns) that would read them have a distribution of their own.
 """
 
 import numpy as np
@@ -17,66 +19,80 @@ import numpy as np
 from cvhn_tf.export.adaptive_models import AdaptiveBit, AdaptiveNumber
 from cvhn_tf.export.range_coding import BitEncoder
 
-_COUNT_CONTEXTS = 4
+_LARGEST_CONTEXT = 3
 
 
-def encode_tensor(encoder, values):
-    """Appends an integer array of any shape to a `BitEncoder`. Magnitudes are at most `AdaptiveNumber.largest`."""
+def encode_tensor(encoder, values, live=None):
+    """Appends an integer array of any shape to a `BitEncoder`.
+
+    Args:
+        encoder: `BitEncoder`.
+        values: Integers, of a magnitude of at most `AdaptiveNumber.largest`.
+        live: For each index along the first axis of the matrix, whether a non-zero is to be expected there (a unit
+            that the layer before has); None if nothing is known.
+    """
     matrix = _as_matrix(np.asarray(values))
     trials = []
     for transposed in (0, 1):
         trial = BitEncoder()
         trial.code(transposed, 0.5)
-        _code_matrix(
-            trial, (matrix.T if transposed else matrix).tolist(), matrix.shape[::-1] if transposed else matrix.shape
-        )
+        _code(trial, matrix, matrix.shape, live, transposed)
         trials.append(trial)
     encoder.extend(min(trials, key=lambda trial: trial.length_bits))
 
 
-def decode_tensor(decoder, shape) -> np.ndarray:
-    """Reads an int64 array of this shape from a `BitDecoder`."""
-    rows, columns = _as_matrix(np.empty(shape, bool)).shape
-    if decoder.code(None, 0.5):
-        return np.array(_code_matrix(decoder, None, (columns, rows)), np.int64).reshape(columns, rows).T.reshape(shape)
-    return np.array(_code_matrix(decoder, None, (rows, columns)), np.int64).reshape(shape)
+def decode_tensor(decoder, shape, live=None) -> np.ndarray:
+    """Reads an int64 array of this shape from a `BitDecoder`; `live` as it was for `encode_tensor`."""
+    transposed = decoder.code(None, 0.5)
+    return _code(decoder, None, _as_matrix(np.empty(shape, bool)).shape, live, transposed).reshape(shape)
 
 
 def _as_matrix(values):
     if values.ndim < 2:
-        return values.reshape(1, -1)
+        return values.reshape(-1, 1)
     return values.reshape(-1, values.shape[-1]) if values.size else values.reshape(0, 1)
 
 
-def _code_matrix(coder, matrix, shape):
-    """Codes a list of rows, or reads it where `matrix` is None; returns it."""
+def _code(coder, matrix, shape, live, transposed):
+    """Codes a matrix, or reads it where `matrix` is None, by rows or by columns; returns it."""
+    if transposed:
+        given = None if matrix is None else matrix.T.tolist()
+        coded = _code_rows(coder, given, shape[::-1], None, live)
+        return np.array(coded, np.int64).reshape(shape[::-1]).T
+    given = None if matrix is None else matrix.tolist()
+    return np.array(_code_rows(coder, given, shape, live, None), np.int64).reshape(shape)
+
+
+def _code_rows(coder, matrix, shape, live_rows, live_columns):
     rows, columns = shape
-    counts = [AdaptiveNumber() for _ in range(_COUNT_CONTEXTS)]
+    counts = {}
     sign, magnitude = AdaptiveBit(), AdaptiveNumber()
-    found = [0] * columns  # non-zeros of each column so far
+    # Of each column, forty times its non-zeros so far and a start for those to come. Integers, whose sums have no
+    # rounding that could differ between machines.
+    weights = [4] * columns if live_columns is None else [16 if live else 1 for live in live_columns]
     result, previous = [], 0
     for i in range(rows):
         given = None if matrix is None else matrix[i]
         count = None if given is None else columns - given.count(0)
-        context = min(previous.bit_length(), _COUNT_CONTEXTS - 1)
+        context = (min(previous.bit_length(), _LARGEST_CONTEXT), live_rows and bool(live_rows[i]))
         # A decoder of broken bytes may read any number.
-        previous = min(counts[context].code(coder, count), columns)
+        previous = min(counts.setdefault(context, AdaptiveNumber()).code(coder, count), columns)
         row = [0] * columns
-        for j in _code_places(coder, given, previous, found):
+        for j in _code_places(coder, given, previous, weights):
             value = None if given is None else given[j]
             negative = sign.code(coder, None if value is None else int(value < 0))
             size = 1 + magnitude.code(coder, None if value is None else abs(value) - 1)
             row[j] = -size if negative else size
-            found[j] += 1
+        for j, value in enumerate(row):
+            if value:
+                weights[j] += 40
         result.append(row)
     return result
 
 
-def _code_places(coder, given, count, found):
+def _code_places(coder, given, count, weights):
     """Codes which `count` entries of a row are not zero; yields their columns as they become known."""
-    columns = len(found)
-    # A tenth of a non-zero for each column before any is seen; times 10, so that sums of integers have no rounding.
-    weights = [10 * hits + 1 for hits in found]
+    columns = len(weights)
     rest = sum(weights)
     for j, weight in enumerate(weights):
         if not count:

@@ -31,9 +31,9 @@ def encode_weights(network, tensors) -> tuple[bytes, int]:
         Pair of the stream and the CRC-32 of the weights that it decodes to.
     """
     encoder = BitEncoder()
-    checksum = 0
+    checksum, units = 0, _Units()
     for weight, tensor in zip(network.weights, tensors, strict=True):
-        values = _encode_weight(encoder, keras.ops.convert_to_numpy(weight), tensor)
+        values = _encode_weight(encoder, keras.ops.convert_to_numpy(weight), tensor, units)
         checksum = zlib.crc32(_as_bytes(values), checksum)
     return encoder.to_bytes(), checksum
 
@@ -48,21 +48,40 @@ def decode_weights(network, content) -> int:
         ValueError: If no such network has this stream. Not all bytes that are none are found out: compare the checksum.
     """
     decoder = BitDecoder(content)
-    checksum = 0
+    checksum, units = 0, _Units()
     for variable in network.weights:
         dtype = keras.ops.convert_to_numpy(variable).dtype
-        values = _decode_weight(decoder, tuple(variable.shape), dtype)
+        values = _decode_weight(decoder, tuple(variable.shape), dtype, units)
         checksum = zlib.crc32(_as_bytes(values), checksum)
         variable.assign(values)
     return checksum
 
 
-def _encode_weight(encoder, values, tensor):
+class _Units:
+    """Which units of the last kernel have any weights: the others are dead, and so should be what belongs to them."""
+
+    def __init__(self):
+        self._live = []
+
+    def see(self, values):
+        """Takes the integers of a weight."""
+        if values.ndim > 1:
+            self._live = values.any(axis=tuple(range(values.ndim - 1))).tolist()
+
+    def expected(self, shape):
+        """Which rows of a kernel, or numbers of a bias, should not be zero; None where that is not known."""
+        rows = int(np.prod(shape[:-1])) if len(shape) > 1 else int(np.prod(shape))
+        # Windows and flattened images have the units as their last axis, over and over.
+        return self._live * (rows // len(self._live)) if self._live and rows % len(self._live) == 0 else None
+
+
+def _encode_weight(encoder, values, tensor, units):
     """Appends a weight; returns the values that its code stands for."""
     if tensor is not None:
         code_fixed(encoder, _QUANTIZED, 2)
         code_fixed(encoder, tensor.step_exponent - STEP_EXPONENTS[0], _STEP_BITS)
-        encode_tensor(encoder, tensor.values)
+        encode_tensor(encoder, tensor.values, units.expected(tensor.values.shape))
+        units.see(tensor.values)
         return tensor.dequantize(values.dtype)
     kind, coded = _RAW, values
     if values.dtype.kind == "f":
@@ -76,11 +95,13 @@ def _encode_weight(encoder, values, tensor):
     return values
 
 
-def _decode_weight(decoder, shape, dtype):
+def _decode_weight(decoder, shape, dtype, units):
     kind = code_fixed(decoder, None, 2)
     if kind == _QUANTIZED:
         exponent = code_fixed(decoder, None, _STEP_BITS) + STEP_EXPONENTS[0]
-        return QuantizedTensor(decode_tensor(decoder, shape), exponent).dequantize(dtype)
+        values = decode_tensor(decoder, shape, units.expected(shape))
+        units.see(values)
+        return QuantizedTensor(values, exponent).dequantize(dtype)
     coded = np.dtype("float16" if kind == _FLOAT16 else dtype)
     size = int(np.prod(shape)) * coded.itemsize
     content = bytes(code_fixed(decoder, None, 8) for _ in range(size))

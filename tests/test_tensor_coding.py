@@ -126,3 +126,17 @@ def test_any_bytes_decode_to_some_tensor_or_are_refused():
             assert decode_tensor(BitDecoder(rng.bytes(size)), (20, 30)).shape == (20, 30)
         except ValueError as error:
             assert "Received" in str(error)
+
+
+@pytest.mark.parametrize("shape", [(200, 30), (200,), (30, 200)], ids=str)
+def test_units_known_to_be_dead_pay_and_wrong_ones_are_no_error(shape):
+    rng = np.random.default_rng(0)
+    live = rng.random(shape[0]) < 0.3
+    values = sparse(shape, 0.3) * live.reshape(-1, *(1 for _ in shape[1:]))
+    lengths = []
+    for hint in (live.tolist(), None, (~live).tolist()):
+        encoder = BitEncoder()
+        encode_tensor(encoder, values, hint)
+        lengths.append(encoder.length_bits)
+        np.testing.assert_array_equal(decode_tensor(BitDecoder(encoder.to_bytes()), shape, hint), values)
+    assert lengths[0] < lengths[1]
