@@ -15,6 +15,7 @@ class CodedSize:
         complexity: λ of the network.
         sparsity: Share of the weights that `prune` set to zero; None if it went by a threshold.
         step: Quantization step in posterior stddevs.
+        rate_weight: Weight of the code length in rounding.
         weights_bytes: Bytes of the weights' code and of the file's header.
         architecture_bytes: Bytes of the compressed architecture, which come on top.
         weights_kept: Number of weights, biases among them, that are not zero.
@@ -27,6 +28,7 @@ class CodedSize:
     complexity: float
     sparsity: float | None
     step: float
+    rate_weight: float
     weights_bytes: int
     architecture_bytes: int
     weights_kept: int
@@ -36,7 +38,7 @@ class CodedSize:
 
 
 def entropy_coded_size(
-    model, complexity, sparsity=None, snr_threshold=None, data=None, step=2.0, scope="global"
+    model, complexity, sparsity=None, snr_threshold=None, data=None, step=2.0, rate_weight=0.5, scope="global"
 ) -> CodedSize:
     """Codes the network at a complexity, decodes it, and measures both.
 
@@ -52,13 +54,14 @@ def entropy_coded_size(
         data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels; None for no
             accuracy.
         step: As in `pack`.
+        rate_weight: As in `pack`.
         scope: As in `prune`.
 
     Raises:
         ValueError: As in `pack`, or if `data` has no class labels.
     """
     examples = None if data is None else as_arrays(data)
-    packed = pack(model, complexity, sparsity, snr_threshold, step=step, scope=scope)
+    packed = pack(model, complexity, sparsity, snr_threshold, step=step, rate_weight=rate_weight, scope=scope)
     measured = None
     if examples is not None:
         x, y = examples
@@ -67,6 +70,7 @@ def entropy_coded_size(
         complexity=float(complexity),
         sparsity=sparsity,
         step=step,
+        rate_weight=rate_weight,
         weights_bytes=packed.weights_bytes,
         architecture_bytes=packed.architecture_bytes,
         weights_kept=packed.weights_kept,

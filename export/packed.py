@@ -72,7 +72,9 @@ class PackedModel:
         return write_atomically(path, self.content)
 
 
-def pack(model, complexity, sparsity=None, snr_threshold=None, step=2.0, scope="global") -> PackedModel:
+def pack(
+    model, complexity, sparsity=None, snr_threshold=None, step=2.0, rate_weight=0.5, scope="global"
+) -> PackedModel:
     """The network at a complexity, pruned, quantized and entropy-coded. `unpack` makes a Keras model of it.
 
     The file is unpacked and compared, weight by weight, before it is handed over.
@@ -83,13 +85,17 @@ def pack(model, complexity, sparsity=None, snr_threshold=None, step=2.0, scope="
         sparsity: Share of the weights that becomes zero, as in `prune`.
         snr_threshold: Instead of `sparsity`, as in `prune`.
         step: Quantization step in posterior stddevs. Above 1 the file is smaller, and in time less accurate.
+        rate_weight: Weight of the code length against the error of rounding, as in `quantize`. The larger, the more
+            weights become zero beyond those that `prune` chose.
         scope: As in `prune`.
 
     Raises:
         ValueError: If an argument is out of range, a weight is not finite, or the target cannot be made again from its
             JSON in Keras's safe mode (it holds a lambda, or a class that is not registered).
     """
-    network, tensors = quantize(model, complexity, sparsity, snr_threshold, step=step, scope=scope)
+    network, tensors = quantize(
+        model, complexity, sparsity, snr_threshold, step=step, rate_weight=rate_weight, scope=scope
+    )
     return pack_network(network, tensors)
 
 

@@ -2,11 +2,13 @@
 
 import dataclasses
 import math
+import numbers
 
 import keras
 import numpy as np
 
 from cvhn_tf.export.prune import prune
+from cvhn_tf.export.rate_rounding import round_by_rate
 
 # A weight without noise has no stddev to go by; its tensor's root mean square over this takes its place.
 _LEVELS_WITHOUT_NOISE = 16
@@ -39,14 +41,15 @@ def step_size(step_exponent) -> float:
     return math.ldexp(_QUARTER_OCTAVES[step_exponent % 4], step_exponent // 4)
 
 
-def quantize(model, complexity, sparsity=None, snr_threshold=None, step=1.0, scope="global"):
+def quantize(model, complexity, sparsity=None, snr_threshold=None, step=1.0, rate_weight=0.5, scope="global"):
     """The pruned network at a complexity with its weights rounded to multiples of a step, one step a tensor.
 
     An error δ of a weight costs about `δ² / (2 stddev²)` nats of the posterior's density, so a weight needs no more
     digits than its stddev shows. The step of a tensor is `step` times the root of the harmonic mean of its kept
     weights' variances. Then the sum of these costs is what it would be if each weight had a step of its own,
-    `step * stddev`: `step² / 24` nats a weight. It is rounded down to a power of 2^¼. Weights that round to zero,
-    biases too, are zeros from then on. Weights that are not random (those of normalization layers) are not quantized.
+    `step * stddev`: `step² / 24` nats a weight. It is rounded down to a power of 2^¼. Weights are rounded as
+    `round_by_rate` says; those that become zero, biases too, are zeros from then on. Weights that are not random (those
+    of normalization layers) are not quantized.
 
     Reference: [Hinton and van Camp, 1993](https://doi.org/10.1145/168304.168306), for the precision that noise leaves.
 
@@ -56,6 +59,8 @@ def quantize(model, complexity, sparsity=None, snr_threshold=None, step=1.0, sco
         sparsity: As in `prune`.
         snr_threshold: As in `prune`.
         step: Quantization step in posterior stddevs, positive.
+        rate_weight: Weight of the code length against the error of rounding, both in nats. 0 rounds to the
+            nearest; at 1 they count as they did in training.
         scope: As in `prune`.
 
     Returns:
@@ -65,7 +70,7 @@ def quantize(model, complexity, sparsity=None, snr_threshold=None, step=1.0, sco
     Raises:
         ValueError: If an argument is out of range, or a weight is NaN or infinite.
     """
-    check_step(step)
+    check_step(step, rate_weight)
     network = prune(model, complexity, sparsity, snr_threshold, scope=scope)
     posterior = model.posterior(complexity)
     tensors = []
@@ -78,24 +83,32 @@ def quantize(model, complexity, sparsity=None, snr_threshold=None, step=1.0, sco
             tensors.append(None)
         else:
             stddev = np.broadcast_to(np.asarray(distribution.stddev(), "float64"), values.shape)
-            tensors.append(_quantize_tensor(values.astype("float64"), stddev, step))
+            tensors.append(_quantize_tensor(values.astype("float64"), stddev, step, rate_weight))
     return network, tensors
 
 
-def check_step(step):
-    """Raises a `ValueError` unless the step is a positive number."""
-    if isinstance(step, bool) or not isinstance(step, int | float) or not 0 < step < math.inf:
+def check_step(step, rate_weight):
+    """Raises a `ValueError` unless the step is a positive number and the weight of the rate one from 0 on."""
+    if not (_is_finite(step) and step > 0):
         raise ValueError(f"Expected `step` to be a positive number of stddevs. Received: step={step!r}")
+    if not (_is_finite(rate_weight) and rate_weight >= 0):
+        raise ValueError(f"Expected `rate_weight` to be at least 0. Received: rate_weight={rate_weight!r}")
 
 
-def _quantize_tensor(values, stddev, step):
+def _is_finite(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _quantize_tensor(values, stddev, step, rate_weight):
     kept = values != 0
     if not kept.any():
         return QuantizedTensor(np.zeros(values.shape, np.int64), 0)
-    precision = np.mean(np.square(1 / stddev[kept])) if np.all(stddev[kept] > 0) else math.inf
-    if math.isinf(precision):
-        precision = _LEVELS_WITHOUT_NOISE**2 / np.mean(np.square(values[kept]))
-    size = max(step / math.sqrt(precision), np.abs(values).max() * _FINEST)
-    exponent = math.floor(4 * math.log2(size))
+    if not np.all(stddev[kept] > 0):
+        stddev = np.full(values.shape, math.sqrt(np.mean(np.square(values[kept]))) / _LEVELS_WITHOUT_NOISE)
+    size = step / math.sqrt(np.mean(np.square(1 / stddev[kept])))
+    exponent = math.floor(4 * math.log2(max(size, np.abs(values).max() * _FINEST)))
     exponent = min(max(exponent, STEP_EXPONENTS[0]), STEP_EXPONENTS[-1])
-    return QuantizedTensor(np.rint(values / step_size(exponent)).astype(np.int64), exponent)
+    size = step_size(exponent)
+    shape = (-1, values.shape[-1]) if values.ndim > 1 else (-1, 1)
+    rounded = round_by_rate(values.reshape(shape) / size, stddev.reshape(shape) / size, rate_weight)
+    return QuantizedTensor(rounded.reshape(values.shape), exponent)

@@ -81,7 +81,7 @@ def test_unpacked_network_is_the_quantized_one_exactly(small, sparsity, step):
 
 
 def test_rounding_errs_by_half_a_step_and_the_step_by_the_stddevs(small):
-    network, tensors = quantize(small, 1.0, 0.3, step=0.7)
+    network, tensors = quantize(small, 1.0, 0.3, step=0.7, rate_weight=0.0)
     posterior = small.posterior(1.0)
     for weight, tensor in zip(network.weights, tensors, strict=True):
         if tensor is None:
@@ -94,6 +94,20 @@ def test_rounding_errs_by_half_a_step_and_the_step_by_the_stddevs(small):
         assert np.abs(weight.numpy() - tensor.dequantize()).max() <= size / 2 * (1 + 1e-6)
 
 
+def test_rounding_by_rate_costs_less_in_sum_of_error_and_code_than_rounding_to_the_nearest(model):
+    posterior = model.posterior(1.0)
+
+    def cost(rate_weight):
+        network, tensors = quantize(model, 1.0, 0.9, step=1.0, rate_weight=rate_weight)
+        nats = pack_network(network, tensors).weights_bytes * 8 * np.log(2)
+        for weight, tensor in zip(network.weights, tensors, strict=True):
+            errors = (weight.numpy() - tensor.dequantize()) / posterior[weight.path].scale.numpy()
+            nats += np.sum(np.square(errors)) / 2
+        return nats
+
+    assert cost(1.0) < 0.9 * cost(0.0)
+
+
 def test_pruned_weights_stay_zero(small):
     pruned = export.prune(small, 1.0, 0.8)
     unpacked = export.unpack(export.pack(small, 1.0, 0.8))
@@ -101,10 +115,14 @@ def test_pruned_weights_stay_zero(small):
         assert not np.any(theirs.numpy()[ours.numpy() == 0])
 
 
-def test_size_falls_with_sparsity_and_with_the_step(model):
-    by_sparsity = [export.pack(model, 1.0, s).weights_bytes for s in (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)]
+def test_size_falls_with_sparsity_rate_weight_and_step(model):
+    by_sparsity = [
+        export.pack(model, 1.0, s, rate_weight=0.0).weights_bytes for s in (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
+    ]
     assert by_sparsity == sorted(by_sparsity, reverse=True)
-    by_step = [export.pack(model, 1.0, 0.9, step=s).weights_bytes for s in (0.25, 0.5, 1.0, 2.0, 4.0)]
+    by_rate = [export.pack(model, 1.0, 0.9, rate_weight=r).weights_bytes for r in (0.0, 0.25, 0.5, 1.0, 2.0)]
+    assert by_rate == sorted(by_rate, reverse=True)
+    by_step = [export.pack(model, 1.0, 0.9, step=s, rate_weight=0.0).weights_bytes for s in (0.25, 0.5, 1.0, 2.0, 4.0)]
     assert by_step == sorted(by_step, reverse=True)
 
 
@@ -131,7 +149,15 @@ def test_size_is_near_the_empirical_entropy_of_what_it_holds(model):
 def test_quantization_at_a_step_up_to_one_stddev_keeps_the_accuracy_within_a_point(model, digits, complexity, step):
     pruned = accuracy_of(export.prune(model, complexity, 0.9), digits)
     assert pruned > 0.85
-    assert accuracy_of(export.unpack(export.pack(model, complexity, 0.9, step=step)), digits) >= pruned - 0.01
+    nearest = export.unpack(export.pack(model, complexity, 0.9, step=step, rate_weight=0.0))
+    assert accuracy_of(nearest, digits) >= pruned - 0.01
+
+
+def test_default_step_and_rate_weight_keep_the_accuracy_within_three_points_and_save_a_third(model, digits):
+    pruned = accuracy_of(export.prune(model, 1.0, 0.9), digits)
+    packed = export.pack(model, 1.0, 0.9)
+    assert accuracy_of(export.unpack(packed), digits) >= pruned - 0.03
+    assert packed.weights_bytes < 2 / 3 * export.pack(model, 1.0, 0.9, step=1.0, rate_weight=0.0).weights_bytes
 
 
 def test_coded_size_measures_the_file(model, digits):
@@ -155,7 +181,7 @@ def test_a_layer_of_which_nothing_is_kept_costs_a_few_bytes(small):
 
 def test_weights_without_noise_have_a_step_too(target):
     model = cvhn_tf.VariationalHypernetwork(target, prior="l2", estimator="deterministic")
-    network = export.unpack(export.pack(model, 1.0, 0.5, step=1.0))
+    network = export.unpack(export.pack(model, 1.0, 0.5, step=1.0, rate_weight=0.0))
     for ours, theirs in zip(export.prune(model, 1.0, 0.5).weights, network.weights, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=np.sqrt(np.mean(ours.numpy() ** 2)) / 8)
 
@@ -173,7 +199,7 @@ def test_graph_of_several_branches_and_integer_weights_comes_back():
     shared = layers.Dense(6)
     outputs = layers.Add()([shared(x), layers.Dense(6)(shared(layers.Dense(8)(x)))])
     model = cvhn_tf.VariationalHypernetwork(keras.Model(inputs, outputs))
-    packed = export.pack(model, 1.0, 0.0, step=0.01)
+    packed = export.pack(model, 1.0, 0.0, step=0.01, rate_weight=0.0)
     x = np.random.default_rng(0).normal(size=(4, 8)).astype("float32")
     np.testing.assert_allclose(export.unpack(packed)(x), model(x, complexity=1.0), rtol=0.01, atol=0.01)
 
@@ -197,6 +223,8 @@ def test_saved_file_is_the_content_and_unpacks_from_its_path(small, tmp_path):
         ({"step": float("inf")}, "step"),
         ({"step": "1"}, "step"),
         ({"step": True}, "step"),
+        ({"rate_weight": -0.1}, "rate_weight"),
+        ({"rate_weight": float("nan")}, "rate_weight"),
         ({"sparsity": 1.0}, "sparsity"),
         ({"snr_threshold": 1.0}, "snr_threshold"),
         ({"complexity": 1e9}, "complexity"),
