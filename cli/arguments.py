@@ -34,6 +34,12 @@ def check_step(value):
         raise ValueError(f"Expected `--step` to be positive. Received: --step={value:g}")
 
 
+def check_rate_weight(value):
+    """Raises a `ValueError` unless `value` is a finite number from 0 on."""
+    if not 0.0 <= value < math.inf:
+        raise ValueError(f"Expected `--rate-weight` to be at least 0. Received: --rate-weight={value:g}")
+
+
 def check_learning_rate(value):
     """Raises a `ValueError` unless `value` is None or positive."""
     if value is not None and not value > 0:

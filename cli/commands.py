@@ -19,6 +19,7 @@ from cvhn_tf_cli.arguments import (
     check_choice,
     check_learning_rate,
     check_model_output,
+    check_rate_weight,
     check_sparsity,
     check_step,
     check_writable,
@@ -241,6 +242,9 @@ def pack(
     complexity: Annotated[float, typer.Option(help="λ, in the range that the model was trained for.")] = 1.0,
     sparsity: Annotated[float, typer.Option(help="Share of the weights to prune, in [0, 1).")] = 0.95,
     step: Annotated[float, typer.Option(help="Quantization step, in standard deviations of the weights.")] = 2.0,
+    rate_weight: Annotated[
+        float, typer.Option(help="Weight of the file's size against errors of rounding; 0 rounds to the nearest.")
+    ] = 0.5,
     dataset: Annotated[
         str | None,
         typer.Option(help="Data set to measure the network on: " + ", ".join(DATASETS) + ".", show_default=False),
@@ -250,6 +254,7 @@ def pack(
     """Write the network at one complexity in the fewest bytes, for `unpack` to read."""
     check_sparsity("--sparsity", sparsity)
     check_step(step)
+    check_rate_weight(rate_weight)
     if dataset is not None:
         check_choice("--dataset", dataset, DATASETS)
     check_writable(output)
@@ -263,6 +268,7 @@ def pack(
         complexity=complexity,
         sparsity=sparsity,
         step=step,
+        rate_weight=rate_weight,
         dataset=None if dataset is None else load_dataset(dataset, hypernetwork),
     )
 

@@ -5,9 +5,9 @@ from cvhn_tf_cli.saving import save_atomically
 from cvhn_tf_cli.terminal import make_table, show
 
 
-def pack(model, output, *, complexity, sparsity, step, dataset=None):
+def pack(model, output, *, complexity, sparsity, step, rate_weight, dataset=None):
     """Writes the packed network at one complexity to `output`, and prints its figures; accuracy on `dataset`."""
-    packed = stages.pack(model, complexity, sparsity, step=step)
+    packed = stages.pack(model, complexity, sparsity, step=step, rate_weight=rate_weight)
     packed.save(output)
 
     table = make_table(f"{output}", "", "")
@@ -20,6 +20,7 @@ def pack(model, output, *, complexity, sparsity, step, dataset=None):
     table.add_row("KL", f"{model.description_length(complexity):,.0f} bits before pruning")
     table.add_row("sparsity", f"{sparsity:g}")
     table.add_row("step", f"{step:g} standard deviations")
+    table.add_row("rate weight", f"{rate_weight:g}")
     if dataset:
         outputs = stages.unpack(packed).predict(dataset.x_test, batch_size=1000, verbose=0)
         table.add_row("test accuracy", f"{(outputs.argmax(axis=-1) == dataset.y_test).mean():.4f}")

@@ -51,7 +51,7 @@ def test_help_names_every_option(command):
         ("train",): ("--dataset", "--target", "--epochs", "--batch-size", "--complexity-range", "--seed", "--output"),
         ("export",): ("--complexity", "--sparsity", "--encoding", "--quantization", "--dataset", "--output"),
         ("compare",): ("--dataset", "--complexities", "--sparsities", "--encodings", "--output"),
-        ("pack",): ("--complexity", "--sparsity", "--step", "--dataset", "--output"),
+        ("pack",): ("--complexity", "--sparsity", "--step", "--rate-weight", "--dataset", "--output"),
         ("unpack",): ("--output",),
     }
     for option in expected[command]:
@@ -308,6 +308,7 @@ def test_packed_file_unpacks_to_the_model_that_the_table_measured(model_path, tm
         (("--step", 0), ("positive", "--step=0")),
         (("--step", "nan"), ("positive", "--step=nan")),
         (("--step", "inf"), ("positive", "--step=inf")),
+        (("--rate-weight", -1), ("at least 0", "--rate-weight=-1")),
         (("--complexity", 1000), ("[0.01, 100]", "complexity=1000")),
         (("--dataset", "imagenet"), ("digits, mnist", "imagenet")),
     ],
