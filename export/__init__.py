@@ -6,6 +6,7 @@ from cvhn_tf.export.compare import Comparison, Row, compare
 from cvhn_tf.export.convert import smallest, to_tflite
 from cvhn_tf.export.entropy_coding import CodedSize, entropy_coded_size
 from cvhn_tf.export.evaluate import Evaluation, evaluate_tflite
+from cvhn_tf.export.pack_search import smallest_packed
 from cvhn_tf.export.packed import PackedModel, pack, unpack
 from cvhn_tf.export.prune import prune
 from cvhn_tf.export.verify import ConversionError
@@ -25,6 +26,7 @@ __all__ = [
     "pack",
     "prune",
     "smallest",
+    "smallest_packed",
     "to_tflite",
     "unpack",
 ]

@@ -9,7 +9,7 @@ _SMOOTHING = 5
 def round_by_rate(values, stddev, rate_weight):
     """Rounds weights, in units of the step, to the integers of the least `error + rate_weight * code length`.
 
-    Both are in nats. The error δ of a weight costs `δ² / (2 stddev²)`, the loss of the posterior's log density, which is
+    Both are in nats. The error δ of a weight costs `δ² / (2 stddev²)`, what the posterior's log density loses, which is
     the rise of the training objective divided by λ/N. So 1 is the trade between fit and description length that
     training made; 0 rounds to the nearest.
 

@@ -321,3 +321,19 @@ def test_file_is_no_longer_than_its_tensors_are_one_by_one(model):
     steps = 12 * len(tensors)
     size = pack_network(network, tensors).weights_bytes - HEADER
     assert 8 * size <= encoder.length_bits + steps + 64
+
+
+def test_smallest_packed_is_the_smallest_of_those_accurate_enough(model, digits):
+    tried = []
+    data = (digits.x_test, digits.y_test)
+    grid = {"complexities": [0.1, 1.0], "sparsities": [0.9], "steps": [1.0, 4.0], "rate_weights": [0.0, 1.0]}
+    best = export.smallest_packed(model, data, 0.93, progress=lambda *result: tried.append(result), **grid)
+    assert len(tried) == 8
+    for complexity, sparsity, step, rate_weight, accuracy, packed in tried:
+        assert (packed is not None) == (accuracy >= 0.93)
+        if packed is not None:
+            assert accuracy == pytest.approx(accuracy_of(export.unpack(packed), digits))
+            assert packed == export.pack(model, complexity, sparsity, step=step, rate_weight=rate_weight)
+            assert packed.size_bytes >= best.size_bytes
+    assert best in [packed for *_, packed in tried]
+    assert export.smallest_packed(model, data, 1.01, **grid) is None

@@ -1,0 +1,79 @@
+"""The smallest packed file of an accuracy, by trying complexities, sparsities and steps."""
+
+import keras
+
+from cvhn_tf.export.compare import as_arrays
+from cvhn_tf.export.evaluate import accuracy
+from cvhn_tf.export.packed import PackedModel, pack_network
+from cvhn_tf.export.prune import check_sparsity
+from cvhn_tf.export.quantize import check_step, quantize
+
+
+def smallest_packed(
+    model,
+    data,
+    min_accuracy,
+    complexities=None,
+    sparsities=(0.9, 0.97),
+    steps=(2.0, 4.0, 6.0),
+    rate_weights=(0.3, 0.6),
+    progress=None,
+) -> PackedModel | None:
+    """The smallest packed network that is accurate enough. No training.
+
+    Choose on examples that were kept apart for it, and measure the choice on others: the best of many on one test set
+    looks better than it is.
+
+    Args:
+        model: `cvhn_tf.VariationalHypernetwork`.
+        data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels.
+        min_accuracy: Least accuracy of the quantized network on them, in [0, 1].
+        complexities: λs; by default nine over the model's range, evenly spaced in log λ.
+        sparsities: Shares of pruned weights. Rounding by rate prunes more, so few are enough.
+        steps: Quantization steps in posterior stddevs.
+        rate_weights: Weights of the code length in rounding.
+        progress: Called as `progress(complexity, sparsity, step, rate_weight, accuracy, packed)` after each network;
+            `packed` is None for one that is not accurate enough.
+
+    Returns:
+        `PackedModel`, or None if none is accurate enough.
+
+    Raises:
+        ValueError: If an argument is out of range, before anything is tried.
+    """
+    complexities = model.complexity_range.grid(9) if complexities is None else complexities
+    complexities = [model.complexity_range.check(complexity) for complexity in complexities]
+    for sparsity in sparsities:
+        check_sparsity(sparsity)
+    for step in steps:
+        for rate_weight in rate_weights:
+            check_step(step, rate_weight)
+    x, y = as_arrays(data)
+    best = None
+    for complexity in complexities:
+        for sparsity in sparsities:
+            for step in steps:
+                for rate_weight in rate_weights:
+                    network, tensors = quantize(model, complexity, sparsity, step=step, rate_weight=rate_weight)
+                    measured = _accuracy(network, tensors, x, y)
+                    packed = pack_network(network, tensors) if measured >= min_accuracy else None
+                    if progress is not None:
+                        progress(complexity, sparsity, step, rate_weight, measured, packed)
+                    if packed is not None and (best is None or packed.size_bytes < best.size_bytes):
+                        best = packed
+    return best
+
+
+def _accuracy(network, tensors, x, y):
+    """Accuracy of the network with its weights quantized. The weights are put back afterwards."""
+    weights = network.get_weights()
+    try:
+        network.set_weights(
+            [
+                values if tensor is None else tensor.dequantize(values.dtype)
+                for values, tensor in zip(weights, tensors, strict=True)
+            ]
+        )
+        return accuracy(keras.ops.convert_to_numpy(network.predict(x, batch_size=1000, verbose=0)), y)
+    finally:
+        network.set_weights(weights)
