@@ -1,7 +1,5 @@
 """The smallest packed file of an accuracy, by trying complexities, sparsities and steps."""
 
-import keras
-
 from cvhn_tf.export.compare import as_arrays
 from cvhn_tf.export.evaluate import accuracy
 from cvhn_tf.export.packed import PackedModel, pack_network
@@ -49,13 +47,13 @@ def smallest_packed(
         for rate_weight in rate_weights:
             check_step(step, rate_weight)
     x, y = as_arrays(data)
-    best = None
+    judge, best = model.at(complexities[0]), None
     for complexity in complexities:
         for sparsity in sparsities:
             for step in steps:
                 for rate_weight in rate_weights:
                     network, tensors = quantize(model, complexity, sparsity, step=step, rate_weight=rate_weight)
-                    measured = _accuracy(network, tensors, x, y)
+                    measured = _accuracy(judge, network, tensors, x, y)
                     packed = pack_network(network, tensors) if measured >= min_accuracy else None
                     if progress is not None:
                         progress(complexity, sparsity, step, rate_weight, measured, packed)
@@ -64,16 +62,12 @@ def smallest_packed(
     return best
 
 
-def _accuracy(network, tensors, x, y):
-    """Accuracy of the network with its weights quantized. The weights are put back afterwards."""
-    weights = network.get_weights()
-    try:
-        network.set_weights(
-            [
-                values if tensor is None else tensor.dequantize(values.dtype)
-                for values, tensor in zip(weights, tensors, strict=True)
-            ]
-        )
-        return accuracy(keras.ops.convert_to_numpy(network.predict(x, batch_size=1000, verbose=0)), y)
-    finally:
-        network.set_weights(weights)
+def _accuracy(judge, network, tensors, x, y):
+    """Accuracy of the quantized network, measured by one of the same architecture, so that it is compiled once."""
+    judge.set_weights(
+        [
+            weight if tensor is None else tensor.dequantize()
+            for weight, tensor in zip(network.get_weights(), tensors, strict=True)
+        ]
+    )
+    return accuracy(judge.predict(x, batch_size=1000, verbose=0), y)
