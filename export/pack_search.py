@@ -47,7 +47,7 @@ def smallest_packed(
         for rate_weight in rate_weights:
             check_step(step, rate_weight)
     x, y = as_arrays(data)
-    judge, best = model.at(complexities[0]), None
+    judge, best = model.at(model.complexity_range.low), None
     for complexity in complexities:
         for sparsity in sparsities:
             for step in steps:
