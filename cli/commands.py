@@ -244,7 +244,7 @@ def pack(
     step: Annotated[float, typer.Option(help="Quantization step, in standard deviations of the weights.")] = 2.0,
     rate_weight: Annotated[
         float, typer.Option(help="Weight of the file's size against errors of rounding; 0 rounds to the nearest.")
-    ] = 0.5,
+    ] = 0.3,
     dataset: Annotated[
         str | None,
         typer.Option(help="Data set to measure the network on: " + ", ".join(DATASETS) + ".", show_default=False),

@@ -38,7 +38,7 @@ class CodedSize:
 
 
 def entropy_coded_size(
-    model, complexity, sparsity=None, snr_threshold=None, data=None, step=2.0, rate_weight=0.5, scope="global"
+    model, complexity, sparsity=None, snr_threshold=None, data=None, step=2.0, rate_weight=0.3, scope="global"
 ) -> CodedSize:
     """Codes the network at a complexity, decodes it, and measures both.
 

@@ -5,6 +5,7 @@ from cvhn_tf.export.evaluate import accuracy
 from cvhn_tf.export.packed import PackedModel, pack_network
 from cvhn_tf.export.prune import check_sparsity
 from cvhn_tf.export.quantize import check_step, quantize
+from cvhn_tf.export.weight_coding import encode_weights
 
 
 def smallest_packed(
@@ -12,9 +13,9 @@ def smallest_packed(
     data,
     min_accuracy,
     complexities=None,
-    sparsities=(0.9, 0.97),
-    steps=(2.0, 4.0, 6.0),
-    rate_weights=(0.3, 0.6),
+    sparsities=(0.95,),
+    steps=(2.0, 3.0),
+    rate_weights=(0.15, 0.3, 0.6),
     progress=None,
 ) -> PackedModel | None:
     """The smallest packed network that is accurate enough. No training.
@@ -30,8 +31,8 @@ def smallest_packed(
         sparsities: Shares of pruned weights. Rounding by rate prunes more, so few are enough.
         steps: Quantization steps in posterior stddevs.
         rate_weights: Weights of the code length in rounding.
-        progress: Called as `progress(complexity, sparsity, step, rate_weight, accuracy, packed)` after each network;
-            `packed` is None for one that is not accurate enough.
+        progress: Called as `progress(complexity, sparsity, step, rate_weight, accuracy, code_bytes)` after each one;
+            `code_bytes`, the length of the weights' code, is None for a network that is not accurate enough.
 
     Returns:
         `PackedModel`, or None if none is accurate enough.
@@ -54,12 +55,12 @@ def smallest_packed(
                 for rate_weight in rate_weights:
                     network, tensors = quantize(model, complexity, sparsity, step=step, rate_weight=rate_weight)
                     measured = _accuracy(judge, network, tensors, x, y)
-                    packed = pack_network(network, tensors) if measured >= min_accuracy else None
+                    size = len(encode_weights(network, tensors)[0]) if measured >= min_accuracy else None
                     if progress is not None:
-                        progress(complexity, sparsity, step, rate_weight, measured, packed)
-                    if packed is not None and (best is None or packed.size_bytes < best.size_bytes):
-                        best = packed
-    return best
+                        progress(complexity, sparsity, step, rate_weight, measured, size)
+                    if size is not None and (best is None or size < best[0]):
+                        best = size, network, tensors
+    return None if best is None else pack_network(*best[1:])
 
 
 def _accuracy(judge, network, tensors, x, y):

@@ -73,7 +73,7 @@ class PackedModel:
 
 
 def pack(
-    model, complexity, sparsity=None, snr_threshold=None, step=2.0, rate_weight=0.5, scope="global"
+    model, complexity, sparsity=None, snr_threshold=None, step=2.0, rate_weight=0.3, scope="global"
 ) -> PackedModel:
     """The network at a complexity, pruned, quantized and entropy-coded. `unpack` makes a Keras model of it.
 
