@@ -41,7 +41,7 @@ def step_size(step_exponent) -> float:
     return math.ldexp(_QUARTER_OCTAVES[step_exponent % 4], step_exponent // 4)
 
 
-def quantize(model, complexity, sparsity=None, snr_threshold=None, step=1.0, rate_weight=0.3, scope="global"):
+def quantize(model, complexity, sparsity=None, snr_threshold=None, step=2.0, rate_weight=0.3, scope="global"):
     """The pruned network at a complexity with its weights rounded to multiples of a step, one step a tensor.
 
     An error δ of a weight costs about `δ² / (2 stddev²)` nats of the posterior's density, so a weight needs no more
