@@ -233,15 +233,20 @@ class VariationalHypernetwork(keras.Model):
             ValueError: If `complexity` is no number in the range.
         """
         complexities = tf.constant([self.complexity_range.check(complexity)], tf.float32)
-        drawn = {}
-        posterior = {}
+        posteriors = self._of_each_weight(lambda layer: layer.posteriors(complexities))
+        return {path: posterior[0] for path, posterior in posteriors.items()}
+
+    def _of_each_weight(self, values_of_layer):
+        """Maps the path of each weight that has a posterior to its entry in `values_of_layer(layer)`."""
+        of_layer = {}
+        of_weight = {}
         for path, source in zip(self._target.paths, self._target.sources, strict=True):
             if isinstance(source, tuple):
                 layer, i = source
-                if id(layer) not in drawn:
-                    drawn[id(layer)] = layer.posteriors(complexities)
-                posterior[path] = drawn[id(layer)][i][0]
-        return posterior
+                if id(layer) not in of_layer:
+                    of_layer[id(layer)] = values_of_layer(layer)
+                of_weight[path] = of_layer[id(layer)][i]
+        return of_weight
 
     def description_length(self, complexity) -> float:
         """KL(q(w | λ) ‖ p(w)) of the whole posterior in bits.
@@ -263,10 +268,11 @@ class VariationalHypernetwork(keras.Model):
         Raises:
             ValueError: If `complexity` is no number in the range.
         """
-        posterior = self.posterior(complexity)
+        complexities = tf.constant([self.complexity_range.check(complexity)], tf.float32)
+        means = self._of_each_weight(lambda layer: layer.means(complexities))
         network = self._target.make_network()
         for variable, path, source in zip(network.variables, self._target.paths, self._target.sources, strict=True):
-            variable.assign(posterior[path].loc if isinstance(source, tuple) else source)
+            variable.assign(means[path][0] if isinstance(source, tuple) else source)
         return network
 
     def get_config(self):
