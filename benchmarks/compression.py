@@ -27,6 +27,7 @@ import cvhn_tf
 from cvhn_tf import datasets, export, targets
 
 QUANTIZATIONS = (None, "dynamic_range")
+TARGETS = ("lenet_300_100", "lenet_5", "lenet_5_caffe", "mlp_50")  # of layers that legacy Keras makes alike
 ACCURACIES = (0.99, 0.985, 0.98, 0.975, 0.97, 0.96, 0.95)
 
 
@@ -45,9 +46,7 @@ def main():
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="mnist", choices=datasets.names())
-    parser.add_argument(
-        "--target", default="lenet_300_100", choices=("lenet_300_100", "lenet_5", "lenet_5_caffe", "mlp_50")
-    )
+    parser.add_argument("--target", default="lenet_300_100", choices=TARGETS)
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
