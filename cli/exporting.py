@@ -7,10 +7,10 @@ from cvhn_tf_cli.terminal import make_table, show
 _CALIBRATION_EXAMPLES = 256
 
 
-def export(model, output, *, complexity, sparsity, encoding, dataset=None):
+def export(model, output, *, complexity, sparsity, structure, encoding, dataset=None):
     """Writes the network at one complexity to `output`, and prints its figures; accuracy and latency on `dataset`."""
     calibration = dataset and calibration_images(dataset)
-    network = stages.compact(stages.prune(model, complexity, sparsity=sparsity))
+    network = stages.compact(stages.prune(model, complexity, sparsity=sparsity, structure=structure))
     if encoding == "auto":
         artifact = stages.smallest(network, representative_data=calibration)
     else:
@@ -22,7 +22,7 @@ def export(model, output, *, complexity, sparsity, encoding, dataset=None):
     table.add_row("gzip_bytes", f"{artifact.gzip_bytes:,}")
     table.add_row("complexity", f"{complexity:g}")
     table.add_row("description length", f"{model.description_length(complexity):,.0f} bits before pruning")
-    table.add_row("sparsity", f"{sparsity:g}")
+    table.add_row("sparsity", f"{sparsity:g}" if structure == "weight" else f"{sparsity:g}, whole {structure}s")
     table.add_row("encoding", name_encoding(artifact))
     if dataset:
         measured = stages.evaluate_tflite(artifact, dataset.x_test, dataset.y_test)

@@ -6,8 +6,14 @@ import keras
 import numpy as np
 import tensorflow_probability as tfp
 
+from cvhn_tf.export.weight_groups import masks_of_groups_above, masks_of_highest_groups, unit_groups
 
-def prune(model, complexity, sparsity=None, snr_threshold=None, scope="global", include_biases=False):
+STRUCTURES = ("weight", "unit")
+
+
+def prune(
+    model, complexity, sparsity=None, snr_threshold=None, scope="global", include_biases=False, structure="weight"
+):
     """The plain network at a complexity with its weights of lowest SNR set to zero.
 
     A weight's signal-to-noise ratio is `SNR = |mean| / stddev` under the posterior; one of low SNR could take any
@@ -15,21 +21,28 @@ def prune(model, complexity, sparsity=None, snr_threshold=None, scope="global", 
     https://papers.nips.cc/paper/4329-practical-variational-inference-for-neural-networks). Weights without noise (prior
     `"l2"`) are ranked by magnitude, |mean|.
 
+    Whole units, too, can go: Dense units and filters of convolutions, one for each channel that a kernel writes. Their
+    SNR is the root mean square of their weights'. A unit without weights keeps its bias; `compact` takes it out.
+
     Args:
         model: `cvhn_tf.VariationalHypernetwork`.
         complexity: λ of the network.
-        sparsity: Share of the weights that becomes zero, in [0, 1). Reached exactly, rounded to whole weights.
+        sparsity: Share of the weights that becomes zero, in [0, 1). Reached exactly, rounded to whole weights. Units
+            go in the order of their SNR as long as this is not exceeded.
         snr_threshold: Instead of `sparsity`: weights with an SNR below this, at least 0, become zero. Not for weights
             without noise.
         scope: `"global"` ranks the weights of all layers together, `"layer"` each weight tensor by itself.
-        include_biases: Whether biases may be pruned too.
+        include_biases: Whether biases may be pruned too. Not for units.
+        structure: What becomes zero as one: `"weight"`, single weights; or `"unit"`, all weights of a unit. Then
+            output layers keep theirs, every other kernel at least one unit, and layers without units, such as LSTM, all
+            weights.
 
     Returns:
         Plain Keras model of the target's architecture.
 
     Raises:
-        ValueError: If an argument is out of range, not just one of `sparsity` and `snr_threshold` is given, or a
-            threshold is given for weights without noise.
+        ValueError: If an argument is out of range, not just one of `sparsity` and `snr_threshold` is given, a
+            threshold is given for weights without noise, or biases are to be pruned as units.
     """
     if not hasattr(model, "posterior"):
         raise ValueError(f"Expected `model` to be a `VariationalHypernetwork`. Received: model={model!r}")
@@ -41,18 +54,23 @@ def prune(model, complexity, sparsity=None, snr_threshold=None, scope="global", 
             "Expected `sparsity` for a model whose weights have no noise, and so no SNR. "
             f"Received: snr_threshold={snr_threshold}"
         )
+    check_structure(structure)
+    if include_biases and structure != "weight":
+        raise ValueError(
+            "Expected `include_biases` for structure 'weight' only: a unit has just one bias, which `compact` takes "
+            f"out with it. Received: include_biases={include_biases}, structure={structure!r}"
+        )
     network = model.at(complexity)
     snr = {
         path: _relevance(posterior)
         for path, posterior in model.posterior(complexity).items()
         if include_biases or _is_kernel(path, posterior)
     }
-    if snr_threshold is not None:
-        masks = {path: values >= snr_threshold for path, values in snr.items()}
-    elif scope == "global":
-        masks = masks_of_highest(snr, sparsity)
-    else:
-        masks = {path: masks_of_highest({path: values}, sparsity)[path] for path, values in snr.items()}
+    groups = None if structure == "weight" else unit_groups(network, snr)
+    parts = [snr] if scope == "global" else [{path: values} for path, values in snr.items()]
+    masks = {}
+    for part in parts:
+        masks.update(_masks(part, groups, sparsity, snr_threshold))
     for weight in network.weights:
         if weight.path in masks:
             weight.assign(np.where(masks[weight.path], keras.ops.convert_to_numpy(weight), 0))
@@ -72,6 +90,12 @@ def check_sparsity(sparsity, snr_threshold=None):
         raise ValueError(f"Expected `snr_threshold` to be at least 0. Received: snr_threshold={snr_threshold!r}")
 
 
+def check_structure(structure):
+    """Raises a `ValueError` if there is no such structure."""
+    if structure not in STRUCTURES:
+        raise ValueError(f"Expected `structure` to be one of {STRUCTURES}. Received: structure={structure!r}")
+
+
 def masks_of_highest(snr, sparsity):
     """Marks the weights to keep.
 
@@ -89,6 +113,17 @@ def masks_of_highest(snr, sparsity):
     ends = np.cumsum([values.size for values in snr.values()])
     parts = np.split(kept, ends[:-1])
     return {path: part.reshape(values.shape) for (path, values), part in zip(snr.items(), parts, strict=True)}
+
+
+def _masks(snr, groups, sparsity, snr_threshold):
+    if groups is not None:
+        groups = {path: groups[path] for path in snr if path in groups}
+        if snr_threshold is not None:
+            return masks_of_groups_above(snr, groups, snr_threshold)
+        return masks_of_highest_groups(snr, groups, sparsity)
+    if snr_threshold is not None:
+        return {path: values >= snr_threshold for path, values in snr.items()}
+    return masks_of_highest(snr, sparsity)
 
 
 def _relevance(posterior):
