@@ -156,7 +156,7 @@ def export(
     complexity: Annotated[float, typer.Option(help="λ, in the range that the model was trained for.")] = 1.0,
     sparsity: Annotated[float, typer.Option(help="Share of the weights to prune, in [0, 1).")] = 0.0,
     structure: Annotated[
-        str, typer.Option(help="What is pruned as one: weight, or unit for whole units and filters.")
+        str, typer.Option(help="What is pruned as one: weight, unit (whole units and filters) or block (1×4).")
     ] = "weight",
     encoding: Annotated[
         str,

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import tensorflow_probability as tfp
 
-from cvhn_tf.export.weight_groups import masks_of_groups_above, masks_of_highest_groups, unit_groups
+from cvhn_tf.export.weight_groups import block_groups, masks_of_highest_groups, unit_groups
 
-STRUCTURES = ("weight", "unit")
+STRUCTURES = ("weight", "unit", "block")
 
 
 def prune(
@@ -21,28 +21,29 @@ def prune(
     https://papers.nips.cc/paper/4329-practical-variational-inference-for-neural-networks). Weights without noise (prior
     `"l2"`) are ranked by magnitude, |mean|.
 
-    Whole units, too, can go: Dense units and filters of convolutions, one for each channel that a kernel writes. Their
-    SNR is the root mean square of their weights'. A unit without weights keeps its bias; `compact` takes it out.
+    Whole units, too, can go: Dense units and filters of convolutions, one for each channel that a kernel writes. A
+    unit without weights keeps its bias; `compact` takes it out. Or blocks of four weights in Dense kernels, which make
+    sparse files in float32 smaller and faster. The SNR of a unit or block is the root mean square of its weights'.
 
     Args:
         model: `cvhn_tf.VariationalHypernetwork`.
         complexity: λ of the network.
         sparsity: Share of the weights that becomes zero, in [0, 1). Reached exactly, rounded to whole weights. Units
-            go in the order of their SNR as long as this is not exceeded.
+            and blocks go in the order of their SNR as long as this is not exceeded.
         snr_threshold: Instead of `sparsity`: weights with an SNR below this, at least 0, become zero. Not for weights
             without noise.
         scope: `"global"` ranks the weights of all layers together, `"layer"` each weight tensor by itself.
-        include_biases: Whether biases may be pruned too. Not for units.
-        structure: What becomes zero as one: `"weight"`, single weights; or `"unit"`, all weights of a unit. Then
-            output layers keep theirs, every other kernel at least one unit, and layers without units, such as LSTM, all
-            weights.
+        include_biases: Whether biases may be pruned too. Goes with single weights only.
+        structure: What becomes zero as one. `"weight"`: single weights. `"unit"`: all weights of a unit; output layers
+            keep theirs, every other kernel at least one unit, and layers without units, such as LSTM, all weights.
+            `"block"`: in Dense kernels the weights of a unit for four inputs in a row, elsewhere single weights.
 
     Returns:
         Plain Keras model of the target's architecture.
 
     Raises:
         ValueError: If an argument is out of range, not just one of `sparsity` and `snr_threshold` is given, a
-            threshold is given for weights without noise, or biases are to be pruned as units.
+            threshold is given for weights without noise, or `include_biases` with units or blocks.
     """
     if not hasattr(model, "posterior"):
         raise ValueError(f"Expected `model` to be a `VariationalHypernetwork`. Received: model={model!r}")
@@ -57,8 +58,8 @@ def prune(
     check_structure(structure)
     if include_biases and structure != "weight":
         raise ValueError(
-            "Expected `include_biases` for structure 'weight' only: a unit has just one bias, which `compact` takes "
-            f"out with it. Received: include_biases={include_biases}, structure={structure!r}"
+            "Expected `include_biases` for structure 'weight' only: the others are about kernels. "
+            f"Received: include_biases={include_biases}, structure={structure!r}"
         )
     network = model.at(complexity)
     snr = {
@@ -66,11 +67,16 @@ def prune(
         for path, posterior in model.posterior(complexity).items()
         if include_biases or _is_kernel(path, posterior)
     }
-    groups = None if structure == "weight" else unit_groups(network, snr)
+    groups = {"weight": None, "unit": unit_groups, "block": block_groups}[structure]
+    groups = groups and groups(network, snr)
     parts = [snr] if scope == "global" else [{path: values} for path, values in snr.items()]
     masks = {}
     for part in parts:
-        masks.update(_masks(part, groups, sparsity, snr_threshold))
+        if groups is None:
+            masks.update(_masks_of_weights(part, sparsity, snr_threshold))
+        else:
+            present = {path: groups[path] for path in part if path in groups}
+            masks.update(masks_of_highest_groups(part, present, sparsity, snr_threshold, structure == "unit"))
     for weight in network.weights:
         if weight.path in masks:
             weight.assign(np.where(masks[weight.path], keras.ops.convert_to_numpy(weight), 0))
@@ -115,12 +121,7 @@ def masks_of_highest(snr, sparsity):
     return {path: part.reshape(values.shape) for (path, values), part in zip(snr.items(), parts, strict=True)}
 
 
-def _masks(snr, groups, sparsity, snr_threshold):
-    if groups is not None:
-        groups = {path: groups[path] for path in snr if path in groups}
-        if snr_threshold is not None:
-            return masks_of_groups_above(snr, groups, snr_threshold)
-        return masks_of_highest_groups(snr, groups, sparsity)
+def _masks_of_weights(snr, sparsity, snr_threshold):
     if snr_threshold is not None:
         return {path: values >= snr_threshold for path, values in snr.items()}
     return masks_of_highest(snr, sparsity)

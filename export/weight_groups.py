@@ -1,4 +1,4 @@
-"""Weights that are pruned together: the units of layers with a kernel, one group for each channel that they write."""
+"""Weights that are pruned together: the units of layers with a kernel, or blocks that LiteRT has sparse kernels for."""
 
 import keras
 import numpy as np
@@ -21,6 +21,7 @@ _LAYERS_OF_UNITS = (
     keras.layers.SeparableConv1D,
     keras.layers.SeparableConv2D,
 )
+_BLOCK = 4
 
 
 def unit_groups(network, paths):
@@ -34,9 +35,7 @@ def unit_groups(network, paths):
         Dict from the path of a kernel to an array of its shape: the number of the unit of each weight, from 0 on.
     """
     kept = {id(layer) for layer in _output_layers(network)}
-    owners = {}
-    for layer in network._flatten_layers():  # a layer comes behind the model or wrapper that it is in
-        owners.update((weight.path, (layer, weight)) for weight in layer.weights)
+    owners = _owners(network)
     groups = {}
     for path in paths:
         layer, weight = owners[path]
@@ -45,35 +44,59 @@ def unit_groups(network, paths):
     return groups
 
 
-def masks_of_highest_groups(snr, groups, sparsity):
+def block_groups(network, paths):
+    """Numbers the 1×4 blocks of Dense kernels: weights of one unit, of four inputs in a row.
+
+    These are the blocks of LiteRT's sparse kernels, which there are for fully connected layers only; in other layers
+    each weight is a group by itself.
+
+    Args:
+        network: Functional or Sequential Keras model.
+        paths: Paths of the kernels to take part.
+
+    Returns:
+        Dict from the path of a kernel to an array of its shape: the number of the group of each weight, from 0 on.
+    """
+    owners = _owners(network)
+    groups = {}
+    for path in paths:
+        layer, weight = owners[path]
+        groups[path] = np.arange(np.prod(weight.shape)).reshape(weight.shape)
+        if isinstance(layer, keras.layers.Dense):
+            inputs, units = weight.shape
+            groups[path] = np.arange(inputs)[:, None] // _BLOCK * units + np.arange(units)
+    return groups
+
+
+def masks_of_highest_groups(snr, groups, sparsity=None, threshold=None, spare_best=False):
     """Marks the weights to keep: whole groups are dropped, those of lowest SNR first.
 
     Args:
         snr: Dict from path to array of SNRs.
         groups: Dict from path to array of the number of each weight's group, from 0 on; paths that it lacks are kept.
         sparsity: Largest share of all weights in `snr` to drop, in [0, 1).
+        threshold: Instead of `sparsity`: SNR below which groups are dropped.
+        spare_best: Whether the group of highest SNR of each path is kept in any case.
 
     Returns:
         Dict from path to boolean array, True for kept weights.
     """
-    candidates = [candidate for path in groups for candidate in _candidates(path, snr[path], groups[path])]
-    budget = sparsity * sum(values.size for values in snr.values()) + 1e-6
-    dropped = {path: [] for path in groups}
-    for _, size, path, number in sorted(candidates, key=lambda candidate: candidate[0]):
-        budget -= size
-        if budget < 0:
-            break
-        dropped[path].append(number)
-    return {path: ~np.isin(groups[path], dropped[path]) for path in groups}
-
-
-def masks_of_groups_above(snr, groups, threshold):
-    """As `masks_of_highest_groups`, for groups of an SNR of at least `threshold`."""
-    masks = {}
-    for path in groups:
-        low = [number for value, _, _, number in _candidates(path, snr[path], groups[path]) if value < threshold]
-        masks[path] = ~np.isin(groups[path], low)
-    return masks
+    values = {path: group_snr(snr[path], groups[path]) for path in groups}
+    sizes = np.concatenate([[0], *(np.bincount(groups[path].ravel()) for path in groups)])[1:]
+    ends = np.cumsum([0, *(len(part) for part in values.values())])
+    ranks = np.concatenate([[], *values.values()])
+    if spare_best:
+        best = [end + np.argmax(part) for end, part in zip(ends, values.values(), strict=False)]
+        ranks[np.array(best, int)] = np.inf
+    if threshold is None:
+        budget = sparsity * sum(part.size for part in snr.values()) + 1e-6
+        order = np.argsort(ranks, kind="stable")
+        dropped = np.zeros(len(ranks), bool)
+        dropped[order[np.cumsum(sizes[order]) <= budget]] = True
+    else:
+        dropped = ranks < threshold
+    dropped &= ranks < np.inf
+    return {path: ~dropped[end + groups[path]] for end, path in zip(ends, groups, strict=False)}
 
 
 def group_snr(snr, groups):
@@ -87,11 +110,12 @@ def group_snr(snr, groups):
     return np.sqrt(sums / np.bincount(groups.ravel()))
 
 
-def _candidates(path, snr, groups):
-    """(SNR, size, path, number) of all groups of a kernel but the one of highest SNR, which stays."""
-    values, sizes = group_snr(snr, groups), np.bincount(groups.ravel())
-    best = np.argmax(values)
-    return [(values[i], sizes[i], path, i) for i in range(len(values)) if i != best]
+def _owners(network):
+    """Dict from the path of each weight to the layer that has it, and the weight."""
+    owners = {}
+    for layer in network._flatten_layers():  # a layer comes behind the model or wrapper that it is in
+        owners.update((weight.path, (layer, weight)) for weight in layer.weights)
+    return owners
 
 
 def _number_along(shape, axes):

@@ -183,7 +183,7 @@ def test_interrupted_training_leaves_the_model_so_far_and_says_where(tmp_path, m
     [
         (("--sparsity", 1.0), ("[0, 1)", "--sparsity=1")),
         (("--sparsity", "nan"), ("[0, 1)", "--sparsity=nan")),
-        (("--structure", "row"), ("weight, unit", "row")),
+        (("--structure", "row"), ("weight, unit, block", "row")),
         (("--complexity", 1000), ("[0.01, 100]", "complexity=1000")),
         (("--complexity", -1), ("[0.01, 100]", "complexity=-1")),
         (("--encoding", "int3"), ("dynamic_range", "int3")),

@@ -195,6 +195,38 @@ def test_output_layers_are_found_behind_branches_and_in_nested_models():
     assert sorted(units) == [1, 4, 4]
 
 
+@pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.9])
+def test_blocks_of_four_inputs_live_or_die_in_dense_kernels_and_single_weights_elsewhere(sparsity):
+    target = keras.Sequential([keras.Input((6, 6, 1)), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(6)])
+    model = cvhn_tf.VariationalHypernetwork(target)
+    rng = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        variable.assign_add(rng.normal(size=variable.shape) * 0.3)
+    network = export.prune(model, 1.0, sparsity, structure="block")
+    (convolution, conv_snr), (dense, dense_snr) = (
+        (kernel, snr_of(model, 1.0)[path].numpy()) for path, kernel in kernels(network).items()
+    )
+    blocks = dense.reshape(8, 4, 6) != 0
+    np.testing.assert_array_equal(blocks.any(axis=1), blocks.all(axis=1))
+    values = np.sqrt(np.mean(np.square(dense_snr.reshape(8, 4, 6)), axis=1))
+    dropped = np.concatenate([conv_snr[convolution == 0], values[~blocks.any(axis=1)]])
+    kept = np.concatenate([conv_snr[convolution != 0], values[blocks.any(axis=1)]])
+    assert max(dropped, default=0) <= min(kept)
+    total = convolution.size + dense.size
+    zeros = np.count_nonzero(convolution == 0) + np.count_nonzero(dense == 0)
+    assert sparsity * total - 4 < zeros <= sparsity * total
+
+
+def test_blocks_make_a_sparse_file_smaller_than_single_weights_do():
+    target = keras.Sequential([keras.Input((256,)), layers.Dense(64, "relu"), layers.Dense(10)])
+    model = cvhn_tf.VariationalHypernetwork(target)
+    files = [
+        export.to_tflite(export.prune(model, 1.0, 0.8, structure=structure), sparse=True)
+        for structure in ("block", "weight")
+    ]
+    assert files[0].size_bytes < 0.85 * files[1].size_bytes
+
+
 @pytest.mark.parametrize(
     "arguments, name",
     [({"structure": "row"}, "structure"), ({"structure": "unit", "include_biases": True}, "include_biases")],
