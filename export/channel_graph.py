@@ -15,6 +15,7 @@ from cvhn_tf.export.channel_stages import (
     Padding,
     Passing,
     Stage,
+    operation_class,
     width,
 )
 from cvhn_tf.export.kernel_stages import KERNELS, Kernel
@@ -67,6 +68,15 @@ _STAGES = {
     keras.layers.Subtract: Merging,
     keras.layers.Concatenate: Joining,
 }
+_ACTIVATIONS = (
+    *(keras.ops.elu, keras.ops.gelu, keras.ops.hard_sigmoid, keras.ops.hard_silu, keras.ops.leaky_relu, keras.ops.relu),
+    *(keras.ops.relu6, keras.ops.selu, keras.ops.sigmoid, keras.ops.silu, keras.ops.softplus, keras.ops.tanh),
+)
+_ELEMENTWISE_OPERATIONS = {operation_class(function, 1) for function in _ACTIVATIONS}
+_ARITHMETIC = {
+    operation_class(function, 2)
+    for function in (keras.ops.add, keras.ops.maximum, keras.ops.minimum, keras.ops.multiply, keras.ops.subtract)
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +119,7 @@ class ChannelGraph:
         self.sources = list(range(len(self.ids)))
         for node in nodes:
             kind = _kind_of(node) if uses.count(id(node.operation)) == 1 else Stage
-            stage = kind(node.operation, node.outputs[0].shape)
+            stage = kind(node)
             inputs = [numbers[id(tensor)] for tensor in node.input_tensors]
             outputs = []
             for tensor in node.outputs:
@@ -164,9 +174,15 @@ class ChannelGraph:
 def _kind_of(node):
     """The class of stage that knows what the layer does with channels in this use, or `Stage` itself."""
     layer, arguments = node.operation, keras.tree.flatten((node.arguments.args, node.arguments.kwargs))
-    kind = _STAGES.get(type(layer), Stage)
+    others = [argument for argument in arguments if not isinstance(argument, keras.KerasTensor)]
+    if type(layer) in _ARITHMETIC and all(isinstance(argument, int | float) for argument in others):
+        kind, others = (Merging if len(node.input_tensors) == 2 else Elementwise), []
+    elif type(layer) in _ELEMENTWISE_OPERATIONS:
+        kind = Elementwise
+    else:
+        kind = _STAGES.get(type(layer), Stage)
     # Another argument may be a mask, or ask for batch statistics.
-    is_plain = all(isinstance(given, keras.KerasTensor) or given is None or given is False for given in arguments)
+    is_plain = all(argument is None or argument is False for argument in others)
     is_single = len(node.outputs) == 1 and (len(node.input_tensors) == 1 or kind in (Merging, Joining))
     is_last = getattr(layer, "data_format", "channels_last") in ("channels_last", None)
     input_shapes = [tensor.shape for tensor in node.input_tensors]

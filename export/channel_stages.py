@@ -21,19 +21,31 @@ class Stage:
     """A layer that cannot be analysed: it needs every channel that it reads, and makes every channel that it writes.
 
     Args:
-        operation: Keras layer, or operation of `keras.ops`.
-        output_shape: Shape of its output, batch included.
+        node: Keras's record of its one use.
 
     Attributes:
+        operation: Keras layer, or operation of `keras.ops`.
+        output_shape: Shape of its output, batch included.
         config: Config of the layer to be made in its place, or None where it keeps its own.
         weights: List of that layer's weights, NumPy arrays.
     """
 
-    def __init__(self, operation, output_shape):
-        self.operation = operation
-        self.output_shape = output_shape
-        self.config = None if type(self) is Stage else operation.get_config()
-        self.weights = [keras.ops.convert_to_numpy(weight) for weight in getattr(operation, "weights", ())]
+    def __init__(self, node):
+        self.operation = node.operation
+        self.output_shape = node.outputs[0].shape
+        self.config = None
+        self.weights = []
+        if isinstance(self.operation, keras.layers.Layer):
+            self.weights = [keras.ops.convert_to_numpy(weight) for weight in self.operation.weights]
+            self.config = None if type(self) is Stage else self.operation.get_config()
+        self._node = node
+
+    def evaluate(self, inputs):
+        """What the operation makes of a list of arrays, one for each input, over its channels; as an array."""
+        values = [keras.ops.convert_to_tensor(array[None], self._node.outputs[0].dtype) for array in inputs]
+        tensors = dict(zip(map(id, self._node.input_tensors), values, strict=True))
+        args, kwargs = self._node.arguments.fill_in(tensors)
+        return keras.ops.convert_to_numpy(self.operation(*args, **kwargs))[0]
 
     @staticmethod
     def accepts(layer, input_shapes, output_shape) -> bool:
@@ -94,7 +106,7 @@ class Elementwise(Passing):
         return is_known and all(np.ndim(scale) == 0 for scale in scales) and len(input_shapes[0]) > 1
 
     def constants(self, inputs):
-        return apply_to_known(self.operation, inputs[0])
+        return apply_to_known(lambda values: self.evaluate([values]), inputs[0])
 
 
 class Normalization(Passing):
@@ -158,10 +170,9 @@ class Merging(Stage):
 
     def constants(self, inputs):
         inputs = np.broadcast_arrays(*inputs)
-        if isinstance(self.operation, keras.layers.Multiply):
+        if isinstance(self.operation, keras.layers.Multiply | operation_class(keras.ops.multiply, 2)):
             return np.where(np.any(np.equal(inputs, 0), axis=0), 0.0, np.prod(inputs, axis=0))
-        result = keras.ops.convert_to_numpy(self.operation([values[None] for values in inputs]))[0]
-        return np.where(np.isfinite(inputs).all(axis=0), result, np.nan)
+        return np.where(np.isfinite(inputs).all(axis=0), self.evaluate(inputs), np.nan)
 
 
 class Joining(Stage):
@@ -178,6 +189,11 @@ class Joining(Stage):
         return np.concatenate(inputs)
 
 
+def operation_class(function, tensors):
+    """The class behind a function of `keras.ops` of so many tensors, which has no public name."""
+    return type(function(*[keras.KerasTensor((1,))] * tensors)._keras_history.operation)
+
+
 def width(shape) -> int:
     """Number of channels of a tensor; 0 where it has none or they are not known."""
     return (shape[-1] or 0) if len(shape) > 1 else 0
@@ -188,11 +204,16 @@ def is_elementwise(layer) -> bool:
     return layer.activation in _ELEMENTWISE
 
 
+def activate(layer, values):
+    """What an elementwise activation of a layer makes of an array over its channels; NaN stays."""
+    return apply_to_known(lambda known: keras.ops.convert_to_numpy(layer.activation(known.astype("float32"))), values)
+
+
 def apply_to_known(function, values):
-    """An elementwise function of the values that are known; NaN where they are not, or where it gives no number."""
+    """An elementwise function of those values that are known; NaN for others, and where it gives no number."""
     known = np.isfinite(values)
     result = np.full(len(values), np.nan)
     if known.any():
-        outputs = keras.ops.convert_to_numpy(function(keras.ops.convert_to_tensor(values[known][None], "float32")))[0]
+        outputs = function(values[known])
         result[known] = np.where(np.isfinite(outputs), outputs, np.nan)
     return result

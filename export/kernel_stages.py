@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from cvhn_tf.export.channel_stages import Stage, apply_to_known, is_elementwise
+from cvhn_tf.export.channel_stages import Stage, activate, is_elementwise
 
 
 class Kernel(Stage):
@@ -41,7 +41,7 @@ class Kernel(Stage):
         sums[kernel[:, ~known].any(axis=(0, 1))] = np.nan
         if not is_elementwise(self.operation):
             return np.full(len(sums), np.nan)
-        return apply_to_known(self.operation.activation, sums)
+        return activate(self.operation, sums)
 
     def fold(self, values, inputs):
         """Stops reading some inputs, of constant values.
@@ -134,7 +134,7 @@ class DepthwiseKernel(Stage):
         sums += self.weights[1] if self.config["use_bias"] else 0
         if _pads(self.config):
             sums[~zero & (values != 0)] = np.nan
-        return apply_to_known(self.operation.activation, sums)
+        return activate(self.operation, sums)
 
     def cut(self, kept_inputs, kept_outputs):
         self.weights = [self.weights[0][..., kept_inputs[0], :], *(bias[kept_outputs] for bias in self.weights[1:])]

@@ -88,6 +88,10 @@ def block_behind(x, draw):
         y = y if len(y.shape) == 4 else layers.Reshape((1, 1, channels))(y)
         y = layers.Conv2D(draw(st.integers(1, 4)), 1, activation="relu")(y)
         return layers.Multiply()([x, layers.Conv2D(channels, 1, activation="sigmoid")(y)])
+    if kind == "operations":
+        y = layers.Conv2D(channels, size, padding="same", use_bias=bias)(x)
+        y = draw(st.sampled_from([keras.ops.relu, keras.ops.hard_sigmoid, keras.ops.silu]))(y + 0.5) * 2.0
+        return draw(st.sampled_from([keras.ops.add, keras.ops.multiply, keras.ops.maximum, keras.ops.subtract]))(y, x)
     if kind == "one_for_all":
         return layers.Multiply()([x, layers.Conv2D(1, 3, padding="same")(x)])
     if kind == "shared":
@@ -116,6 +120,7 @@ _BLOCKS = [
     "residual",
     "concatenation",
     "squeeze_and_excite",
+    "operations",
     "one_for_all",
     "shared",
     "nested",
