@@ -272,6 +272,24 @@ def test_depthwise_filter_of_zeros_takes_the_filter_before_it_along():
     assert [layer.output.shape[-1] for layer in compacted.layers] == [1, 3, 6, 2]
 
 
+@pytest.mark.parametrize(
+    "make_layers",
+    [
+        lambda: [layers.ZeroPadding2D(1), layers.Conv2D(2, 3)],
+        lambda: [layers.DepthwiseConv2D(3, padding="same"), layers.Conv2D(2, 1)],
+        lambda: [layers.SeparableConv2D(2, 3, padding="same")],
+        lambda: [layers.Conv2D(2, 3, padding="same")],
+    ],
+    ids=["zero_padding", "depthwise", "separable", "convolution"],
+)
+def test_constant_that_is_none_at_the_border_is_kept(make_layers):
+    model = keras.Sequential([keras.Input((5, 5, 1)), layers.Conv2D(3, 1), *make_layers()])
+    kernel = model.layers[0].kernel.numpy()
+    kernel[..., :2] = 0
+    model.layers[0].set_weights([kernel, np.array([0.0, 1.0, 1.0])])
+    assert compact_and_compare(model, np.random.default_rng(0)).layers[1].filters == 2
+
+
 def test_nested_models_shrink_within():
     inside = keras.Sequential([keras.Input((6,)), layers.Dense(8, "relu"), layers.Dense(3)], name="inside")
     inputs = keras.Input((6,))
