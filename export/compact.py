@@ -22,7 +22,8 @@ def compact(keras_model):
     selected away. Models within the model are made smaller each by itself.
 
     Around layers that are not known to leave channels apart (shared ones, normalization of other kinds, attention,
-    recurrent layers, your own), and where a constant meets zero padding, channels are kept.
+    recurrent layers, transposed convolutions, your own), and where a constant that is not zero meets zero padding,
+    channels are kept.
 
     Args:
         keras_model: Built functional or Sequential Keras model, channels last. It is not changed.

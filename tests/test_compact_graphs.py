@@ -290,6 +290,21 @@ def test_constant_that_is_none_at_the_border_is_kept(make_layers):
     assert compact_and_compare(model, np.random.default_rng(0)).layers[1].filters == 2
 
 
+def test_several_inputs_keep_their_names_and_the_model_its_file_format(tmp_path):
+    inputs = [keras.Input((6, 6, 2), name="image"), keras.Input((5,), name="numbers")]
+    x = layers.Flatten()(layers.ReLU()(layers.Conv2D(4, 3)(inputs[0])))
+    x = layers.Concatenate()([x, layers.Dense(7, "relu")(inputs[1])])
+    rng = np.random.default_rng(0)
+    model = prune_at_random(keras.Model(inputs, layers.Dense(3)(layers.Dense(8, "relu")(x))), rng)
+    compacted = compact_and_compare(model, rng)
+    assert compacted.count_params() < 0.6 * model.count_params()
+    compacted.save(tmp_path / "compact.keras")
+    x = {"image": rng.normal(size=(2, 6, 6, 2)), "numbers": rng.normal(size=(2, 5))}
+    loaded = keras.saving.load_model(tmp_path / "compact.keras")
+    np.testing.assert_array_equal(loaded(x), compacted(x))
+    np.testing.assert_allclose(loaded(x), model(x), atol=1e-4)
+
+
 def test_nested_models_shrink_within():
     inside = keras.Sequential([keras.Input((6,)), layers.Dense(8, "relu"), layers.Dense(3)], name="inside")
     inputs = keras.Input((6,))
