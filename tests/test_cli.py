@@ -242,6 +242,15 @@ def test_whole_units_make_a_dense_file_smaller(model_path, tmp_path):
     assert "0.5, whole units" in result.output
 
 
+def test_blocks_are_exported(model_path, accuracy_of, tmp_path):
+    path = tmp_path / "blocks.tflite"
+    arguments = ("--complexity", 0.1, "--sparsity", 0.5, "--structure", "block", "--encoding", "float32")
+    result = run("export", model_path, *arguments, "--output", path)
+    assert result.exit_code == 0, result.output
+    assert "0.5, whole blocks" in result.output
+    assert accuracy_of(path) > 0.6
+
+
 def test_auto_is_no_larger_than_any_single_encoding(model_path, tmp_path):
     sizes = {}
     for encoding in ("auto", "float32", "float16", "dynamic_range"):

@@ -217,6 +217,13 @@ def test_blocks_of_four_inputs_live_or_die_in_dense_kernels_and_single_weights_e
     assert sparsity * total - 4 < zeros <= sparsity * total
 
 
+def test_dense_layers_of_other_than_a_multiple_of_four_inputs_are_pruned_by_single_weights():
+    target = keras.Sequential([keras.Input((250,)), layers.Dense(64, "relu"), layers.Dense(8)])
+    model = cvhn_tf.VariationalHypernetwork(target)
+    first = export.prune(model, 1.0, 0.8, structure="block").layers[0].kernel.numpy()[:248].reshape(62, 4, 64) != 0
+    assert np.any(first.any(axis=1) != first.all(axis=1))
+
+
 def test_blocks_make_a_sparse_file_smaller_than_single_weights_do():
     target = keras.Sequential([keras.Input((256,)), layers.Dense(64, "relu"), layers.Dense(10)])
     model = cvhn_tf.VariationalHypernetwork(target)
