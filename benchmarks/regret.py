@@ -101,7 +101,7 @@ def train(args):
             "complexity": complexity,
             "nll": nll,
             "kl_bits": kl_bits,
-            # What training minimises, here on test data and without noise: accuracy alone hides weights that say nothing.
+            # What training minimises, on test data and without noise: accuracy hides weights that say nothing.
             "objective": nll + complexity * kl_bits * np.log(2) / len(data.x_train),
         }
         for sparsity in SPARSITIES:
