@@ -34,5 +34,5 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 
 clean:
-	rm -rf $(VENV) cvhn-demo build .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) cvhn-demo build .hypothesis .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +

@@ -13,6 +13,8 @@ QUANTIZATIONS = {
     "dynamic_range": "dynamic_range",
     "int8": "int8",
 }
+# What `--structure` may be, as in `cvhn_tf.export.prune`.
+STRUCTURES = ("weight", "unit", "block")
 SPARSITIES = "0,0.5,0.8,0.9,0.95,0.98,0.99"
 
 

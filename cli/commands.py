@@ -15,6 +15,7 @@ from cvhn_tf_cli.arguments import (
     DATASETS,
     QUANTIZATIONS,
     SPARSITIES,
+    STRUCTURES,
     TARGETS,
     check_choice,
     check_learning_rate,
@@ -156,6 +157,9 @@ def export(
     model: _Model,
     complexity: Annotated[float, typer.Option(help="λ, in the range that the model was trained for.")] = 1.0,
     sparsity: Annotated[float, typer.Option(help="Share of the weights to prune, in [0, 1).")] = 0.0,
+    structure: Annotated[
+        str, typer.Option(help="What is pruned as one: weight, unit (whole units and filters) or block (1×4).")
+    ] = "weight",
     encoding: Annotated[
         str,
         typer.Option(
@@ -174,6 +178,7 @@ def export(
     """Write the TFLite file of the network at one complexity."""
     check_choice("--encoding", encoding, ("auto", *QUANTIZATIONS))
     check_sparsity("--sparsity", sparsity)
+    check_choice("--structure", structure, STRUCTURES)
     if dataset is not None:
         check_choice("--dataset", dataset, DATASETS)
     elif encoding == "int8":
@@ -190,6 +195,7 @@ def export(
         output,
         complexity=complexity,
         sparsity=sparsity,
+        structure=structure,
         encoding=encoding,
         dataset=None if dataset is None else load_dataset(dataset, hypernetwork),
     )

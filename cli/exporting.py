@@ -7,14 +7,13 @@ from cvhn_tf_cli.terminal import make_table, show
 _CALIBRATION_EXAMPLES = 256
 
 
-def export(model, output, *, complexity, sparsity, encoding, dataset=None):
+def export(model, output, *, complexity, sparsity, structure, encoding, dataset=None):
     """Writes the network at one complexity to `output`, and prints its figures; accuracy and latency on `dataset`."""
     calibration = dataset and calibration_images(dataset)
-    network = stages.compact(stages.prune(model, complexity, sparsity=sparsity))
-    if encoding == "auto":
-        artifact = stages.smallest(network, representative_data=calibration)
-    else:
-        artifact = stages.to_tflite(network, quantization=QUANTIZATIONS[encoding], representative_data=calibration)
+    network = stages.prune(model, complexity, sparsity=sparsity, structure=structure)
+    artifact = _convert(stages.compact(network), encoding, calibration)
+    if structure == "block":  # removed inputs move the others across the borders of blocks
+        artifact = min(artifact, _convert(network, encoding, calibration), key=lambda artifact: artifact.size_bytes)
     artifact.save(output)
 
     table = make_table(f"{output}", "", "")
@@ -22,13 +21,19 @@ def export(model, output, *, complexity, sparsity, encoding, dataset=None):
     table.add_row("gzip_bytes", f"{artifact.gzip_bytes:,}")
     table.add_row("complexity", f"{complexity:g}")
     table.add_row("description length", f"{model.description_length(complexity):,.0f} bits before pruning")
-    table.add_row("sparsity", f"{sparsity:g}")
+    table.add_row("sparsity", f"{sparsity:g}" if structure == "weight" else f"{sparsity:g}, whole {structure}s")
     table.add_row("encoding", name_encoding(artifact))
     if dataset:
         measured = stages.evaluate_tflite(artifact, dataset.x_test, dataset.y_test)
         table.add_row("test accuracy", f"{measured.accuracy:.4f}")
         table.add_row("latency", f"{measured.latency_ms:.4f} ms")
     show(table)
+
+
+def _convert(network, encoding, calibration):
+    if encoding == "auto":
+        return stages.smallest(network, representative_data=calibration)
+    return stages.to_tflite(network, quantization=QUANTIZATIONS[encoding], representative_data=calibration)
 
 
 def calibration_images(dataset):

@@ -109,7 +109,9 @@ class VariationalHypernetwork(keras.Model):
             initial_stddev=initial_stddev,
             shared=self.parameterization.create_shared(self.prior.posterior_parameters),
         )
-        self._step = self._add_counter("step", 0, dtype="int64")
+        # Each replica counts by itself: a count in common would make replicas take turns within `call`, and mix up
+        # the losses that they have added.
+        self._step = self._add_counter("step", 0, dtype="int64", synchronization="on_read")
         # Weights, not Python numbers: traced functions see their changes, and they are saved.
         self._complexity = self._add_counter("complexity", self.complexity_range.default_complexity)
         self._train_size = self._add_counter("train_size", self.train_size or 0)
@@ -174,9 +176,10 @@ class VariationalHypernetwork(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
-        # Keras has divided its sum by the number of replicas; the KL stands in `losses` undivided.
+        # Keras has divided its sum by the number of replicas; the KL stands in `losses` undivided. They are empty where
+        # Keras only builds its metrics.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        self._nll_metric.update_state(loss * replicas - tf.add_n(self.losses))
+        self._nll_metric.update_state(loss * replicas - sum(self.losses))
         return loss
 
     @property
@@ -230,15 +233,20 @@ class VariationalHypernetwork(keras.Model):
             ValueError: If `complexity` is no number in the range.
         """
         complexities = tf.constant([self.complexity_range.check(complexity)], tf.float32)
-        drawn = {}
-        posterior = {}
+        posteriors = self._of_each_weight(lambda layer: layer.posteriors(complexities))
+        return {path: posterior[0] for path, posterior in posteriors.items()}
+
+    def _of_each_weight(self, values_of_layer):
+        """Maps the path of each weight that has a posterior to its entry in `values_of_layer(layer)`."""
+        of_layer = {}
+        of_weight = {}
         for path, source in zip(self._target.paths, self._target.sources, strict=True):
             if isinstance(source, tuple):
                 layer, i = source
-                if id(layer) not in drawn:
-                    drawn[id(layer)] = layer.posteriors(complexities)
-                posterior[path] = drawn[id(layer)][i][0]
-        return posterior
+                if id(layer) not in of_layer:
+                    of_layer[id(layer)] = values_of_layer(layer)
+                of_weight[path] = of_layer[id(layer)][i]
+        return of_weight
 
     def description_length(self, complexity) -> float:
         """KL(q(w | λ) ‖ p(w)) of the whole posterior in bits.
@@ -260,10 +268,11 @@ class VariationalHypernetwork(keras.Model):
         Raises:
             ValueError: If `complexity` is no number in the range.
         """
-        posterior = self.posterior(complexity)
+        complexities = tf.constant([self.complexity_range.check(complexity)], tf.float32)
+        means = self._of_each_weight(lambda layer: layer.means(complexities))
         network = self._target.make_network()
         for variable, path, source in zip(network.variables, self._target.paths, self._target.sources, strict=True):
-            variable.assign(posterior[path].loc if isinstance(source, tuple) else source)
+            variable.assign(means[path][0] if isinstance(source, tuple) else source)
         return network
 
     def get_config(self):
@@ -289,14 +298,14 @@ class VariationalHypernetwork(keras.Model):
         target = keras.saving.deserialize_keras_object(copy.deepcopy(config.pop("target")))
         return cls(target, **config)
 
-    def _add_counter(self, name, value, dtype="float32"):
-        return self.add_weight(
-            shape=(),
-            initializer=lambda shape, dtype: tf.cast(value, dtype),
+    def _add_counter(self, name, value, dtype="float32", synchronization="auto"):
+        return keras.Variable(
+            initializer=tf.cast(value, dtype),
             dtype=dtype,
             trainable=False,
             autocast=False,
             aggregation="only_first_replica",
+            synchronization=synchronization,
             name=name,
         )
 

@@ -157,21 +157,32 @@ class Variational(keras.layers.Wrapper):
         Returns:
             List in the order of the wrapped layer's `trainable_variables`.
         """
+        means = self.means(complexity)
+        if self.prior.deterministic:
+            return [tfp.distributions.Deterministic(mean) for mean in means]
+        stddevs = [tf.exp(_LOG_STDDEV_RATE * value) for value in self._evaluate(self._log_stddevs, complexity)]
+        return [tfp.distributions.Normal(mean, stddev) for mean, stddev in zip(means, stddevs, strict=True)]
+
+    def means(self, complexity):
+        """The posterior means alone.
+
+        Args:
+            complexity: Tensor of shape (complexities,).
+
+        Returns:
+            List of tensors of shape (complexities, *weight_shape), in the order of `posteriors`.
+        """
+        return self._evaluate(self._means, complexity)
+
+    def _evaluate(self, variables, complexity):
         encoded = self.complexity_range.encode(complexity)
         # The gradient of the loss grows with λ, by four orders of magnitude over the default range. Divided by
         # 1 + λ it is of one size everywhere, and at each λ still points the same way.
         gradient_scale = 1 / (1 + complexity)
-
-        def evaluate(variable):
-            value = self.parameterization.evaluate(variable, encoded)
-            scale = tf.reshape(gradient_scale, [-1] + [1] * (len(value.shape) - 1))
-            return _scale_gradient(value, tf.cast(scale, value.dtype))
-
-        if self.prior.deterministic:
-            return [tfp.distributions.Deterministic(evaluate(mean)) for mean in self._means]
+        values = [self.parameterization.evaluate(variable, encoded) for variable in variables]
+        scales = [tf.reshape(gradient_scale, [-1] + [1] * (len(value.shape) - 1)) for value in values]
         return [
-            tfp.distributions.Normal(evaluate(mean), tf.exp(_LOG_STDDEV_RATE * evaluate(log_stddev)))
-            for mean, log_stddev in zip(self._means, self._log_stddevs, strict=True)
+            _scale_gradient(value, tf.cast(scale, value.dtype)) for value, scale in zip(values, scales, strict=True)
         ]
 
     def kl(self, posteriors, complexity):

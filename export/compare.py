@@ -13,7 +13,7 @@ from cvhn_tf.export.compact import compact
 from cvhn_tf.export.convert import check_quantization, to_tflite
 from cvhn_tf.export.evaluate import accuracy, evaluate_tflite
 from cvhn_tf.export.plot import plot_front
-from cvhn_tf.export.prune import check_sparsity, prune
+from cvhn_tf.export.prune import check_sparsity, check_structure, prune
 from cvhn_tf.export.verify import ConversionError
 
 
@@ -138,6 +138,7 @@ def compare(
     scope="global",
     representative_data=None,
     progress=None,
+    structure="weight",
 ) -> Comparison:
     """Prunes, compacts, converts, runs and measures every combination. No training.
 
@@ -150,6 +151,7 @@ def compare(
         scope: As in `prune`.
         representative_data: As in `to_tflite`; needed for `"int8"`.
         progress: Called as `progress(done, total, result)` after each combination, with its `Row` or `Skipped`.
+        structure: As in `prune`.
 
     Returns:
         `Comparison`. Combinations that LiteRT cannot run are in its `skipped`.
@@ -161,6 +163,7 @@ def compare(
     complexities = [model.complexity_range.check(complexity) for complexity in complexities]
     for sparsity in sparsities:
         check_sparsity(sparsity)
+    check_structure(structure)
     for quantization in quantizations:
         check_quantization(quantization)
     if "int8" in quantizations and representative_data is None:
@@ -171,7 +174,7 @@ def compare(
     for complexity in complexities:
         bits = model.description_length(complexity)
         for sparsity in sparsities:
-            network = prune(model, complexity, sparsity, scope=scope)
+            network = prune(model, complexity, sparsity, scope=scope, structure=structure)
             kept = sum(int(np.count_nonzero(weight)) for weight in network.get_weights())
             keras_accuracy = accuracy(network.predict(x, batch_size=1000, verbose=0), y)
             network = compact(network)

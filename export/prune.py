@@ -6,8 +6,14 @@ import keras
 import numpy as np
 import tensorflow_probability as tfp
 
+from cvhn_tf.export.weight_groups import block_groups, masks_of_highest_groups, unit_groups
 
-def prune(model, complexity, sparsity=None, snr_threshold=None, scope="global", include_biases=False):
+STRUCTURES = ("weight", "unit", "block")
+
+
+def prune(
+    model, complexity, sparsity=None, snr_threshold=None, scope="global", include_biases=False, structure="weight"
+):
     """The plain network at a complexity with its weights of lowest SNR set to zero.
 
     A weight's signal-to-noise ratio is `SNR = |mean| / stddev` under the posterior; one of low SNR could take any
@@ -15,21 +21,30 @@ def prune(model, complexity, sparsity=None, snr_threshold=None, scope="global", 
     https://papers.nips.cc/paper/4329-practical-variational-inference-for-neural-networks). Weights without noise (prior
     `"l2"`) are ranked by magnitude, |mean|.
 
+    Whole units, too, can go: Dense units and filters of convolutions, one for each channel that a kernel writes. A
+    unit without weights keeps its bias; `compact` takes it out. Or blocks of four weights in Dense kernels, which make
+    sparse files in float32 smaller and faster. The SNR of a unit or block is the root mean square of its weights'.
+
     Args:
         model: `cvhn_tf.VariationalHypernetwork`.
         complexity: λ of the network.
-        sparsity: Share of the weights that becomes zero, in [0, 1). Reached exactly, rounded to whole weights.
+        sparsity: Share of the weights that becomes zero, in [0, 1). Reached exactly, rounded to whole weights. Units
+            and blocks go in the order of their SNR as long as this is not exceeded.
         snr_threshold: Instead of `sparsity`: weights with an SNR below this, at least 0, become zero. Not for weights
             without noise.
         scope: `"global"` ranks the weights of all layers together, `"layer"` each weight tensor by itself.
-        include_biases: Whether biases may be pruned too.
+        include_biases: Whether biases may be pruned too. Goes with single weights only.
+        structure: What becomes zero as one. `"weight"`: single weights. `"unit"`: all weights of a unit; output layers
+            keep theirs, every other kernel at least one unit, and layers without units, such as LSTM, all weights.
+            `"block"`: in Dense kernels the weights of a unit for four inputs in a row, if the number of inputs is a
+            multiple of four; elsewhere single weights.
 
     Returns:
         Plain Keras model of the target's architecture.
 
     Raises:
-        ValueError: If an argument is out of range, not just one of `sparsity` and `snr_threshold` is given, or a
-            threshold is given for weights without noise.
+        ValueError: If an argument is out of range, not just one of `sparsity` and `snr_threshold` is given, a
+            threshold is given for weights without noise, or `include_biases` with units or blocks.
     """
     if not hasattr(model, "posterior"):
         raise ValueError(f"Expected `model` to be a `VariationalHypernetwork`. Received: model={model!r}")
@@ -41,18 +56,28 @@ def prune(model, complexity, sparsity=None, snr_threshold=None, scope="global", 
             "Expected `sparsity` for a model whose weights have no noise, and so no SNR. "
             f"Received: snr_threshold={snr_threshold}"
         )
+    check_structure(structure)
+    if include_biases and structure != "weight":
+        raise ValueError(
+            "Expected `include_biases` for structure 'weight' only: the others are about kernels. "
+            f"Received: include_biases={include_biases}, structure={structure!r}"
+        )
     network = model.at(complexity)
     snr = {
         path: _relevance(posterior)
         for path, posterior in model.posterior(complexity).items()
         if include_biases or _is_kernel(path, posterior)
     }
-    if snr_threshold is not None:
-        masks = {path: values >= snr_threshold for path, values in snr.items()}
-    elif scope == "global":
-        masks = masks_of_highest(snr, sparsity)
-    else:
-        masks = {path: masks_of_highest({path: values}, sparsity)[path] for path, values in snr.items()}
+    groups = {"weight": None, "unit": unit_groups, "block": block_groups}[structure]
+    groups = groups and groups(network, snr)
+    parts = [snr] if scope == "global" else [{path: values} for path, values in snr.items()]
+    masks = {}
+    for part in parts:
+        if groups is None:
+            masks.update(_masks_of_weights(part, sparsity, snr_threshold))
+        else:
+            present = {path: groups[path] for path in part if path in groups}
+            masks.update(masks_of_highest_groups(part, present, sparsity, snr_threshold, structure == "unit"))
     for weight in network.weights:
         if weight.path in masks:
             weight.assign(np.where(masks[weight.path], keras.ops.convert_to_numpy(weight), 0))
@@ -72,6 +97,12 @@ def check_sparsity(sparsity, snr_threshold=None):
         raise ValueError(f"Expected `snr_threshold` to be at least 0. Received: snr_threshold={snr_threshold!r}")
 
 
+def check_structure(structure):
+    """Raises a `ValueError` if there is no such structure."""
+    if structure not in STRUCTURES:
+        raise ValueError(f"Expected `structure` to be one of {STRUCTURES}. Received: structure={structure!r}")
+
+
 def masks_of_highest(snr, sparsity):
     """Marks the weights to keep.
 
@@ -89,6 +120,12 @@ def masks_of_highest(snr, sparsity):
     ends = np.cumsum([values.size for values in snr.values()])
     parts = np.split(kept, ends[:-1])
     return {path: part.reshape(values.shape) for (path, values), part in zip(snr.items(), parts, strict=True)}
+
+
+def _masks_of_weights(snr, sparsity, snr_threshold):
+    if snr_threshold is not None:
+        return {path: values >= snr_threshold for path, values in snr.items()}
+    return masks_of_highest(snr, sparsity)
 
 
 def _relevance(posterior):

@@ -49,7 +49,15 @@ def test_help_names_every_option(command):
         (): ("demo", "train", "export", "compare", "pack", "unpack", "--version"),
         ("demo",): ("--output", "--epochs", "--seed"),
         ("train",): ("--dataset", "--target", "--epochs", "--batch-size", "--complexity-range", "--seed", "--output"),
-        ("export",): ("--complexity", "--sparsity", "--encoding", "--quantization", "--dataset", "--output"),
+        ("export",): (
+            "--complexity",
+            "--sparsity",
+            "--structure",
+            "--encoding",
+            "--quantization",
+            "--dataset",
+            "--output",
+        ),
         ("compare",): ("--dataset", "--complexities", "--sparsities", "--encodings", "--output"),
         ("pack",): ("--complexity", "--sparsity", "--step", "--rate-weight", "--dataset", "--output"),
         ("unpack",): ("--output",),
@@ -177,6 +185,7 @@ def test_interrupted_training_leaves_the_model_so_far_and_says_where(tmp_path, m
     [
         (("--sparsity", 1.0), ("[0, 1)", "--sparsity=1")),
         (("--sparsity", "nan"), ("[0, 1)", "--sparsity=nan")),
+        (("--structure", "row"), ("weight, unit, block", "row")),
         (("--complexity", 1000), ("[0.01, 100]", "complexity=1000")),
         (("--complexity", -1), ("[0.01, 100]", "complexity=-1")),
         (("--encoding", "int3"), ("dynamic_range", "int3")),
@@ -221,6 +230,27 @@ def test_exported_file_runs_in_litert_as_accurately_as_the_table_says(encoding, 
     accuracy = accuracy_of(path)
     assert accuracy > 0.6
     assert f"{accuracy:.4f}" in result.output
+
+
+def test_whole_units_make_a_dense_file_smaller(model_path, tmp_path):
+    sizes = {}
+    for structure in ("weight", "unit"):
+        path = tmp_path / structure
+        arguments = ("--sparsity", 0.5, "--structure", structure, "--encoding", "dynamic_range", "--output", path)
+        result = run("export", model_path, *arguments)
+        assert result.exit_code == 0, result.output
+        sizes[structure] = path.stat().st_size
+    assert sizes["unit"] < 0.8 * sizes["weight"]
+    assert "0.5, whole units" in result.output
+
+
+def test_blocks_are_exported(model_path, accuracy_of, tmp_path):
+    path = tmp_path / "blocks.tflite"
+    arguments = ("--complexity", 0.1, "--sparsity", 0.5, "--structure", "block", "--encoding", "float32")
+    result = run("export", model_path, *arguments, "--output", path)
+    assert result.exit_code == 0, result.output
+    assert "0.5, whole blocks" in result.output
+    assert accuracy_of(path) > 0.6
 
 
 def test_auto_is_no_larger_than_any_single_encoding(model_path, tmp_path):

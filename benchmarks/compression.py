@@ -1,0 +1,201 @@
+"""Files from one hypernetwork beside those of its peers: accuracy, bytes, gzip bytes and latency, all run by LiteRT.
+
+Peers: tfmot's `prune_low_magnitude` (a training for each sparsity) and `cluster_weights`, and plain Keras pruned by
+magnitude after training. Every network gets the same target, data, batch size and number of epochs, and each file the
+smaller of TFLite's dense and sparse encodings, in float32 and with 8-bit weights.
+
+python benchmarks/compression.py --quick
+python benchmarks/compression.py --epochs 40 --output benchmarks/results/compression
+"""
+
+import argparse
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import keras
+import numpy as np
+from machine import describe_machine
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+import cvhn_tf
+from cvhn_tf import datasets, export, targets
+
+QUANTIZATIONS = (None, "dynamic_range")
+TARGETS = ("lenet_300_100", "lenet_5", "lenet_5_caffe", "mlp_50")  # of layers that legacy Keras makes alike
+ACCURACIES = (0.99, 0.985, 0.98, 0.975, 0.97, 0.96, 0.95)
+
+
+def main():
+    args = parse()
+    args.output.mkdir(parents=True, exist_ok=True)
+    data = datasets.load(args.dataset)
+    rows, seconds = ours(args, data)
+    for train in (magnitude, tfmot):
+        more_rows, more_seconds = train(args, data)
+        rows += more_rows
+        seconds |= more_seconds
+    report(args, rows, seconds)
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="mnist", choices=datasets.names())
+    parser.add_argument("--target", default="lenet_300_100", choices=TARGETS)
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sparsities", type=float, nargs="+", default=[0.8, 0.9, 0.95, 0.97, 0.98, 0.985, 0.99])
+    parser.add_argument("--quick", action="store_true", help="5 epochs and three sparsities")
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("benchmarks/results/compression"))
+    args = parser.parse_args()
+    if args.quick:
+        args.epochs, args.sparsities = 5, [0.9, 0.95, 0.98]
+    return args
+
+
+def make_target(args, data):
+    return targets.get(args.target, data.input_shape, data.num_classes)
+
+
+def ours(args, data):
+    keras.utils.set_random_seed(args.seed)
+    model = cvhn_tf.VariationalHypernetwork(make_target(args, data), seed=args.seed)
+    steps = args.epochs * -(-len(data.x_train) // args.batch_size)
+    seconds = fit(model, cvhn_tf.default_optimizer(steps), args, data)
+    comparison = export.compare(
+        model, (data.x_test, data.y_test), sparsities=(0.0, *args.sparsities), quantizations=QUANTIZATIONS
+    )
+    rows = [
+        {"method": "cvhn-tf", "complexity": row.complexity, **{key: getattr(row, key) for key in MEASURES}}
+        for row in comparison
+    ]
+    return rows, {"cvhn-tf, one fit": seconds}
+
+
+def magnitude(args, data):
+    """Plain Keras, pruned by |w| over all layers together once it is trained."""
+    keras.utils.set_random_seed(args.seed)
+    network = make_target(args, data)
+    steps = args.epochs * -(-len(data.x_train) // args.batch_size)
+    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps))
+    seconds = fit(network, optimizer, args, data)
+    trained = network.get_weights()
+    rows = []
+    for sparsity in (0.0, *args.sparsities):
+        kernels = np.concatenate([np.abs(weight).ravel() for weight in trained if weight.ndim > 1])
+        threshold = np.quantile(kernels, sparsity) if sparsity else -1.0
+        network.set_weights([w if w.ndim == 1 else np.where(np.abs(w) > threshold, w, 0) for w in trained])
+        rows += measure(network, data, method="magnitude", sparsity=sparsity)
+    return rows, {"magnitude, one fit": seconds}
+
+
+def tfmot(args, data):
+    rows, seconds = [], {}
+    network = make_target(args, data)
+    jobs = [("prune_low_magnitude", sparsity) for sparsity in args.sparsities] + [("cluster_weights", 0.0)]
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        np.savez(folder / "data.npz", x_train=data.x_train, y_train=data.y_train)
+        for method, sparsity in jobs:
+            job = {
+                "layers": [(type(layer).__name__, layer.get_config()) for layer in network.layers],
+                "method": method,
+                "sparsity": sparsity,
+                "epochs": args.epochs,
+                "batch_size": args.batch_size,
+                "seed": args.seed,
+                "data": str(folder / "data.npz"),
+                "result": str(folder / "result.npz"),
+            }
+            (folder / "job.json").write_text(json.dumps(job))
+            peer = pathlib.Path(__file__).with_name("tfmot_peer.py")
+            subprocess.run([sys.executable, peer, folder / "job.json"], check=True)
+            with np.load(folder / "result.npz") as result:
+                network.set_weights([result[key] for key in sorted(result.files) if key.isdigit()])
+                seconds[f"tfmot {method} {sparsity:g}"] = float(result["seconds"])
+            rows += measure(network, data, method=f"tfmot {method}", sparsity=sparsity)
+            print(f"{method} {sparsity:g}: {rows[-1]['accuracy']:.4f}", flush=True)
+    return rows, seconds
+
+
+def fit(model, optimizer, args, data):
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    start = time.perf_counter()
+    model.fit(data.x_train, data.y_train, batch_size=args.batch_size, epochs=args.epochs, verbose=0)
+    return time.perf_counter() - start
+
+
+MEASURES = ("sparsity", "quantization", "sparse", "size_bytes", "gzip_bytes", "accuracy", "latency_ms")
+
+
+def measure(network, data, method, sparsity):
+    rows = []
+    for quantization in QUANTIZATIONS:
+        artifact = export.to_tflite(network, quantization)
+        evaluation = export.evaluate_tflite(artifact, data.x_test, data.y_test)
+        values = (
+            sparsity,
+            quantization,
+            artifact.sparse,
+            artifact.size_bytes,
+            artifact.gzip_bytes,
+            evaluation.accuracy,
+            evaluation.latency_ms,
+        )
+        rows.append({"method": method, "complexity": None, **dict(zip(MEASURES, values, strict=True))})
+    return rows
+
+
+def report(args, rows, seconds):
+    with open(args.output / "table.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    smallest = {
+        f"{accuracy:.1%}": {
+            method: {
+                size: min(
+                    (row[size] for row in rows if row["method"] == method and row["accuracy"] >= accuracy), default=None
+                )
+                for size in ("size_bytes", "gzip_bytes")
+            }
+            for method in dict.fromkeys(row["method"] for row in rows)
+        }
+        for accuracy in ACCURACIES
+    }
+    summary = {
+        "smallest_file_of_at_least": smallest,
+        "training_seconds": seconds,
+        "arguments": {key: value for key, value in vars(args).items() if key != "output"},
+        "machine": describe_machine(),
+    }
+    (args.output / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    for size in ("size_bytes", "gzip_bytes"):
+        plot(args.output / f"{size}.png", rows, size)
+    print(json.dumps(summary, indent=1))
+
+
+def plot(path, rows, size):
+    figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    for method in dict.fromkeys(row["method"] for row in rows):
+        points = sorted((row[size] / 1000, 100 * row["accuracy"]) for row in rows if row["method"] == method)
+        axes.plot(*zip(*points, strict=True), ".", alpha=0.35)
+        front = [point for i, point in enumerate(points) if point[1] > max([a for _, a in points[:i]], default=0)]
+        axes.step(*zip(*front, strict=True), where="post", color=axes.lines[-1].get_color(), label=method)
+    best = max(100 * row["accuracy"] for row in rows)
+    axes.set(xscale="log", ylim=(best - 6, best + 0.3), ylabel="accuracy in LiteRT, %")
+    axes.set_xlabel("size of the .tflite file, kB" + (" after gzip" if size == "gzip_bytes" else ""))
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(loc="lower right")
+    FigureCanvasAgg(figure).print_png(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""From a graph of channels back to a Keras model."""
+
+import keras
+
+from cvhn_tf.export.select_features import SelectFeatures
+
+
+def as_functional(model):
+    """The functional model behind a functional or Sequential one, or None if `model` is neither, or calls more."""
+    if not isinstance(model, keras.Sequential | keras.Function) or not getattr(model, "built", True):
+        return None
+    outputs = model.outputs[0] if isinstance(model, keras.Sequential) else model._outputs_struct
+    inputs = model.inputs[0] if isinstance(model, keras.Sequential) else model._inputs_struct
+    functional = keras.Model(inputs, outputs, name=model.name)
+    return functional if type(model).call in (keras.Sequential.call, type(functional).call) else None
+
+
+def rebuild(model, graph, selected, nested):
+    """A new functional model with the layers that the graph holds now.
+
+    Args:
+        model: The functional model that the graph was made of.
+        graph: `ChannelGraph`.
+        selected: Dict from the id of a layer to the indices of the features that it is to read, as an array.
+        nested: Dict from the id of a model within the model to the one to put in its place, maybe the same.
+
+    Returns:
+        Functional Keras model.
+    """
+    stages = {id(node.stage.operation): node.stage for node in graph.nodes}
+    made, selections = {}, {}
+
+    def make(operation):
+        if id(operation) not in made:
+            made[id(operation)] = _make(operation, stages[id(operation)], nested)
+            if id(operation) in selected:
+                name = f"{operation.name}_inputs"
+                selections[id(made[id(operation)])] = SelectFeatures(selected[id(operation)], name=name)
+        return made[id(operation)]
+
+    def call(operation, *args, **kwargs):
+        if id(operation) in selections:
+            args = (selections[id(operation)](args[0]),)
+        return operation(*args, **kwargs)
+
+    compacted = keras.models.clone_model(model, clone_function=make, call_function=call)
+    for key, layer in made.items():
+        if stages[key].weights:
+            layer.set_weights(stages[key].weights)
+    return compacted
+
+
+def _make(operation, stage, nested):
+    if not isinstance(operation, keras.layers.Layer):
+        return operation
+    if id(operation) in nested:
+        model = nested[id(operation)]
+        if model is operation:
+            model = keras.models.clone_model(operation)
+            model.set_weights(operation.get_weights())
+        stage.weights = model.get_weights()
+        return model
+    return type(operation).from_config(stage.config or operation.get_config())

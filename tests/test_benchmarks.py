@@ -1,0 +1,98 @@
+"""The rerun of the published experiment: its report says what its trainings measured, and nothing else."""
+
+import csv
+import json
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+from cvhn_tf import datasets, targets
+
+BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scripts_find_each_other():
+    sys.path.insert(0, str(BENCHMARKS))
+    yield
+    sys.path.remove(str(BENCHMARKS))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of two starts on the digits; the first was kept from before, as after an interruption."""
+    import paper
+
+    folder = tmp_path_factory.mktemp("paper")
+    options = ["--dataset=digits", "--epochs=1", f"--output={folder}", "--methods", "var-linear"]
+    paper.train(paper.parse(["--train=var-linear", *options]))
+    kept = (folder / "trainings" / "var-linear-0.json").stat()
+    paper.main([*options, "--starts=2", "--note=a note"])
+    assert (folder / "trainings" / "var-linear-0.json").stat().st_mtime_ns == kept.st_mtime_ns
+    return folder
+
+
+def test_report_gives_means_and_deviations_of_the_trainings(run):
+    trainings = [json.loads((run / "trainings" / f"var-linear-{start}.json").read_text()) for start in range(2)]
+    with open(run / "table.csv") as file:
+        table = list(csv.DictReader(file))
+    assert [float(row["complexity"]) for row in table] == [0.01, 1.0]
+    for i, row in enumerate(table):
+        for key in ("nll", "kl_bits", "accuracy_0%_pruned", "accuracy_90%_pruned"):
+            values = [training["rows"][i][key] for training in trainings]
+            np.testing.assert_allclose(float(row[f"{key}_mean"]), np.mean(values), rtol=1e-5)
+            np.testing.assert_allclose(float(row[f"{key}_stddev"]), np.std(values, ddof=1), rtol=1e-4, atol=1e-7)
+    assert trainings[0]["rows"] != trainings[1]["rows"]
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["arguments"]["note"] == "a note"
+    seconds = [training["seconds"] for training in trainings]
+    assert summary["seconds_a_training"]["var-linear"] == pytest.approx(np.mean(seconds))
+    assert (run / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_trainings_of_other_settings_are_refused(run):
+    import paper
+
+    with pytest.raises(SystemExit, match="kept from another run"):
+        paper.main(["--dataset=digits", "--epochs=2", f"--output={run}", "--methods", "var-linear", "--starts=1"])
+
+
+@pytest.mark.parametrize("method", ["base-linear", "var-separate"])
+def test_accuracies_are_those_of_networks_without_the_weakest_weights_of_each_layer(method):
+    import paper_training
+
+    digits = paper_training.scale_pixels(datasets.load("digits"), -1)
+    assert (digits.x_test.min(), digits.x_test.max()) == (-1, 1)
+    target = targets.mlp_50(digits.input_shape, digits.num_classes)
+    model, optimizer = paper_training.build(method, target, [0.01], steps=6, seed=0)
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    model.fit(digits.x_train, digits.y_train, batch_size=32, epochs=1, verbose=0)
+    (row,) = paper_training.measure(model, digits, [0.01])
+    kernel_1, bias_1, kernel_2, bias_2 = model.posterior(0.01).values()
+    for sparsity in (0.0, 0.7, 0.9):
+
+        def strongest(posterior, sparsity=sparsity):
+            mean, stddev = posterior.mean().numpy(), posterior.stddev().numpy()
+            strength = np.abs(mean) if method.startswith("base") else (mean / stddev) ** 2
+            return np.where(strength >= np.quantile(strength, sparsity), mean, 0)
+
+        hidden = digits.x_test.reshape(len(digits.x_test), -1) @ strongest(kernel_1) + bias_1.mean().numpy()
+        logits = np.maximum(hidden, 0) @ strongest(kernel_2) + bias_2.mean().numpy()
+        accuracy = np.mean(logits.argmax(1) == digits.y_test)
+        # Two examples: sums in another order may turn a tie.
+        assert row[f"accuracy_{sparsity:.0%}_pruned"] == pytest.approx(accuracy, abs=2 / len(digits.y_test))
+        if sparsity == 0:
+            nll = np.log(np.exp(logits).sum(1)) - logits[np.arange(len(logits)), digits.y_test]
+            assert row["nll"] == pytest.approx(nll.mean(), rel=1e-3)
+
+
+def test_authors_figures_stand_beside_the_same_method_complexity_and_sparsity():
+    import paper_report
+
+    authors = paper_report.read_authors(BENCHMARKS / "authors_mnist.csv")
+    training = {"rows": [{"complexity": 1.0, **{f"accuracy_{share}%_pruned": 0.5 for share in (0, 50, 70, 80, 90)}}]}
+    table = paper_report.make_table({"var-linear": [training], "defaults": [training]}, [1.0], authors)
+    theirs = {0.0: 0.938, 0.5: 0.946, 0.7: 0.908, 0.8: 0.828, 0.9: 0.778}
+    assert [paper_report.curve_of_authors(row) for row in table] == [theirs, {}]
