@@ -71,6 +71,7 @@ def variational_graph(target, **variational_arguments):
             f"{len(private.weights)}. A layer that is shared between a model and a model nested in it is such a case."
         )
     private.set_weights(target.get_weights())
+    finalize_normalization(private)
     variables, paths = list(private.variables), [variable.path for variable in private.variables]
 
     layers = {}
@@ -86,6 +87,19 @@ def variational_graph(target, **variational_arguments):
     inputs = private.inputs if isinstance(private, keras.Sequential) else private._inputs_struct
     names = tree.map_structure(lambda tensor: tensor.name, inputs)
     return graph, Target(config, names, paths, sources)
+
+
+def finalize_normalization(network):
+    """Lets adapted `keras.layers.Normalization` layers take over weights that were set from outside.
+
+    They compute from copies of their weights, which only adapting and loading a file renew.
+
+    Args:
+        network: Built Keras model, or a layer.
+    """
+    for layer in network._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
 
 
 def _make_network(config):

@@ -21,7 +21,7 @@ import tensorflow_probability as tfp
 from cvhn_tf import estimators, parameterizations, priors
 from cvhn_tf.complexity import ComplexityRange, batch_shares
 from cvhn_tf.complexity_distribution import ComplexityDistribution
-from cvhn_tf.graph import variational_graph
+from cvhn_tf.graph import finalize_normalization, variational_graph
 from cvhn_tf.training_data import TrainingData
 
 
@@ -273,6 +273,7 @@ class VariationalHypernetwork(keras.Model):
         network = self._target.make_network()
         for variable, path, source in zip(network.variables, self._target.paths, self._target.sources, strict=True):
             variable.assign(means[path][0] if isinstance(source, tuple) else source)
+        finalize_normalization(network)
         return network
 
     def get_config(self):

@@ -3,6 +3,7 @@
 import keras
 
 from cvhn_tf.export.select_features import SelectFeatures
+from cvhn_tf.graph import finalize_normalization
 
 
 def as_functional(model):
@@ -47,6 +48,7 @@ def rebuild(model, graph, selected, nested):
     for key, layer in made.items():
         if stages[key].weights:
             layer.set_weights(stages[key].weights)
+    finalize_normalization(compacted)
     return compacted
 
 
@@ -58,6 +60,7 @@ def _make(operation, stage, nested):
         if model is operation:
             model = keras.models.clone_model(operation)
             model.set_weights(operation.get_weights())
+            finalize_normalization(model)
         stage.weights = model.get_weights()
         return model
     return type(operation).from_config(stage.config or operation.get_config())

@@ -14,6 +14,7 @@ from cvhn_tf.export.adaptive_models import code_fixed
 from cvhn_tf.export.quantize import STEP_EXPONENTS, QuantizedTensor
 from cvhn_tf.export.range_coding import BitDecoder, BitEncoder
 from cvhn_tf.export.tensor_coding import decode_tensor, encode_tensor
+from cvhn_tf.graph import finalize_normalization
 
 _QUANTIZED, _FLOAT16, _RAW = range(3)
 _STEP_BITS = 10
@@ -54,6 +55,7 @@ def decode_weights(network, content) -> int:
         values = _decode_weight(decoder, tuple(variable.shape), dtype, units)
         checksum = zlib.crc32(_as_bytes(values), checksum)
         variable.assign(values)
+    finalize_normalization(network)
     return checksum
 
 

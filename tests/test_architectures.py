@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 import cvhn_tf
+from cvhn_tf import export
 
 
 def mlp():
@@ -205,3 +206,21 @@ def test_names_of_the_target_may_be_any():
     target = keras.Model(inputs, layers.Dense(2)(layers.Concatenate()(inputs)))
     x = [np.ones((3, 2), "float32")] * len(names)
     np.testing.assert_allclose(cvhn_tf.VariationalHypernetwork(target)(x), target(x), atol=1e-6)
+
+
+def test_adapted_normalization_stays_in_effect(data, tmp_path):
+    x, _ = data
+    x = 50 + 20 * x
+    normalization = layers.Normalization()
+    normalization.adapt(x)
+    target = keras.Sequential([keras.Input((8,)), normalization, layers.Dense(16, "relu"), layers.Dense(3, "softmax")])
+    model = cvhn_tf.VariationalHypernetwork(target)
+    np.testing.assert_allclose(model(x, complexity=1.0), target(x), atol=1e-5)
+    network = model.at(1.0)
+    np.testing.assert_allclose(network(x), target(x), atol=1e-5)
+    pruned = export.prune(model, 1.0, structure="unit", sparsity=0.5)
+    np.testing.assert_allclose(export.compact(pruned)(x), pruned(x), atol=1e-5)
+    unpacked = export.unpack(export.pack(model, 1.0, sparsity=0.0).content)
+    np.testing.assert_allclose(unpacked(x), target(x), atol=0.05)
+    model.save(tmp_path / "m.keras")
+    np.testing.assert_allclose(cvhn_tf.load_model(tmp_path / "m.keras")(x, complexity=1.0), target(x), atol=1e-5)

@@ -33,7 +33,10 @@ def draws_of(estimator, make_layer, x, repeats=1):
         outputs, _ = wrapper(batch, complexity=tf.ones(40), seed=seed, training=True)
         return tf.reshape(outputs, [40, repeats, *outputs.shape[1:]])
 
-    return np.concatenate([draw(tf.constant([0, i])) for i in range(125)])
+    with pytest.MonkeyPatch.context() as patch:
+        # Each complexity gets as many examples as any other.
+        patch.setattr("cvhn_tf.layers.batch_shares", lambda complexities: [1 / complexities] * complexities)
+        return np.concatenate([draw(tf.constant([0, i])) for i in range(125)])
 
 
 @pytest.mark.parametrize("estimator", [LocalReparameterization(), Flipout()], ids=["local", "flipout"])

@@ -15,16 +15,30 @@ def test_batch_is_shared_out_between_the_complexities_in_order():
     for variable in wrapper._means:
         variable.assign(np.random.default_rng(1).normal(size=variable.shape))
     together, kl = wrapper(x, complexity=[0.02, 5.0])
-    first, first_kl = wrapper(x[:5], complexity=[0.02])  # the smaller complexity gets two thirds
-    second, second_kl = wrapper(x[5:], complexity=[5.0])
+    first, first_kl = wrapper(x[:4], complexity=[0.02])  # one each, and two thirds of the rest
+    second, second_kl = wrapper(x[4:], complexity=[5.0])
     np.testing.assert_allclose(together, tf.concat([first, second], 0), atol=1e-6)
     np.testing.assert_allclose(kl, tf.concat([first_kl, second_kl], 0), rtol=1e-5)
     assert np.any(np.abs(together[:3] - wrapper(x[:3], complexity=[5.0])[0]) > 0.1)
 
 
-def test_fewer_examples_than_complexities_work():
-    outputs, kl = Variational(layers.Dense(3))(np.ones((2, 4)), complexity=[0.1, 1.0, 10.0])
-    assert outputs.shape == (2, 3) and kl.shape == (3,)
+@pytest.mark.parametrize("layer", [layers.Dense(3), layers.Conv2D(3, 2, padding="same"), layers.LSTM(3)])
+def test_fewer_examples_than_complexities_work(layer):
+    shapes = {layers.Dense: (4,), layers.Conv2D: (3, 3, 2), layers.LSTM: (5, 2)}
+    wrapper = Variational(layer)
+    x = np.ones((2, *shapes[type(layer)]), "float32")
+    wrapper.build(x.shape)
+
+    @tf.function
+    def gradients():
+        with tf.GradientTape() as tape:
+            outputs, kl = wrapper(x, complexity=[0.1, 1.0, 10.0], seed=tf.constant([0, 1]), training=True)
+            loss = tf.reduce_sum(tf.square(outputs)) + tf.reduce_sum(kl)
+        return outputs, kl, tape.gradient(loss, [v.value for v in wrapper.trainable_variables])
+
+    outputs, kl, computed = gradients()
+    assert outputs.shape[0] == 2 and kl.shape == (3,)
+    assert all(np.isfinite(gradient).all() for gradient in computed)
 
 
 def test_no_noise_outside_training_and_new_noise_for_each_seed():
