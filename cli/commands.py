@@ -98,7 +98,7 @@ def demo(
         digits,
         output,
         complexities=[0.01, 0.1, 1.0, 3.0, 10.0],
-        sparsities=[0.0, 0.9, 0.95, 0.98],
+        sparsities=[0.0, 0.9, 0.98, 0.99, 0.995],
         quantizations=[None, "dynamic_range"],
     )
     show(
