@@ -18,6 +18,8 @@ _CONVOLUTIONS = (
     keras.layers.DepthwiseConv1D,
     keras.layers.DepthwiseConv2D,
 )
+# Layers whose pre-activation is linear in all of their weights together.
+LINEAR_LAYERS = (keras.layers.Dense, keras.layers.EinsumDense, *_CONVOLUTIONS)
 _TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 

@@ -9,20 +9,6 @@ from keras import tree
 from cvhn_tf import channels, estimators, parameterizations, priors
 from cvhn_tf.complexity import ComplexityRange, batch_shares
 
-# Layers whose pre-activation is linear in all of their weights together.
-_LINEAR_LAYERS = (
-    keras.layers.Dense,
-    keras.layers.EinsumDense,
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-)
-
 # Adam moves every variable by the same distance a step. log σ moves by this share of it: where it follows the mean
 # slowly, weights that carry nothing lose their mean instead of drowning it in noise, and can be pruned without loss.
 _LOG_STDDEV_RATE = 0.25
@@ -90,7 +76,7 @@ class Variational(keras.layers.Wrapper):
         self.prior = priors.get(prior)
         self.estimator = estimators.get(estimator)
         self._check_determinism()
-        if self.estimator.linear_only and not isinstance(layer, _LINEAR_LAYERS):
+        if self.estimator.linear_only and not isinstance(layer, channels.LINEAR_LAYERS):
             self.estimator = estimators.WeightSampling()
         if not initial_stddev > 0:
             raise ValueError(f"Expected `initial_stddev` to be positive. Received: initial_stddev={initial_stddev}")
@@ -99,7 +85,7 @@ class Variational(keras.layers.Wrapper):
         self.shared = shared or self.parameterization.create_shared(self.prior.posterior_parameters)
         self.supports_masking = True
         self._activation = None
-        if isinstance(layer, _LINEAR_LAYERS) and layer.activation is not None:
+        if isinstance(layer, channels.LINEAR_LAYERS) and layer.activation is not None:
             # Noise enters before the activation, so this wrapper applies it.
             self._activation, layer.activation = layer.activation, keras.activations.linear
 

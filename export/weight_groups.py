@@ -7,20 +7,7 @@ from cvhn_tf import channels
 from cvhn_tf.export.rebuild import as_functional
 
 # Of these the channels that a kernel writes are units; in LSTM's, say, they are gates.
-_LAYERS_OF_UNITS = (
-    keras.layers.Dense,
-    keras.layers.EinsumDense,
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
-)
+_LAYERS_OF_UNITS = (*channels.LINEAR_LAYERS, keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 _BLOCK = 4
 
 

@@ -1,9 +1,10 @@
 """Sets of weights at points of the complexity range, and straight lines between them."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from cvhn_tf.parameterizations.base import Parameterization
+from cvhn_tf.parameterizations.base import Parameterization, add_variable
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -88,11 +89,4 @@ def triangles(encoded_complexity, pivots):
 
 
 def _add_copies(layer, name, initial_value, copies):
-    return layer.add_weight(
-        shape=(copies, *initial_value.shape),
-        # A closure over the value, not a Constant initializer: nothing of it goes into any config.
-        initializer=lambda shape, dtype: tf.broadcast_to(tf.cast(initial_value, dtype), shape),
-        dtype=initial_value.dtype.name,
-        autocast=False,  # posteriors stay in full precision under mixed precision
-        name=name,
-    )
+    return add_variable(layer, name, np.broadcast_to(initial_value, (copies, *initial_value.shape)))
