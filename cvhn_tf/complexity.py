@@ -87,6 +87,14 @@ class ComplexityRange:
         ratio = self.high / self.low
         return [self.low * ratio ** (i / (count - 1)) for i in range(count)]
 
+    def grid_or(self, complexities, count=9) -> list[float]:
+        """`complexities`, each of them checked, or a grid of `count` where they are None.
+
+        Raises:
+            ValueError: If one of them is no number in the range.
+        """
+        return [self.check(complexity) for complexity in (self.grid(count) if complexities is None else complexities)]
+
 
 def stratified_uniform(samples: int, seed):
     """Draws from [0, 1), one from each of `samples` strata of equal width.

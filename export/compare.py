@@ -159,8 +159,7 @@ def compare(
     Raises:
         ValueError: If an argument is out of range, before anything is converted.
     """
-    complexities = model.complexity_range.grid(9) if complexities is None else complexities
-    complexities = [model.complexity_range.check(complexity) for complexity in complexities]
+    complexities = model.complexity_range.grid_or(complexities)
     for sparsity in sparsities:
         check_sparsity(sparsity)
     check_structure(structure)
