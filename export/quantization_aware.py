@@ -57,7 +57,7 @@ def quantization_aware(
     For networks that lose accuracy with `to_tflite(…, quantization="int8")`, which only measures ranges. Weights that
     are zero stay zero, so this goes behind `prune` and `compact`.
 
-    tensorflow-model-optimization does the work; it needs legacy Keras and so a process of its own, about ten seconds.
+    tensorflow-model-optimization does the work; it needs legacy Keras and so a process of its own.
     Covered are models of one input and one output made of Activation, Add, AveragePooling2D, Concatenate, Conv2D,
     Dense, DepthwiseConv2D, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, ReLU, Reshape,
     Softmax, ZeroPadding2D, the feature selection of `compact`, and BatchNormalization right behind Conv2D, Dense or
