@@ -4,7 +4,7 @@ One hypernetwork is trained for each target. Each network is pruned by units at 
 and becomes a float32 file. Accuracy is LiteRT's on the test images. Latency is on one thread, the files and the dense
 one taking turns: median of each file's medians, and median of its ratios to the dense file in the same turn.
 
-python benchmarks/unit_pruning.py --output benchmarks/results/unit_pruning
+python benchmarks/unit_pruning.py --targets lenet_5 --output benchmarks/results/unit_pruning/lenet_5
 """
 
 import argparse
