@@ -1,39 +1,75 @@
-"""The work of `export`: one network to one TFLite file, and what it measures."""
+"""The work of `export`: one network to one TFLite file, its metadata, its model card, and what it measures."""
 
 from cvhn_tf import export as stages
 from cvhn_tf_cli.arguments import QUANTIZATIONS
+from cvhn_tf_cli.model_card import write_model_card
 from cvhn_tf_cli.terminal import make_table, show
 
 _CALIBRATION_EXAMPLES = 256
+# For `--encoding auto`: enough to see a tenth of a percentage point. Training images, so that test images can judge.
+_SELECTION_EXAMPLES = 10_000
+# Encodings whose weights become integers of so many bits.
+_BITS = {"dynamic_range": 8, "int8": 8, "weight_only_int8": 8, "weight_only_int4": 4}
 
 
-def export(model, output, *, complexity, sparsity, structure, encoding, dataset=None):
-    """Writes the network at one complexity to `output`, and prints its figures; accuracy and latency on `dataset`."""
+def export(model, output, *, complexity, sparsity, structure, encoding, step, max_accuracy_loss, command, dataset=None):
+    """Writes the network at one complexity to `output` and prints its figures; accuracy and latency on `dataset`.
+
+    A `.json` file with the metadata and a `.md` file, the model card, come beside it.
+    """
     calibration = dataset and calibration_images(dataset)
-    network = stages.prune(model, complexity, sparsity=sparsity, structure=structure)
-    artifact = _convert(stages.compact(network), encoding, calibration)
-    if structure == "block":  # removed inputs move the others across the borders of blocks
-        artifact = min(artifact, _convert(network, encoding, calibration), key=lambda artifact: artifact.size_bytes)
-    artifact.save(output)
+    pruned = {"complexity": complexity, "sparsity": sparsity, "structure": structure}
+    if encoding == "auto":
+        networks = _networks(model, pruned)
+        if step:
+            networks += _networks(model, pruned, 8, step) + _networks(model, pruned, 4, step)
+        count = _SELECTION_EXAMPLES
+        artifact = stages.smallest(
+            networks[0],
+            representative_data=calibration,
+            data=dataset and (dataset.x_train[:count], dataset.y_train[:count]),
+            max_accuracy_loss=max_accuracy_loss,
+            alternatives=networks[1:],
+        )
+    else:
+        artifacts = [
+            stages.to_tflite(network, quantization=QUANTIZATIONS[encoding], representative_data=calibration)
+            for network in _networks(model, pruned, _BITS.get(encoding), step)
+        ]
+        artifact = min(artifacts, key=lambda artifact: artifact.size_bytes)
+    artifact = stages.annotate(artifact, **pruned, labels=dataset and dataset.classes)
 
-    table = make_table(f"{output}", "", "")
-    table.add_row("size_bytes", f"{artifact.size_bytes:,}")
-    table.add_row("gzip_bytes", f"{artifact.gzip_bytes:,}")
-    table.add_row("complexity", f"{complexity:g}")
-    table.add_row("description length", f"{model.description_length(complexity):,.0f} bits before pruning")
-    table.add_row("sparsity", f"{sparsity:g}" if structure == "weight" else f"{sparsity:g}, whole {structure}s")
-    table.add_row("encoding", name_encoding(artifact))
+    figures = {
+        "size_bytes": f"{artifact.size_bytes:,}",
+        "gzip_bytes": f"{artifact.gzip_bytes:,}",
+        "complexity": f"{complexity:g}",
+        "description length": f"{model.description_length(complexity):,.0f} bits before pruning",
+        "sparsity": f"{sparsity:g}" if structure == "weight" else f"{sparsity:g}, whole {structure}s",
+        "encoding": artifact.encoding,
+    }
     if dataset:
+        outputs = model.at(complexity).predict(dataset.x_test, batch_size=1000, verbose=0)
         measured = stages.evaluate_tflite(artifact, dataset.x_test, dataset.y_test)
-        table.add_row("test accuracy", f"{measured.accuracy:.4f}")
-        table.add_row("latency", f"{measured.latency_ms:.4f} ms")
+        figures["dense accuracy"] = f"{(outputs.argmax(axis=-1) == dataset.y_test).mean():.4f} in Keras"
+        figures["test accuracy"] = f"{measured.accuracy:.4f}"
+        figures["latency"] = f"{measured.latency_ms:.4f} ms"
+    artifact.save(output)
+    write_model_card(output, artifact, figures, command, dataset)
+    table = make_table(f"{output}", "", "")
+    for row in figures.items():
+        table.add_row(*row)
     show(table)
 
 
-def _convert(network, encoding, calibration):
-    if encoding == "auto":
-        return stages.smallest(network, representative_data=calibration)
-    return stages.to_tflite(network, quantization=QUANTIZATIONS[encoding], representative_data=calibration)
+def _networks(model, pruned, bits=None, step=0.0):
+    """The network to be encoded; with blocks, the one that is not compacted too."""
+    if bits and step:
+        network = stages.round_weights(model, **pruned, bits=bits, step=step)
+    else:
+        network = stages.prune(model, **pruned)
+    compacted = stages.compact(network)
+    # Removed inputs move the others across the borders of blocks.
+    return [compacted, network] if pruned["structure"] == "block" else [compacted]
 
 
 def calibration_images(dataset):

@@ -6,6 +6,7 @@ from cvhn_tf.export.compare import Comparison, Row, compare
 from cvhn_tf.export.convert import to_tflite
 from cvhn_tf.export.entropy_coding import CodedSize, entropy_coded_size
 from cvhn_tf.export.evaluate import Evaluation, evaluate_tflite
+from cvhn_tf.export.metadata import annotate, read_metadata
 from cvhn_tf.export.pack_search import smallest_packed
 from cvhn_tf.export.packed import PackedModel, pack, unpack
 from cvhn_tf.export.prune import prune
@@ -21,12 +22,14 @@ __all__ = [
     "PackedModel",
     "Row",
     "TFLiteArtifact",
+    "annotate",
     "compact",
     "compare",
     "entropy_coded_size",
     "evaluate_tflite",
     "pack",
     "prune",
+    "read_metadata",
     "round_weights",
     "smallest",
     "smallest_packed",

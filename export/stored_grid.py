@@ -2,8 +2,8 @@
 
 Converters take the scale of a channel from its largest weight: `max / 127`. Weights that lie on a coarser grid, the
 multiples of a step, then become integers that are spread out, differently in each channel, and with few levels they are
-rounded a second time. Stored as multiples of the step itself they are exact, small, and alike in all channels: gzip makes
-less of them.
+rounded a second time. Stored as multiples of the step itself they are exact, small, and alike in all channels, which
+gzip likes.
 """
 
 import numpy as np

@@ -53,7 +53,9 @@ def as_input_arrays(keras_model, data):
         )
     for array in arrays:
         if array.dtype.kind not in "buifV" or not np.isfinite(array.astype("float64")).all():
-            raise ValueError(f"Expected data of finite numbers. Received: dtype {array.dtype}, or NaN or infinity in it")
+            raise ValueError(
+                f"Expected data of finite numbers. Received: dtype {array.dtype}, or NaN or infinity in it"
+            )
     return [array.astype(tensor.dtype) for array, tensor in zip(arrays, keras_model.inputs, strict=True)]
 
 

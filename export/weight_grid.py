@@ -19,7 +19,7 @@ def round_weights(
     sparsity=None,
     snr_threshold=None,
     bits=8,
-    step=1.0,
+    step=0.5,
     rate_weight=0.0,
     scope="global",
     structure="weight",
