@@ -7,6 +7,7 @@ from cvhn_tf import channels
 from cvhn_tf.export.prune import prune
 from cvhn_tf.export.quantize import check_step, posterior_step, stddev_or_substitute
 from cvhn_tf.export.rate_rounding import round_by_rate
+from cvhn_tf.export.weight_groups import owners
 
 _LEVELS = {8: 127, 4: 7}
 # Shares of the largest weight at which a channel's range may be cut off.
@@ -57,13 +58,12 @@ def round_weights(
     check_step(step, rate_weight)
     network = prune(model, complexity, sparsity, snr_threshold, scope=scope, structure=structure)
     posterior = model.posterior(complexity)
-    for layer in network._flatten_layers():
-        for weight in layer.weights:
-            if weight.path in posterior and len(weight.shape) > 1 and not weight.name.startswith("bias"):
-                axes = channels.of_weight(layer, weight).output
-                values = keras.ops.convert_to_numpy(weight).astype("float64")
-                stddev = np.broadcast_to(np.asarray(posterior.pop(weight.path).stddev(), "float64"), values.shape)
-                weight.assign(_round(values, stddev, axes, _LEVELS[bits], step, rate_weight))
+    for path, (layer, weight) in owners(network).items():
+        if path in posterior and len(weight.shape) > 1 and not weight.name.startswith("bias"):
+            values = keras.ops.convert_to_numpy(weight).astype("float64")
+            stddev = np.broadcast_to(np.asarray(posterior[path].stddev(), "float64"), values.shape)
+            axes = channels.of_weight(layer, weight).output
+            weight.assign(_round(values, stddev, axes, _LEVELS[bits], step, rate_weight))
     return network
 
 

@@ -22,10 +22,10 @@ def unit_groups(network, paths):
         Dict from the path of a kernel to an array of its shape: the number of the unit of each weight, from 0 on.
     """
     kept = {id(layer) for layer in _output_layers(network)}
-    owners = _owners(network)
+    owner_of = owners(network)
     groups = {}
     for path in paths:
-        layer, weight = owners[path]
+        layer, weight = owner_of[path]
         if isinstance(layer, _LAYERS_OF_UNITS) and id(layer) not in kept:
             groups[path] = _number_along(weight.shape, channels.of_weight(layer, weight).output)
     return groups
@@ -44,10 +44,10 @@ def block_groups(network, paths):
     Returns:
         Dict from the path of a kernel to an array of its shape: the number of the group of each weight, from 0 on.
     """
-    owners = _owners(network)
+    owner_of = owners(network)
     groups = {}
     for path in paths:
-        layer, weight = owners[path]
+        layer, weight = owner_of[path]
         groups[path] = np.arange(np.prod(weight.shape)).reshape(weight.shape)
         if isinstance(layer, keras.layers.Dense) and weight.shape[0] % _BLOCK == 0:
             inputs, units = weight.shape
@@ -86,6 +86,14 @@ def masks_of_highest_groups(snr, groups, sparsity=None, threshold=None, spare_be
     return {path: ~dropped[end + groups[path]] for end, path in zip(ends, groups, strict=False)}
 
 
+def owners(network):
+    """Dict from the path of each weight to the layer that has it, and the weight."""
+    found = {}
+    for layer in network._flatten_layers():  # a layer comes behind the model or wrapper that it is in
+        found.update((weight.path, (layer, weight)) for weight in layer.weights)
+    return found
+
+
 def group_snr(snr, groups):
     """SNR of each group: the root of the mean of SNR² over its weights, in the order of their numbers.
 
@@ -95,14 +103,6 @@ def group_snr(snr, groups):
     """
     sums = np.bincount(groups.ravel(), np.square(snr, dtype="float64").ravel())
     return np.sqrt(sums / np.bincount(groups.ravel()))
-
-
-def _owners(network):
-    """Dict from the path of each weight to the layer that has it, and the weight."""
-    owners = {}
-    for layer in network._flatten_layers():  # a layer comes behind the model or wrapper that it is in
-        owners.update((weight.path, (layer, weight)) for weight in layer.weights)
-    return owners
 
 
 def _number_along(shape, axes):
