@@ -19,24 +19,28 @@ def export(model, output, *, complexity, sparsity, structure, encoding, step, ma
     """
     calibration = dataset and calibration_images(dataset)
     pruned = {"complexity": complexity, "sparsity": sparsity, "structure": structure}
+    networks = _networks(model, pruned)
     if encoding == "auto":
-        networks = _networks(model, pruned)
-        if step:
-            networks += _networks(model, pruned, 8, step) + _networks(model, pruned, 4, step)
+        by_bits = {bits: _networks(model, pruned, bits, step) for bits in (8, 4)} if step else {}
         count = _SELECTION_EXAMPLES
-        artifact = stages.smallest(
-            networks[0],
-            representative_data=calibration,
-            data=dataset and (dataset.x_train[:count], dataset.y_train[:count]),
-            max_accuracy_loss=max_accuracy_loss,
-            alternatives=networks[1:],
-        )
+        artifacts = [
+            stages.smallest(
+                network,
+                representative_data=calibration,
+                data=dataset and (dataset.x_train[:count], dataset.y_train[:count]),
+                max_accuracy_loss=max_accuracy_loss,
+                rounded={bits: rounded[i] for bits, rounded in by_bits.items()},
+            )
+            for i, network in enumerate(networks)
+        ]
     else:
+        if step and encoding in _BITS:
+            networks = _networks(model, pruned, _BITS[encoding], step)
         artifacts = [
             stages.to_tflite(network, quantization=QUANTIZATIONS[encoding], representative_data=calibration)
-            for network in _networks(model, pruned, _BITS.get(encoding), step)
+            for network in networks
         ]
-        artifact = min(artifacts, key=lambda artifact: artifact.size_bytes)
+    artifact = min(artifacts, key=lambda artifact: artifact.size_bytes)
     artifact = stages.annotate(artifact, **pruned, labels=dataset and dataset.classes)
 
     figures = {
@@ -61,12 +65,12 @@ def export(model, output, *, complexity, sparsity, structure, encoding, step, ma
     show(table)
 
 
-def _networks(model, pruned, bits=None, step=0.0):
-    """The network to be encoded; with blocks, the one that is not compacted too."""
-    if bits and step:
-        network = stages.round_weights(model, **pruned, bits=bits, step=step)
-    else:
+def _networks(model, pruned, bits=None, step=None):
+    """The network to be encoded, rounded if bits are given; with blocks, the one that is not compacted too."""
+    if bits is None:
         network = stages.prune(model, **pruned)
+    else:
+        network = stages.round_weights(model, **pruned, bits=bits, step=step)
     compacted = stages.compact(network)
     # Removed inputs move the others across the borders of blocks.
     return [compacted, network] if pruned["structure"] == "block" else [compacted]

@@ -12,9 +12,7 @@ from cvhn_tf.export.verify import ConversionError, verification_inputs, verify
 _LARGEST_ERROR = 0.05
 
 
-def smallest(
-    keras_model, representative_data=None, data=None, max_accuracy_loss=0.001, alternatives=()
-) -> TFLiteArtifact:
+def smallest(keras_model, representative_data=None, data=None, max_accuracy_loss=0.001, rounded=None) -> TFLiteArtifact:
     """The smallest working file over all encodings among those as good as the float32 file, or nearly.
 
     With labelled data, those are the files whose accuracy on it is at most `max_accuracy_loss` below the float32
@@ -29,8 +27,8 @@ def smallest(
         data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels; better not the
             data that the chosen file is judged by later.
         max_accuracy_loss: Accuracy that may be lost, in [0, 1]: 0.001 is a tenth of a percentage point.
-        alternatives: Other Keras models to encode in the place of `keras_model`, such as the same network with the
-            weights that `round_weights` made.
+        rounded: Dict from 8 and 4 bits to the same network with the weights that `round_weights` made for them.
+            Encodings of so many bits are then made of these; float32 and float16 are tried with the 8-bit one too.
 
     Raises:
         ValueError: If an argument is out of range, before anything is converted.
@@ -43,14 +41,14 @@ def smallest(
     examples = None if data is None else as_arrays(data)
     inputs = verification_inputs(keras_model, representative_data)
     artifacts, failures = [], []
-    for model in (keras_model, *alternatives):
-        for quantization in available_quantizations(representative_data is not None):
+    for quantization in available_quantizations(representative_data is not None):
+        for model in _models(keras_model, quantization, rounded or {}):
             try:
                 artifacts.append(to_tflite(model, quantization, representative_data=representative_data))
             except ConversionError as failure:
                 failures.append(str(failure))
     if examples is not None and artifacts:
-        exact = artifacts[0] if artifacts[0].quantization is None else to_tflite(keras_model)
+        exact = to_tflite(keras_model, sparse=False)
         least_accuracy = evaluate_tflite(exact, *examples).accuracy - max_accuracy_loss
     for artifact in sorted(artifacts, key=lambda artifact: artifact.size_bytes):
         # 1e-9: 0.98 - 0.001 is not quite 0.979.
@@ -61,8 +59,14 @@ def smallest(
     raise ConversionError("; ".join(failures) or "No file is as good as the float32 file")
 
 
+def _models(keras_model, quantization, rounded):
+    if quantization in (None, "float16"):
+        return [keras_model, *(rounded[bits] for bits in rounded if bits == 8)]
+    return [rounded.get(4 if quantization == "weight_only_int4" else 8, keras_model)]
+
+
 def _error(artifact, keras_model, inputs):
     try:
         return verify(artifact.content, keras_model, artifact.quantization, inputs)
-    except ConversionError:  # of an alternative that is too far away
+    except ConversionError:  # of a rounded network that is too far away
         return float("inf")
