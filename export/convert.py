@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvhn_tf.export.artifact import TFLiteArtifact
+from cvhn_tf.export.pad_inputs import pad_inputs
 from cvhn_tf.export.stored_grid import keep_grid
 from cvhn_tf.export.tflite_file import has_sparse_weights, keep_keras_names
 from cvhn_tf.export.verify import ConversionError, as_input_arrays, verification_inputs, verify
@@ -56,8 +57,7 @@ def to_tflite(keras_model, quantization=None, sparse="auto", representative_data
     artifacts, failures = [], []
     for use_sparse in _layouts(keras_model, quantization, sparse):
         try:
-            content = keep_keras_names(_convert(keras_model, quantization, use_sparse, calibration), keras_model)
-            error = verify(content, keras_model, quantization, inputs)
+            content, error = _convert_and_verify(keras_model, quantization, use_sparse, calibration, inputs)
             artifacts.append(TFLiteArtifact(content, quantization, use_sparse, error))
         except ConversionError as failure:
             layout = "sparse" if use_sparse else "dense"
@@ -108,6 +108,19 @@ def _layouts(keras_model, quantization, sparse):
         float(np.mean(kernel == 0)) >= _LEAST_SPARSITY for kernel in _kernels(keras_model)
     )
     return [False, True] if can_be_sparse else [False]
+
+
+def _convert_and_verify(keras_model, quantization, sparse, calibration, inputs):
+    """Bytes of the file, and its error."""
+    # Blocks need padding where single zeros, which come out smaller without, do not; in float16 both are wrong.
+    padded = pad_inputs(keras_model) if sparse and quantization is None else keras_model
+    for model in dict.fromkeys((keras_model, padded)):
+        try:
+            content = keep_keras_names(_convert(model, quantization, sparse, calibration), keras_model)
+            return content, verify(content, keras_model, quantization, inputs)
+        except ConversionError:
+            if model is padded:
+                raise
 
 
 def _convert(keras_model, quantization, sparse, calibration):

@@ -34,8 +34,9 @@ def unit_groups(network, paths):
 def block_groups(network, paths):
     """Numbers the 1×4 blocks of Dense kernels: weights of one unit, of four inputs in a row.
 
-    These are the blocks of LiteRT's sparse kernels, which there are for fully connected layers only, and which compute
-    wrong outputs unless the number of inputs is a multiple of four; elsewhere each weight is a group by itself.
+    These are the blocks of LiteRT's sparse kernels, which there are for fully connected layers only. Where the number
+    of inputs is no multiple of four, the last blocks of the units are smaller. Elsewhere each weight is a group by
+    itself.
 
     Args:
         network: Functional or Sequential Keras model.
@@ -49,7 +50,7 @@ def block_groups(network, paths):
     for path in paths:
         layer, weight = owner_of[path]
         groups[path] = np.arange(np.prod(weight.shape)).reshape(weight.shape)
-        if isinstance(layer, keras.layers.Dense) and weight.shape[0] % _BLOCK == 0:
+        if isinstance(layer, keras.layers.Dense):
             inputs, units = weight.shape
             groups[path] = np.arange(inputs)[:, None] // _BLOCK * units + np.arange(units)
     return groups
