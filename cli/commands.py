@@ -212,9 +212,9 @@ def export(
     from cvhn_tf_cli import exporting
 
     hypernetwork.complexity_range.check(complexity)
-    command = ["cvhn-tf", "export", str(model), f"--complexity={complexity:g}", f"--sparsity={sparsity:g}"]
-    command += [f"--structure={structure}", f"--encoding={encoding}", f"--step={step:g}"]
-    command += [f"--max-accuracy-loss={max_accuracy_loss:g}"] if encoding == "auto" else []
+    command = ["cvhn-tf", "export", str(model), f"--complexity={complexity}", f"--sparsity={sparsity}"]
+    command += [f"--structure={structure}", f"--encoding={encoding}", f"--step={step}"]
+    command += [f"--max-accuracy-loss={max_accuracy_loss}"] if encoding == "auto" else []
     command += [f"--dataset={dataset}"] if dataset is not None else []
     command += [f"--output={output}"]
     exporting.export(

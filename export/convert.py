@@ -27,8 +27,8 @@ def to_tflite(keras_model, quantization=None, sparse="auto", representative_data
     """Converts a Keras model, and runs the file with LiteRT before handing it over.
 
     Inputs and outputs of the file's signature have the names of the Keras model's, and its order. Weights that lie on
-    a grid, as those of `round_weights` do, are stored as multiples of its step with `"dynamic_range"`,
-    `"weight_only_int8"` and `"weight_only_int4"`.
+    a grid, as those of `round_weights` do, are stored as multiples of its step with `"weight_only_int8"`,
+    `"weight_only_int4"` and, where half of them or more repeat others, `"dynamic_range"`.
 
     Args:
         keras_model: Built functional or Sequential Keras model.
@@ -131,7 +131,7 @@ def _convert(keras_model, quantization, sparse, calibration):
     content = _converted(keras_model, quantization, sparse, calibration)
     if sparse and not has_sparse_weights(content):
         raise ConversionError("TensorFlow's converter found no weights to store in a sparse encoding")
-    if quantization == "dynamic_range" and not sparse and any(_may_be_on_grid(k) for k in _kernels(keras_model)):
+    if quantization == "dynamic_range" and not sparse and any(map(_may_be_on_grid, _kernels(keras_model))):
         return keep_grid(content, _converted(keras_model, None, False, None))
     return content
 

@@ -14,6 +14,8 @@ from cvhn_tf.export.tflite_file import constants, parse, serialize
 _LEVELS = {schema.TensorType.INT8: 127, schema.TensorType.INT4: 7}
 # Of a step: far above float32's rounding, far below what quantizing anew costs.
 _TOLERANCE = 1e-3
+# So many of a row's largest values are looked at before all of them are.
+_PROBES = 16
 
 
 def keep_grid(content, float_content) -> bytes:
@@ -43,15 +45,17 @@ def find_grid(rows, levels):
     Returns:
         Array of steps, 0 for rows that have none.
     """
-    largest = np.abs(rows).max(axis=1)
+    magnitudes = np.sort(np.abs(rows), axis=1)
+    largest, probes = magnitudes[:, -1], magnitudes[:, -_PROBES:]
     steps = np.where(largest > 0, 0.0, 1.0)
     for level in range(1, levels + 1):
         (left,) = np.nonzero(steps == 0)
         if not len(left):
             break
-        multiples = rows[left] * (level / largest[left, None])
-        found = left[np.all(np.abs(multiples - np.rint(multiples)) < _TOLERANCE, axis=1)]
-        steps[found] = largest[found] / level
+        for values in (probes, magnitudes):
+            multiples = values[left] * (level / largest[left, None])
+            left = left[np.all(np.abs(multiples - np.rint(multiples)) < _TOLERANCE, axis=1)]
+        steps[left] = largest[left] / level
     return steps
 
 
