@@ -189,10 +189,16 @@ def export(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Data set to choose and measure the file on, and to calibrate int8 with: " + ", ".join(DATASETS) + ".",
+            help="Data set to choose and measure the file on, to calibrate int8 with and to fine-tune on: "
+            + ", ".join(DATASETS)
+            + ".",
             show_default=False,
         ),
     ] = None,
+    finetune_epochs: Annotated[
+        int,
+        typer.Option(min=0, help="Passes over the training images to train on what pruning leaves; needs --dataset."),
+    ] = 0,
     output: Annotated[pathlib.Path, typer.Option(help="File to write.")] = pathlib.Path("model.tflite"),
 ):
     """Write the TFLite file of the network at one complexity, a .json file with its metadata and a .md model card."""
@@ -207,6 +213,8 @@ def export(
         raise ValueError(
             "Expected `--dataset`, whose images calibrate int8, with `--encoding int8`. Received: no --dataset"
         )
+    elif finetune_epochs:
+        raise ValueError("Expected `--dataset` to fine-tune on with `--finetune-epochs`. Received: no --dataset")
     check_tflite_output(output)
     hypernetwork = load_model(model)
     from cvhn_tf_cli import exporting
@@ -216,6 +224,7 @@ def export(
     command += [f"--structure={structure}", f"--encoding={encoding}", f"--step={step}"]
     command += [f"--max-accuracy-loss={max_accuracy_loss}"] if encoding == "auto" else []
     command += [f"--dataset={dataset}"] if dataset is not None else []
+    command += [f"--finetune-epochs={finetune_epochs}"] if finetune_epochs else []
     command += [f"--output={output}"]
     exporting.export(
         hypernetwork,
@@ -228,6 +237,7 @@ def export(
         max_accuracy_loss=max_accuracy_loss,
         dataset=None if dataset is None else load_dataset(dataset, hypernetwork),
         command=shlex.join(command),
+        finetune_epochs=finetune_epochs,
     )
 
 

@@ -1,9 +1,11 @@
 """The work of `export`: one network to one TFLite file, its metadata, its model card, and what it measures."""
 
+import keras
+
 from cvhn_tf import export as stages
 from cvhn_tf_cli.arguments import QUANTIZATIONS
 from cvhn_tf_cli.model_card import write_model_card
-from cvhn_tf_cli.terminal import make_table, show
+from cvhn_tf_cli.terminal import make_table, progress, show
 
 _CALIBRATION_EXAMPLES = 256
 # For `--encoding auto`: enough to see a tenth of a percentage point. Training images, so that test images can judge.
@@ -12,16 +14,40 @@ _SELECTION_EXAMPLES = 10_000
 _BITS = {"dynamic_range": 8, "int8": 8, "weight_only_int8": 8, "weight_only_int4": 4}
 
 
-def export(model, output, *, complexity, sparsity, structure, encoding, step, max_accuracy_loss, command, dataset=None):
+def export(
+    model,
+    output,
+    *,
+    complexity,
+    sparsity,
+    structure,
+    encoding,
+    step,
+    max_accuracy_loss,
+    command,
+    dataset=None,
+    finetune_epochs=0,
+):
     """Writes the network at one complexity to `output` and prints its figures; accuracy and latency on `dataset`.
 
     A `.json` file with the metadata and a `.md` file, the model card, come beside it.
     """
     calibration = dataset and calibration_images(dataset)
     pruned = {"complexity": complexity, "sparsity": sparsity, "structure": structure}
-    networks = _networks(model, pruned)
+    network = stages.prune(model, **pruned)
+    if finetune_epochs:
+        network = _finetune(network, dataset, finetune_epochs)
+        step = 0  # the posterior says nothing of weights that were trained since
+    networks = _compacted(network, structure)
     if encoding == "auto":
-        by_bits = {bits: _networks(model, pruned, bits, step) for bits in (8, 4)} if step else {}
+        by_bits = (
+            {
+                bits: _compacted(stages.round_weights(model, **pruned, bits=bits, step=step), structure)
+                for bits in (8, 4)
+            }
+            if step
+            else {}
+        )
         count = _SELECTION_EXAMPLES
         artifacts = [
             stages.smallest(
@@ -35,7 +61,8 @@ def export(model, output, *, complexity, sparsity, structure, encoding, step, ma
         ]
     else:
         if step and encoding in _BITS:
-            networks = _networks(model, pruned, _BITS[encoding], step)
+            rounded = stages.round_weights(model, **pruned, bits=_BITS[encoding], step=step)
+            networks = _compacted(rounded, structure)
         artifacts = [
             stages.to_tflite(network, quantization=QUANTIZATIONS[encoding], representative_data=calibration)
             for network in networks
@@ -51,6 +78,8 @@ def export(model, output, *, complexity, sparsity, structure, encoding, step, ma
         "sparsity": f"{sparsity:g}" if structure == "weight" else f"{sparsity:g}, whole {structure}s",
         "encoding": artifact.encoding,
     }
+    if finetune_epochs:
+        figures["fine-tuning"] = f"{finetune_epochs} epochs"
     if dataset:
         outputs = model.at(complexity).predict(dataset.x_test, batch_size=1000, verbose=0)
         measured = stages.evaluate_tflite(artifact, dataset.x_test, dataset.y_test)
@@ -65,15 +94,18 @@ def export(model, output, *, complexity, sparsity, structure, encoding, step, ma
     show(table)
 
 
-def _networks(model, pruned, bits=None, step=None):
-    """The network to be encoded, rounded if bits are given; with blocks, the one that is not compacted too."""
-    if bits is None:
-        network = stages.prune(model, **pruned)
-    else:
-        network = stages.round_weights(model, **pruned, bits=bits, step=step)
-    compacted = stages.compact(network)
+def _compacted(network, structure):
+    """The network to be encoded; with blocks, the one that is not compacted too."""
     # Removed inputs move the others across the borders of blocks.
-    return [compacted, network] if pruned["structure"] == "block" else [compacted]
+    return [stages.compact(network), network] if structure == "block" else [stages.compact(network)]
+
+
+def _finetune(network, dataset, epochs):
+    with progress("Fine-tuning", epochs, "epochs") as advance:
+        report = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: advance(epoch + 1, f"loss {logs['loss']:.3f}")
+        )
+        return stages.finetune(network, (dataset.x_train, dataset.y_train), epochs=epochs, callbacks=[report])
 
 
 def calibration_images(dataset):

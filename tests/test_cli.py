@@ -60,6 +60,7 @@ def test_help_names_every_option(command):
             "--max-accuracy-loss",
             "--step",
             "--dataset",
+            "--finetune-epochs",
             "--output",
         ),
         ("compare",): ("--dataset", "--complexities", "--sparsities", "--encodings", "--output"),
@@ -196,6 +197,7 @@ def test_interrupted_training_leaves_the_model_so_far_and_says_where(tmp_path, m
         (("--encoding", "int8"), ("--dataset",)),
         (("--max-accuracy-loss", 1.5), ("[0, 1]", "--max-accuracy-loss=1.5")),
         (("--step", -1), ("at least 0", "--step=-1")),
+        (("--finetune-epochs", 3), ("--dataset",)),
         (("--dataset", "imagenet"), ("digits, mnist", "imagenet")),
     ],
 )
@@ -269,6 +271,20 @@ def test_output_that_the_files_beside_it_would_overwrite_is_refused(model_path, 
     for name in ("out.json", "out.md"):
         fails(run("export", model_path, "--output", tmp_path / name), 2, name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_finetuning_makes_a_pruned_file_more_accurate_and_no_larger(model_path, accuracy_of, tmp_path):
+    accuracies, sizes = [], []
+    for epochs in (0, 10):
+        path = tmp_path / f"{epochs}.tflite"
+        arguments = ("--sparsity", 0.97, "--encoding", "float32", "--dataset", "digits", "--finetune-epochs", epochs)
+        result = run("export", model_path, *arguments, "--output", path)
+        assert result.exit_code == 0, result.output
+        accuracies.append(accuracy_of(path))
+        sizes.append(path.stat().st_size)
+        assert f"{accuracies[-1]:.4f}" in result.output
+    assert accuracies[1] > accuracies[0] + 0.05
+    assert sizes[1] <= sizes[0]
 
 
 def test_whole_units_make_a_dense_file_smaller(model_path, tmp_path):
