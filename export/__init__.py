@@ -1,6 +1,9 @@
 """From a variational hypernetwork to verified TFLite files, and to packed ones."""
 
 from cvhn_tf.export.artifact import TFLiteArtifact
+from cvhn_tf.export.best import Best, best
+from cvhn_tf.export.calibration import calibration_error
+from cvhn_tf.export.candidate import Candidate
 from cvhn_tf.export.compact import compact
 from cvhn_tf.export.compare import Comparison, Row, compare
 from cvhn_tf.export.convert import smallest, to_tflite
@@ -9,9 +12,12 @@ from cvhn_tf.export.evaluate import Evaluation, evaluate_tflite
 from cvhn_tf.export.pack_search import smallest_packed
 from cvhn_tf.export.packed import PackedModel, pack, unpack
 from cvhn_tf.export.prune import prune
+from cvhn_tf.export.report import report
 from cvhn_tf.export.verify import ConversionError
 
 __all__ = [
+    "Best",
+    "Candidate",
     "CodedSize",
     "Comparison",
     "ConversionError",
@@ -19,12 +25,15 @@ __all__ = [
     "PackedModel",
     "Row",
     "TFLiteArtifact",
+    "best",
+    "calibration_error",
     "compact",
     "compare",
     "entropy_coded_size",
     "evaluate_tflite",
     "pack",
     "prune",
+    "report",
     "smallest",
     "smallest_packed",
     "to_tflite",
