@@ -6,6 +6,7 @@ are known to be good.
 
 import importlib.metadata
 import pathlib
+import shlex
 import sys
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from cvhn_tf_cli.arguments import (
     SPARSITIES,
     STRUCTURES,
     TARGETS,
+    check_budgets,
     check_choice,
     check_learning_rate,
     check_model_output,
@@ -100,6 +102,7 @@ def demo(
         complexities=[0.01, 0.1, 1.0, 3.0, 10.0],
         sparsities=[0.0, 0.9, 0.98, 0.99, 0.995],
         quantizations=[None, "dynamic_range"],
+        command=f"cvhn-tf demo --epochs {epochs} --seed {seed} --output {shlex.quote(str(output))}",
     )
     show(
         "Next:\n"
@@ -155,30 +158,67 @@ def train(
 @app.command()
 def export(
     model: _Model,
-    complexity: Annotated[float, typer.Option(help="λ, in the range that the model was trained for.")] = 1.0,
-    sparsity: Annotated[float, typer.Option(help="Share of the weights to prune, in [0, 1).")] = 0.0,
+    complexity: Annotated[
+        float | None,
+        typer.Option(help="λ, in the range that the model was trained for; 1 unless there is a budget."),
+    ] = None,
+    sparsity: Annotated[
+        float | None, typer.Option(help="Share of the weights to prune, in [0, 1); 0 unless there is a budget.")
+    ] = None,
     structure: Annotated[
-        str, typer.Option(help="What is pruned as one: weight, unit (whole units and filters) or block (1×4).")
-    ] = "weight",
+        str | None,
+        typer.Option(
+            help="What is pruned as one: weight, unit (whole units and filters) or block (1×4); weight unless there is "
+            "a budget."
+        ),
+    ] = None,
     encoding: Annotated[
         str,
         typer.Option(
             "--encoding", "--quantization", help=f"auto (the smallest file) or one of {', '.join(QUANTIZATIONS)}."
         ),
     ] = "auto",
+    max_bytes: Annotated[int | None, typer.Option(help="Budget: largest size of the file.")] = None,
+    max_gzip_bytes: Annotated[int | None, typer.Option(help="Budget: largest size after gzip.")] = None,
+    max_description_bits: Annotated[
+        float | None, typer.Option(help="Budget: largest description length, before pruning.")
+    ] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option(help="Budget: longest time for one example on one thread of this machine.")
+    ] = None,
+    min_accuracy: Annotated[
+        float | None, typer.Option(help="Budget: least accuracy, in [0, 1]; the smallest file of it is written.")
+    ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Data set to measure the file on, and to calibrate int8 with: " + ", ".join(DATASETS) + ".",
+            help="Data set to measure the file on, to calibrate int8 with, and to choose on: "
+            + ", ".join(DATASETS)
+            + ".",
             show_default=False,
         ),
     ] = None,
     output: Annotated[pathlib.Path, typer.Option(help="File to write.")] = pathlib.Path("model.tflite"),
 ):
-    """Write the TFLite file of the network at one complexity."""
+    """Write one TFLite file: of a given complexity and sparsity, or the best within budgets.
+
+    With budgets, what is not given of complexity, sparsity, structure and encoding is searched for on half of the test
+    images of the data set; the other half measures the file. A report on all that was tried is written beside it.
+    """
+    budgets = {
+        "--max-bytes": max_bytes,
+        "--max-gzip-bytes": max_gzip_bytes,
+        "--max-description-bits": max_description_bits,
+        "--max-latency-ms": max_latency_ms,
+        "--min-accuracy": min_accuracy,
+    }
+    budgets = {option: value for option, value in budgets.items() if value is not None}
     check_choice("--encoding", encoding, ("auto", *QUANTIZATIONS))
-    check_sparsity("--sparsity", sparsity)
-    check_choice("--structure", structure, STRUCTURES)
+    if sparsity is not None:
+        check_sparsity("--sparsity", sparsity)
+    if structure is not None:
+        check_choice("--structure", structure, STRUCTURES)
+    check_budgets(budgets, dataset)
     if dataset is not None:
         check_choice("--dataset", dataset, DATASETS)
     elif encoding == "int8":
@@ -187,18 +227,36 @@ def export(
         )
     check_writable(output)
     hypernetwork = load_model(model)
-    from cvhn_tf_cli import exporting
+    if complexity is not None:
+        hypernetwork.complexity_range.check(complexity)
+    images = None if dataset is None else load_dataset(dataset, hypernetwork)
+    if budgets:
+        from cvhn_tf_cli import budgeting
 
-    hypernetwork.complexity_range.check(complexity)
-    exporting.export(
-        hypernetwork,
-        output,
-        complexity=complexity,
-        sparsity=sparsity,
-        structure=structure,
-        encoding=encoding,
-        dataset=None if dataset is None else load_dataset(dataset, hypernetwork),
-    )
+        given = {"--complexity": complexity, "--sparsity": sparsity, "--structure": structure, "--dataset": dataset}
+        budgeting.export_within(
+            hypernetwork,
+            output,
+            budgets=budgets,
+            complexity=complexity,
+            sparsity=sparsity,
+            structure=structure,
+            encoding=encoding,
+            dataset=images,
+            command=_command_line("export", model, budgets | given | {"--encoding": encoding, "--output": output}),
+        )
+    else:
+        from cvhn_tf_cli import exporting
+
+        exporting.export(
+            hypernetwork,
+            output,
+            complexity=hypernetwork.complexity_range.check(1.0) if complexity is None else complexity,
+            sparsity=sparsity or 0.0,
+            structure=structure or "weight",
+            encoding=encoding,
+            dataset=images,
+        )
 
 
 @app.command()
@@ -239,6 +297,17 @@ def compare(
         complexities=parsed_complexities,
         sparsities=parsed_sparsities,
         quantizations=list(dict.fromkeys(QUANTIZATIONS[name] for name in names)),
+        command=_command_line(
+            "compare",
+            model,
+            {
+                "--dataset": dataset,
+                "--complexities": complexities,
+                "--sparsities": sparsities,
+                "--encodings": encodings,
+                "--output": output,
+            },
+        ),
     )
 
 
@@ -294,3 +363,13 @@ def unpack(
     from cvhn_tf_cli import packing
 
     packing.unpack(file, output)
+
+
+def _command_line(command, model, options):
+    """What makes the same result again, for the report; without the options that were not given."""
+    given = [
+        f"{option}={value:g}" if isinstance(value, float) else f"{option}={value}"
+        for option, value in options.items()
+        if value is not None
+    ]
+    return shlex.join(["cvhn-tf", command, str(model), *given])

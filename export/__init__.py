@@ -11,11 +11,12 @@ from cvhn_tf.export.entropy_coding import CodedSize, entropy_coded_size
 from cvhn_tf.export.evaluate import Evaluation, evaluate_tflite
 from cvhn_tf.export.pack_search import smallest_packed
 from cvhn_tf.export.packed import PackedModel, pack, unpack
-from cvhn_tf.export.prune import prune
+from cvhn_tf.export.prune import STRUCTURES, prune
 from cvhn_tf.export.report import report
 from cvhn_tf.export.verify import ConversionError
 
 __all__ = [
+    "STRUCTURES",
     "Best",
     "Candidate",
     "CodedSize",

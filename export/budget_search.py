@@ -5,9 +5,12 @@ as in the search for a word in a dictionary, instead of being tried at every spa
 to the least sparsity that keeps the budgets; for the smallest, up to the largest sparsity that is accurate enough.
 """
 
+import itertools
+
 from cvhn_tf.export.prunings import Point
 
 _COARSE = 5
+_BITS_GRID = 16  # intervals; the description length falls with λ, but not everywhere
 _GAIN_BY_PRUNING = 0.005  # in accuracy; more was not seen
 # Densities 1, 2^-½, 2^-1, …, 1/512.
 _LEVELS = [1 - 2.0 ** (-i / 2) for i in range(19)]
@@ -71,16 +74,22 @@ def _search_line(trials, complexity, structure, levels):
 
 def _find_most_accurate(trials, points):
     """Halves the line down to the least sparsity of which a file keeps the budgets."""
+    if trials.trace and trials.best is None and not _keeps_budgets(trials, points[-1]):
+        return  # perhaps nothing does; then it is not worth halving every line
     low, high = 0, len(points)
     while low < high:
         middle = (low + high) // 2
         point = points[middle]
         if trials.best is not None and not trials.reaches(point, trials.best.accuracy):
             high = middle  # sparser ones are less accurate still
-        elif any(trials.attempt(point, quantization).accepted for quantization in trials.by_size(point)):
+        elif _keeps_budgets(trials, point):
             high = middle
         else:
             low = middle + 1
+
+
+def _keeps_budgets(trials, point):
+    return any(trials.attempt(point, quantization).accepted for quantization in trials.by_size(point))
 
 
 def _find_smallest(trials, points):
@@ -103,19 +112,22 @@ def _find_smallest(trials, points):
 
 
 def _coarse_complexities(trials, complexity_range):
-    """A grid over the range; and where the budget of bits ends between two of it, the smallest λ that keeps it."""
+    """A grid over the range; and where a budget of bits begins or ends to be kept, the last λ that keeps it."""
     grid = [_near(complexity_range, i / (_COARSE - 1)) for i in range(_COARSE)]
     limit = trials.budgets.max_description_bits
     if limit is None:
         return grid
-    bits = trials.prunings.description_length_bits
-    for i in range(1, _COARSE):
-        if bits(grid[i - 1]) > limit >= bits(grid[i]):
-            low, high = (i - 1) / (_COARSE - 1), i / (_COARSE - 1)
-            for _ in range(8):
-                middle = (low + high) / 2
-                low, high = (low, middle) if bits(_near(complexity_range, middle)) <= limit else (middle, high)
-            grid.append(_near(complexity_range, high))
+
+    def keeps(encoded):
+        return trials.prunings.description_length_bits(_near(complexity_range, encoded)) <= limit
+
+    ends = [i / _BITS_GRID for i in range(_BITS_GRID + 1)]
+    for kept, broken in (*itertools.pairwise(ends), *itertools.pairwise(ends[::-1])):
+        if keeps(kept) and not keeps(broken):
+            for _ in range(6):
+                middle = (kept + broken) / 2
+                kept, broken = (middle, broken) if keeps(middle) else (kept, middle)
+            grid.append(_near(complexity_range, kept))
     return sorted(set(grid))
 
 

@@ -116,7 +116,15 @@ def _describe(row):
 def _line(name, x, y, mode="lines", shape="linear", color=None, **more):
     line = {"shape": shape} | ({} if color is None else {"color": color})
     # plotly.js reads some HTML in names.
-    return {"type": "scatter", "mode": mode, "name": html.escape(name, quote=False), "x": x, "y": y, "line": line, **more}
+    return {
+        "type": "scatter",
+        "mode": mode,
+        "name": html.escape(name, quote=False),
+        "x": x,
+        "y": y,
+        "line": line,
+        **more,
+    }
 
 
 def _columns(pairs):

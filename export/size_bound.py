@@ -8,8 +8,6 @@ _FLOATS = (None, "float16")
 _BLOCK = 4
 # gzip makes zeros nearly vanish, but the digits of weights that are kept are noise to it.
 _LEAST_GZIP_SHARE = 0.5
-# Share of non-zeros below which an index for each costs less than the zeros, in two bytes a weight too.
-_CERTAINLY_SPARSE = 1 / 8
 
 
 def least_bytes(network, quantization) -> float:
@@ -30,13 +28,6 @@ def least_gzip_bytes(network, quantization) -> float:
     """Number of bytes that a file of a network takes after gzip in practice at least: half of its non-zeros' length."""
     size = _WEIGHT_BYTES.get(quantization, 0.25)
     return _LEAST_GZIP_SHARE * size * sum(np.count_nonzero(weight) for weight in network.get_weights())
-
-
-def is_smaller_sparse(network, quantization) -> bool:
-    """Whether the sparse encoding of a network is certainly smaller than the dense one."""
-    weights = [weight for weight in network.get_weights() if weight.ndim > 1]
-    kept, size = sum(map(np.count_nonzero, weights)), sum(weight.size for weight in weights)
-    return quantization in _FLOATS and kept < _CERTAINLY_SPARSE * size
 
 
 def _least_of(weight, size, quantization):

@@ -5,7 +5,6 @@ import dataclasses
 from cvhn_tf.export.candidate import Candidate
 from cvhn_tf.export.convert import to_tflite
 from cvhn_tf.export.evaluate import evaluate_tflite
-from cvhn_tf.export.size_bound import is_smaller_sparse
 from cvhn_tf.export.verify import ConversionError
 
 
@@ -146,9 +145,8 @@ class Trials:
     def _convert(self, point, quantization):
         artifacts, failure = [], None
         for network in self.prunings.candidates(point):
-            sparse = True if is_smaller_sparse(network, quantization) else "auto"
             try:
-                artifacts.append(to_tflite(network, quantization, sparse, self._representative_data))
+                artifacts.append(to_tflite(network, quantization, representative_data=self._representative_data))
             except ConversionError as error:
                 failure = error
         if not artifacts:
