@@ -7,6 +7,9 @@ from cvhn_tf.export.convert import to_tflite
 from cvhn_tf.export.evaluate import evaluate_tflite
 from cvhn_tf.export.verify import ConversionError
 
+# Share of the least overhead of the files so far that the next ones are taken to have too.
+_SURE_OVERHEAD = 0.8
+
 
 class Trials:
     """Makes files and measures them, as far as it takes to know whether one is better than the best so far.
@@ -30,6 +33,7 @@ class Trials:
         self._refused_networks = set()
         self._tried = {}
         self._slow = {}
+        self._overheads = {}
 
     def fits(self, complexity) -> bool:
         """Whether the description length keeps its budget. If not, this is recorded."""
@@ -119,12 +123,21 @@ class Trials:
         return exceeded or f"{least}{candidate.size_bytes:,.0f} bytes, no fewer than {self.nearest.size_bytes:,}"
 
     def _bound(self, point, quantization):
-        """A candidate with the least sizes that it can have."""
+        """A candidate with the least sizes that it can have, if files of one architecture take alike beside weights."""
+        overhead, overhead_gzip = self._overheads.get(quantization, (0, 0))
         return Candidate(
             *point,
-            size_bytes=self.prunings.least_bytes(point, quantization),
-            gzip_bytes=self.prunings.least_bytes(point, quantization, after_gzip=True),
+            size_bytes=self.prunings.least_bytes(point, quantization) + _SURE_OVERHEAD * overhead,
+            gzip_bytes=self.prunings.least_bytes(point, quantization, after_gzip=True) + _SURE_OVERHEAD * overhead_gzip,
         )
+
+    def _remember_overhead(self, point, quantization, artifact):
+        """Keeps the least of what files took beside the bounds on their weights."""
+        sizes = artifact.size_bytes, artifact.gzip_bytes
+        least = (self.prunings.least_bytes(point, quantization, after_gzip) for after_gzip in (False, True))
+        overheads = [size - bound for size, bound in zip(sizes, least, strict=True)]
+        known = self._overheads.get(quantization, overheads)
+        self._overheads[quantization] = [min(pair) for pair in zip(known, overheads, strict=True)]
 
     def _remember_slow(self, point, quantization, latency_ms):
         if self.budgets.max_latency_ms is None or latency_ms <= self.budgets.max_latency_ms:
@@ -151,7 +164,9 @@ class Trials:
                 failure = error
         if not artifacts:
             raise failure
-        return min(artifacts, key=lambda artifact: artifact.size_bytes)
+        artifact = min(artifacts, key=lambda artifact: artifact.size_bytes)
+        self._remember_overhead(point, quantization, artifact)
+        return artifact
 
     def _weigh(self, candidate, artifact):
         return dataclasses.replace(

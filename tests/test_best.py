@@ -70,7 +70,7 @@ def assert_is_what_it_says(found, model, data):
 
 @pytest.fixture(scope="module")
 def found_of_6_kb(model, data):
-    return export.best(model, data, max_bytes=6000)
+    return export.best(model, data, max_bytes=6000, quantizations=[None, "dynamic_range"])
 
 
 def assert_is_the_most_accurate(found, grid, **limits):
@@ -92,18 +92,19 @@ def test_within_a_size_the_most_accurate_file_is_found(found_of_6_kb, model, dat
 def test_of_several_limits_all_hold(model, data, grid):
     bits = 1.01 * model.description_length(1.0)
     limits = {"max_gzip_bytes": 5000, "max_description_bits": bits}
-    found = export.best(model, data, **limits, structures=["weight"], quantizations=[None, "dynamic_range"])
+    found = export.best(model, data, **limits, structures=["weight"], quantizations=["dynamic_range"])
     assert_is_what_it_says(found, model, data)
     assert_is_the_most_accurate(found, grid, **limits)
 
 
 def test_the_smallest_file_of_an_accuracy_is_found(model, data, grid):
-    found = export.best(model, data, min_accuracy=0.93)
+    arguments = {"complexities": [0.1, 1.0], "quantizations": [None, "dynamic_range"]}
+    found = export.best(model, data, min_accuracy=0.93, **arguments)
     assert_is_what_it_says(found, model, data)
     assert found.chosen.accuracy >= 0.93
     assert found.chosen.size_bytes <= min(row.size_bytes for row in grid if row.accuracy >= 0.93)
     # With a limit that it just keeps, it is found again.
-    again = export.best(model, data, min_accuracy=0.93, max_bytes=found.chosen.size_bytes)
+    again = export.best(model, data, min_accuracy=0.93, max_bytes=found.chosen.size_bytes, **arguments)
     assert again.chosen.size_bytes == found.chosen.size_bytes
 
 
@@ -144,7 +145,15 @@ def test_what_is_fixed_is_not_searched(model, data):
 )
 def test_impossible_budgets_are_answered_by_the_nearest_possible(budgets, parts, model, data):
     with pytest.raises(ValueError) as caught:
-        export.best(model, data, **budgets, complexities=[0.1, 10.0], sparsities=[0.5, 0.95], structures=["weight"])
+        export.best(
+            model,
+            data,
+            **budgets,
+            complexities=[0.1, 10.0],
+            sparsities=[0.5, 0.95],
+            structures=["weight"],
+            quantizations=["dynamic_range"],
+        )
     for part in parts:
         assert part in str(caught.value)
 
