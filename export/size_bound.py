@@ -24,6 +24,18 @@ def least_bytes(network, quantization) -> float:
     return sum(_least_of(weight, size, quantization) for weight in network.get_weights())
 
 
+def dense_bytes(network, quantization) -> int | None:
+    """Number of bytes of the weights in a dense file; None for an encoding that is not known here."""
+    if quantization not in _WEIGHT_BYTES:
+        return None
+    small = 4 if quantization == "dynamic_range" else _WEIGHT_BYTES[quantization]
+    bias = 2 if quantization == "float16" else 4
+    return sum(
+        weight.size * (bias if weight.ndim < 2 else small if weight.size < 1024 else _WEIGHT_BYTES[quantization])
+        for weight in network.get_weights()
+    )
+
+
 def least_gzip_bytes(network, quantization) -> float:
     """Number of bytes that a file of a network takes after gzip in practice at least: half of its non-zeros' length."""
     size = _WEIGHT_BYTES.get(quantization, 0.25)

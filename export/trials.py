@@ -1,13 +1,15 @@
 """Files tried against budgets, the cheapest checks first, and the record of what came of each."""
 
 import dataclasses
+import math
 
 from cvhn_tf.export.candidate import Candidate
 from cvhn_tf.export.convert import to_tflite
 from cvhn_tf.export.evaluate import evaluate_tflite
+from cvhn_tf.export.size_bound import dense_bytes
 from cvhn_tf.export.verify import ConversionError
 
-# Share of the least overhead of the files so far that the next ones are taken to have too.
+# Share of the least that a file took beside its weights which the next ones are taken to take too.
 _SURE_OVERHEAD = 0.8
 
 
@@ -33,7 +35,7 @@ class Trials:
         self._refused_networks = set()
         self._tried = {}
         self._slow = {}
-        self._overheads = {}
+        self._overhead = math.inf
 
     def fits(self, complexity) -> bool:
         """Whether the description length keeps its budget. If not, this is recorded."""
@@ -123,21 +125,19 @@ class Trials:
         return exceeded or f"{least}{candidate.size_bytes:,.0f} bytes, no fewer than {self.nearest.size_bytes:,}"
 
     def _bound(self, point, quantization):
-        """A candidate with the least sizes that it can have, if files of one architecture take alike beside weights."""
-        overhead, overhead_gzip = self._overheads.get(quantization, (0, 0))
+        """A candidate with the least sizes that it can have, if all files take alike beside their weights."""
+        overhead = 0 if math.isinf(self._overhead) else _SURE_OVERHEAD * self._overhead
         return Candidate(
             *point,
-            size_bytes=self.prunings.least_bytes(point, quantization) + _SURE_OVERHEAD * overhead,
-            gzip_bytes=self.prunings.least_bytes(point, quantization, after_gzip=True) + _SURE_OVERHEAD * overhead_gzip,
+            size_bytes=self.prunings.least_bytes(point, quantization) + overhead,
+            gzip_bytes=self.prunings.least_bytes(point, quantization, after_gzip=True),
         )
 
-    def _remember_overhead(self, point, quantization, artifact):
-        """Keeps the least of what files took beside the bounds on their weights."""
-        sizes = artifact.size_bytes, artifact.gzip_bytes
-        least = (self.prunings.least_bytes(point, quantization, after_gzip) for after_gzip in (False, True))
-        overheads = [size - bound for size, bound in zip(sizes, least, strict=True)]
-        known = self._overheads.get(quantization, overheads)
-        self._overheads[quantization] = [min(pair) for pair in zip(known, overheads, strict=True)]
+    def _remember_overhead(self, artifact, network):
+        """Keeps the least that a file took beside its weights; only of dense ones is their size known."""
+        weights = dense_bytes(network, artifact.quantization)
+        if weights is not None and not artifact.sparse:
+            self._overhead = max(0, min(self._overhead, artifact.size_bytes - weights))
 
     def _remember_slow(self, point, quantization, latency_ms):
         if self.budgets.max_latency_ms is None or latency_ms <= self.budgets.max_latency_ms:
@@ -156,16 +156,16 @@ class Trials:
         )
 
     def _convert(self, point, quantization):
-        artifacts, failure = [], None
+        made, failure = [], None
         for network in self.prunings.candidates(point):
             try:
-                artifacts.append(to_tflite(network, quantization, representative_data=self._representative_data))
+                made.append((to_tflite(network, quantization, representative_data=self._representative_data), network))
             except ConversionError as error:
                 failure = error
-        if not artifacts:
+        if not made:
             raise failure
-        artifact = min(artifacts, key=lambda artifact: artifact.size_bytes)
-        self._remember_overhead(point, quantization, artifact)
+        artifact, network = min(made, key=lambda pair: pair[0].size_bytes)
+        self._remember_overhead(artifact, network)
         return artifact
 
     def _weigh(self, candidate, artifact):

@@ -292,13 +292,13 @@ def test_auto_is_no_larger_than_any_single_encoding(model_path, tmp_path):
 def test_export_within_a_budget_writes_the_file_and_a_report_on_it(model_path, accuracy_of, tmp_path):
     output = tmp_path / "small.tflite"
     fixed = ("--complexity", 0.1, "--structure", "weight", "--encoding", "dynamic_range")
-    budget = ("--max-bytes", 5000, "--max-latency-ms", 100, "--dataset", "digits")
+    budget = ("--max-bytes", 6000, "--max-latency-ms", 100, "--dataset", "digits")
     result = run("export", model_path, *fixed, *budget, "--output", output)
     assert result.exit_code == 0, result.output
     assert sorted(file.name for file in tmp_path.iterdir()) == ["small.report.html", "small.tflite"]
-    assert output.stat().st_size <= 5000 and f"{output.stat().st_size:,}" in result.output
+    assert output.stat().st_size <= 6000 and f"{output.stat().st_size:,}" in result.output
     page = (tmp_path / "small.report.html").read_text()
-    assert 'href="small.tflite"' in page and "--max-bytes=5000 --max-latency-ms=100 --complexity=0.1" in page
+    assert 'href="small.tflite"' in page and "--max-bytes=6000 --max-latency-ms=100 --complexity=0.1" in page
     # One half of the test images chose the file, and the other measures it.
     halves = [float(x) for x in re.findall(r"(0\.\d{4}) on (?:the half|the other half)", result.output)]
     assert np.mean(halves) == pytest.approx(accuracy_of(output), abs=1e-3)
@@ -347,7 +347,9 @@ def test_compare_writes_tables_plot_and_the_files_on_the_pareto_front(model_path
     assert (report / "plot.png").read_bytes().startswith(b"\x89PNG")
     page = (report / "report.html").read_text()
     assert shlex.join(["cvhn-tf", "compare", str(model_path), "--dataset=digits", "--complexities=0.1,10"]) in page
-    assert {link for link in re.findall('href="([^"]*)"', page)} == {file.name for file in report.glob("*.tflite")}
+    assert set(re.findall('href="([^"]*)"', page.partition('<table id="rows">')[2])) == {
+        file.name for file in report.glob("*.tflite")
+    }
     files = {file.stat().st_size: file for file in report.glob("*.tflite")}
     front = [row for row in rows if row["pareto"] in ("True", "true", "1")]
     assert front

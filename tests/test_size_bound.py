@@ -5,7 +5,7 @@ from keras import layers
 
 from cvhn_tf import export
 from cvhn_tf.export.convert import QUANTIZATIONS
-from cvhn_tf.export.size_bound import least_bytes, least_gzip_bytes
+from cvhn_tf.export.size_bound import dense_bytes, least_bytes, least_gzip_bytes
 
 
 def dense():
@@ -41,6 +41,15 @@ def test_no_file_is_smaller_than_its_bound(make, share, block):
         artifact = export.to_tflite(network, quantization, representative_data=representative_data)
         assert least_bytes(network, quantization) <= artifact.size_bytes
         assert least_gzip_bytes(network, quantization) <= artifact.gzip_bytes
+
+
+@pytest.mark.parametrize("make", [dense, convolutional], ids=lambda f: f.__name__)
+def test_dense_files_take_alike_beside_their_weights(make):
+    """Names and operations, which pruning and removed units hardly change: 1 to 4 kB."""
+    for network in (make(), with_zeros(make(), 0.2, False)):
+        for quantization in (None, "float16", "dynamic_range"):
+            artifact = export.to_tflite(network, quantization, sparse=False)
+            assert 1000 < artifact.size_bytes - dense_bytes(network, quantization) < 4000
 
 
 def test_bound_is_near_the_file_where_weights_are_most_of_it():
