@@ -291,7 +291,7 @@ def test_auto_is_no_larger_than_any_single_encoding(model_path, tmp_path):
 
 def test_export_within_a_budget_writes_the_file_and_a_report_on_it(model_path, accuracy_of, tmp_path):
     output = tmp_path / "small.tflite"
-    fixed = ("--complexity", 0.1, "--structure", "weight", "--encoding", "dynamic_range")
+    fixed = ("--complexity", 0.1, "--structure", "weight", "--encoding", "float16")
     budget = ("--max-bytes", 6000, "--max-latency-ms", 100, "--dataset", "digits")
     result = run("export", model_path, *fixed, *budget, "--output", output)
     assert result.exit_code == 0, result.output
