@@ -17,7 +17,8 @@ QUANTIZATIONS = {
 }
 # What `--structure` may be, as in `cvhn_tf.export.prune`.
 STRUCTURES = ("weight", "unit", "block")
-SPARSITIES = "0,0.5,0.8,0.9,0.95,0.98,0.99"
+# As in `cvhn_tf.export.compare`.
+SPARSITIES = "0,0.9,0.95,0.98,0.985,0.99"
 
 
 def check_choice(option, value, choices):
@@ -30,6 +31,28 @@ def check_sparsity(option, value):
     """Raises a `ValueError` unless `value` is a share of the weights below 1."""
     if not 0.0 <= value < 1.0:
         raise ValueError(f"Expected `{option}` in [0, 1), a share of the weights. Received: {option}={value:g}")
+
+
+def check_budgets(budgets, dataset, unsearched):
+    """Raises a `ValueError` unless each budget is in its range, and there are data to choose on if there is a budget.
+
+    Args:
+        budgets: Dict from the name of each option that was given to its value.
+        dataset: Name of the data set, or None.
+        unsearched: Dict from options that do not go with a budget to their values, None where they were not given.
+    """
+    for option, value in unsearched.items():
+        if budgets and value is not None:
+            raise ValueError(f"Expected no `{option}` with {next(iter(budgets))}. Received: {option}={value:g}")
+    for option, value in budgets.items():
+        if option == "--min-accuracy":
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"Expected `{option}` in [0, 1]. Received: {option}={value:g}")
+        elif not 0.0 < value < math.inf:
+            raise ValueError(f"Expected `{option}` to be positive. Received: {option}={value:g}")
+    if budgets and dataset is None:
+        option = next(iter(budgets))
+        raise ValueError(f"Expected `--dataset`, on which files are chosen, with `{option}`. Received: no --dataset")
 
 
 def check_step(value):

@@ -19,6 +19,7 @@ from cvhn_tf_cli.arguments import (
     STRUCTURES,
     TARGETS,
     check_accuracy_loss,
+    check_budgets,
     check_choice,
     check_learning_rate,
     check_least_step,
@@ -104,6 +105,7 @@ def demo(
         complexities=[0.01, 0.1, 1.0, 3.0, 10.0],
         sparsities=[0.0, 0.9, 0.98, 0.99, 0.995],
         quantizations=[None, "dynamic_range"],
+        command=f"cvhn-tf demo --epochs {epochs} --seed {seed} --output {shlex.quote(str(output))}",
     )
     show(
         "Next:\n"
@@ -159,11 +161,20 @@ def train(
 @app.command()
 def export(
     model: _Model,
-    complexity: Annotated[float, typer.Option(help="λ, in the range that the model was trained for.")] = 1.0,
-    sparsity: Annotated[float, typer.Option(help="Share of the weights to prune, in [0, 1).")] = 0.0,
+    complexity: Annotated[
+        float | None,
+        typer.Option(help="λ, in the range that the model was trained for; 1 unless there is a budget."),
+    ] = None,
+    sparsity: Annotated[
+        float | None, typer.Option(help="Share of the weights to prune, in [0, 1); 0 unless there is a budget.")
+    ] = None,
     structure: Annotated[
-        str, typer.Option(help="What is pruned as one: weight, unit (whole units and filters) or block (1×4).")
-    ] = "weight",
+        str | None,
+        typer.Option(
+            help="What is pruned as one: weight, unit (whole units and filters) or block (1×4); weight unless there is "
+            "a budget."
+        ),
+    ] = None,
     encoding: Annotated[
         str,
         typer.Option(
@@ -173,19 +184,30 @@ def export(
         ),
     ] = "auto",
     max_accuracy_loss: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="With auto: accuracy that may be lost against float32, on training images. Without a data set the "
-            "outputs may differ by 5% instead."
+            help="With auto and no budget: accuracy that may be lost against float32, on training images; 0.001 by "
+            "default. Without a data set the outputs may differ by 5% instead."
         ),
-    ] = 0.001,
+    ] = None,
     step: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="Least step, in standard deviations of the weights, to which weights are rounded before they become "
-            "8-bit or 4-bit integers; 0 leaves rounding to the converter."
+            help="Without a budget: least step, in standard deviations of the weights, to which weights are rounded "
+            "before they become 8-bit or 4-bit integers; 0 leaves rounding to the converter; 0.5 by default."
         ),
-    ] = 0.5,
+    ] = None,
+    max_bytes: Annotated[int | None, typer.Option(help="Budget: largest size of the file.")] = None,
+    max_gzip_bytes: Annotated[int | None, typer.Option(help="Budget: largest size after gzip.")] = None,
+    max_description_bits: Annotated[
+        float | None, typer.Option(help="Budget: largest description length, before pruning.")
+    ] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option(help="Budget: longest time for one example on one thread of this machine.")
+    ] = None,
+    min_accuracy: Annotated[
+        float | None, typer.Option(help="Budget: least accuracy, in [0, 1]; the smallest file of it is written.")
+    ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -201,12 +223,36 @@ def export(
     ] = 0,
     output: Annotated[pathlib.Path, typer.Option(help="File to write.")] = pathlib.Path("model.tflite"),
 ):
-    """Write the TFLite file of the network at one complexity, a .json file with its metadata and a .md model card."""
+    """Write one TFLite file, of a given complexity and sparsity or the best within budgets.
+
+    A .json file with its metadata and a .md model card come beside it.
+
+    With budgets, what is not given of complexity, sparsity, structure and encoding is searched for on half of the test
+    images of the data set; the other half measures the file. A report on all that was tried is written beside it.
+    """
+    budgets = {
+        "--max-bytes": max_bytes,
+        "--max-gzip-bytes": max_gzip_bytes,
+        "--max-description-bits": max_description_bits,
+        "--max-latency-ms": max_latency_ms,
+        "--min-accuracy": min_accuracy,
+    }
+    budgets = {option: value for option, value in budgets.items() if value is not None}
     check_choice("--encoding", encoding, ("auto", *QUANTIZATIONS))
-    check_accuracy_loss(max_accuracy_loss)
-    check_least_step(step)
-    check_sparsity("--sparsity", sparsity)
-    check_choice("--structure", structure, STRUCTURES)
+    if sparsity is not None:
+        check_sparsity("--sparsity", sparsity)
+    if structure is not None:
+        check_choice("--structure", structure, STRUCTURES)
+    unsearched = {
+        "--step": step,
+        "--max-accuracy-loss": max_accuracy_loss,
+        "--finetune-epochs": finetune_epochs or None,
+    }
+    check_budgets(budgets, dataset, unsearched)
+    if max_accuracy_loss is not None:
+        check_accuracy_loss(max_accuracy_loss)
+    if step is not None:
+        check_least_step(step)
     if dataset is not None:
         check_choice("--dataset", dataset, DATASETS)
     elif encoding == "int8":
@@ -217,28 +263,39 @@ def export(
         raise ValueError("Expected `--dataset` to fine-tune on with `--finetune-epochs`. Received: no --dataset")
     check_tflite_output(output)
     hypernetwork = load_model(model)
-    from cvhn_tf_cli import exporting
+    if complexity is not None:
+        hypernetwork.complexity_range.check(complexity)
+    images = None if dataset is None else load_dataset(dataset, hypernetwork)
+    if budgets:
+        from cvhn_tf_cli import budgeting
 
-    hypernetwork.complexity_range.check(complexity)
-    command = ["cvhn-tf", "export", str(model), f"--complexity={complexity}", f"--sparsity={sparsity}"]
-    command += [f"--structure={structure}", f"--encoding={encoding}", f"--step={step}"]
-    command += [f"--max-accuracy-loss={max_accuracy_loss}"] if encoding == "auto" else []
-    command += [f"--dataset={dataset}"] if dataset is not None else []
-    command += [f"--finetune-epochs={finetune_epochs}"] if finetune_epochs else []
-    command += [f"--output={output}"]
-    exporting.export(
-        hypernetwork,
-        output,
-        complexity=complexity,
-        sparsity=sparsity,
-        structure=structure,
-        encoding=encoding,
-        step=step,
-        max_accuracy_loss=max_accuracy_loss,
-        dataset=None if dataset is None else load_dataset(dataset, hypernetwork),
-        command=shlex.join(command),
-        finetune_epochs=finetune_epochs,
-    )
+        given = {"--complexity": complexity, "--sparsity": sparsity, "--structure": structure, "--dataset": dataset}
+        budgeting.export_within(
+            hypernetwork,
+            output,
+            budgets=budgets,
+            complexity=complexity,
+            sparsity=sparsity,
+            structure=structure,
+            encoding=encoding,
+            dataset=images,
+            command=_command_line("export", model, budgets | given | {"--encoding": encoding, "--output": output}),
+        )
+    else:
+        from cvhn_tf_cli import exporting
+
+        settings = {
+            "complexity": hypernetwork.complexity_range.check(1.0) if complexity is None else complexity,
+            "sparsity": sparsity or 0.0,
+            "structure": structure or "weight",
+            "encoding": encoding,
+            "step": 0.5 if step is None else step,
+            "max_accuracy_loss": 0.001 if max_accuracy_loss is None else max_accuracy_loss,
+            "finetune_epochs": finetune_epochs,
+        }
+        options = {f"--{name.replace('_', '-')}": value for name, value in settings.items()}
+        command = _command_line("export", model, options | {"--dataset": dataset, "--output": output})
+        exporting.export(hypernetwork, output, dataset=images, command=command, **settings)
 
 
 @app.command()
@@ -279,6 +336,17 @@ def compare(
         complexities=parsed_complexities,
         sparsities=parsed_sparsities,
         quantizations=list(dict.fromkeys(QUANTIZATIONS[name] for name in names)),
+        command=_command_line(
+            "compare",
+            model,
+            {
+                "--dataset": dataset,
+                "--complexities": complexities,
+                "--sparsities": sparsities,
+                "--encodings": encodings,
+                "--output": output,
+            },
+        ),
     )
 
 
@@ -334,3 +402,13 @@ def unpack(
     from cvhn_tf_cli import packing
 
     packing.unpack(file, output)
+
+
+def _command_line(command, model, options):
+    """What makes the same result again, for the report; without the options that were not given."""
+    given = [
+        f"{option}={value:g}" if isinstance(value, float) else f"{option}={value}"
+        for option, value in options.items()
+        if value is not None
+    ]
+    return shlex.join(["cvhn-tf", command, str(model), *given])

@@ -7,8 +7,11 @@ from cvhn_tf_cli.terminal import make_table, progress, show
 _LONGEST_TABLE = 20
 
 
-def compare(model, dataset, folder, *, complexities, sparsities, quantizations):
-    """Compares, then writes and prints what came of it. `complexities` may be None, as in `cvhn_tf.export.compare`."""
+def compare(model, dataset, folder, *, complexities, sparsities, quantizations, command):
+    """Compares, then writes and prints what came of it. `complexities` may be None, as in `cvhn_tf.export.compare`.
+
+    `command` is the command line that asked for it, for the report.
+    """
     with progress("Exporting and measuring", 1, "files") as advance:
         comparison = stages.compare(
             model,
@@ -28,8 +31,10 @@ def compare(model, dataset, folder, *, complexities, sparsities, quantizations):
     for stale in folder.glob("complexity-*_sparsity-*_*.tflite"):
         stale.unlink()
     kept = _rows_to_keep(comparison.rows)
-    for row in kept:
-        comparison.artifact_of(row).save(folder / _file_name(row))
+    files = {row: _file_name(row) for row in kept}
+    for row, name in files.items():
+        comparison.artifact_of(row).save(folder / name)
+    comparison.report(folder / "report.html", command, files)
     _show_comparison(comparison, kept, folder)
 
 
@@ -71,4 +76,4 @@ def _show_comparison(comparison, kept, folder):
         show(f"The Pareto front and the best of each complexity; all {len(rows)} rows are in {folder / 'table.md'}.")
     if comparison.skipped:
         show(f"{len(comparison.skipped)} files failed their check and were left out.")
-    show(f"Wrote {folder}: {len(kept)} .tflite files, table.csv, table.json, table.md and plot.png.")
+    show(f"Wrote {folder}: {len(kept)} .tflite files, report.html, plot.png and table.csv, .json and .md.")

@@ -3,7 +3,7 @@
 from cvhn_tf.export.artifact import write_atomically
 
 
-def write_model_card(output, artifact, figures, command, dataset=None):
+def write_model_card(output, artifact, figures, command, dataset=None, examples=None):
     """Writes the card beside a TFLite file, under its name with the ending `.md`.
 
     Args:
@@ -12,6 +12,7 @@ def write_model_card(output, artifact, figures, command, dataset=None):
         figures: Dict of what was measured, in words.
         command: The command line that made the file.
         dataset: `Dataset` that it was measured on, or None.
+        examples: Number of its test images that measured the file; all by default.
     """
     inputs, outputs = (
         ", ".join(f"`{tensor['name']}` {tensor['shape']} {tensor['dtype']}" for tensor in artifact.metadata[key])
@@ -29,8 +30,9 @@ def write_model_card(output, artifact, figures, command, dataset=None):
     if dataset is None:
         lines += ["No data set was given, so accuracy was not measured.", ""]
     else:
+        count = examples or len(dataset.x_test)
         lines += [
-            f"Accuracy is that on the {len(dataset.x_test):,} test images of {dataset.name}: `dense accuracy` of the "
+            f"Accuracy is that on {count:,} test images of {dataset.name}: `dense accuracy` of the "
             "whole network at this complexity in Keras, `test accuracy` of this file in LiteRT. Latency is the median "
             "time for one image on one thread of the machine that made the file.",
             "",

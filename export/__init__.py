@@ -1,6 +1,9 @@
 """From a variational hypernetwork to verified TFLite files, and to packed ones."""
 
 from cvhn_tf.export.artifact import TFLiteArtifact
+from cvhn_tf.export.best import Best, best
+from cvhn_tf.export.calibration import calibration_error
+from cvhn_tf.export.candidate import Candidate
 from cvhn_tf.export.compact import compact
 from cvhn_tf.export.compare import Comparison, Row, compare
 from cvhn_tf.export.convert import to_tflite
@@ -10,13 +13,17 @@ from cvhn_tf.export.finetune import finetune
 from cvhn_tf.export.metadata import annotate, read_metadata
 from cvhn_tf.export.pack_search import smallest_packed
 from cvhn_tf.export.packed import PackedModel, pack, unpack
-from cvhn_tf.export.prune import prune
+from cvhn_tf.export.prune import STRUCTURES, prune
 from cvhn_tf.export.quantization_aware import quantization_aware
+from cvhn_tf.export.report import report
 from cvhn_tf.export.smallest import smallest
 from cvhn_tf.export.verify import ConversionError
 from cvhn_tf.export.weight_grid import round_weights
 
 __all__ = [
+    "STRUCTURES",
+    "Best",
+    "Candidate",
     "CodedSize",
     "Comparison",
     "ConversionError",
@@ -25,6 +32,8 @@ __all__ = [
     "Row",
     "TFLiteArtifact",
     "annotate",
+    "best",
+    "calibration_error",
     "compact",
     "compare",
     "entropy_coded_size",
@@ -34,6 +43,7 @@ __all__ = [
     "prune",
     "quantization_aware",
     "read_metadata",
+    "report",
     "round_weights",
     "smallest",
     "smallest_packed",

@@ -12,9 +12,14 @@ from cvhn_tf.export.artifact import TFLiteArtifact, write_atomically
 from cvhn_tf.export.compact import compact
 from cvhn_tf.export.convert import check_quantization, to_tflite
 from cvhn_tf.export.evaluate import accuracy, evaluate_tflite
+from cvhn_tf.export.layer_statistics import LayerSparsity, SnrHistogram, layer_sparsity, snr_histogram
+from cvhn_tf.export.pareto import pareto_front
 from cvhn_tf.export.plot import plot_front
 from cvhn_tf.export.prune import check_sparsity, check_structure, prune
+from cvhn_tf.export.report import report
 from cvhn_tf.export.verify import ConversionError
+
+SPARSITIES = (0.0, 0.9, 0.95, 0.98, 0.985, 0.99)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +39,9 @@ class Row:
         accuracy: Accuracy of the file in LiteRT.
         latency_ms: Median time in ms for one example on one thread of this machine.
         pareto: Whether no other row is as accurate at a smaller size, or more accurate at the same.
+        calibration_error: Expected calibration error of the file in LiteRT, 15 bins; None where its outputs are no
+            probabilities.
+        structure: What was pruned as one, as in `prune`.
     """
 
     complexity: float
@@ -48,6 +56,13 @@ class Row:
     accuracy: float
     latency_ms: float
     pareto: bool = False
+    calibration_error: float | None = None
+    structure: str = "weight"
+
+    @property
+    def encoding(self) -> str:
+        """The quantization by its name, `"float32"` where there is none."""
+        return self.quantization or "float32"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,11 +83,15 @@ class Comparison:
         rows: List of `Row`.
         artifacts: List of `TFLiteArtifact`.
         skipped: List of `Skipped`.
+        histograms: List of `SnrHistogram`, one for each complexity.
+        layer_sparsities: List of `LayerSparsity`, one for each pruned network.
     """
 
     rows: list[Row]
     artifacts: list[TFLiteArtifact] = dataclasses.field(repr=False)
     skipped: list[Skipped] = dataclasses.field(default_factory=list)
+    histograms: list[SnrHistogram] = dataclasses.field(default_factory=list, repr=False)
+    layer_sparsities: list[LayerSparsity] = dataclasses.field(default_factory=list, repr=False)
 
     def __len__(self):
         return len(self.rows)
@@ -124,6 +143,10 @@ class Comparison:
             lines.append("| " + " | ".join(_cell(getattr(row, name)) for name in names) + " |")
         return _written("\n".join(lines) + "\n", path)
 
+    def report(self, path=None, command=None, files=None) -> str:
+        """The comparison as one web page, as in `cvhn_tf.export.report`."""
+        return report(self, path, command, files)
+
     def plot(self, path):
         """Writes a PNG picture of accuracy against file size, a point a row, with the Pareto front."""
         write_atomically(path, plot_front(self.rows))
@@ -133,7 +156,7 @@ def compare(
     model,
     data,
     complexities=None,
-    sparsities=(0.0, 0.9, 0.95, 0.98, 0.985, 0.99),
+    sparsities=SPARSITIES,
     quantizations=(None, "dynamic_range"),
     scope="global",
     representative_data=None,
@@ -168,12 +191,14 @@ def compare(
     if "int8" in quantizations and representative_data is None:
         raise ValueError("Expected `representative_data` for quantization 'int8'. Received: representative_data=None")
     x, y = as_arrays(data)
-    rows, artifacts, skipped = [], [], []
+    rows, artifacts, skipped, histograms, layer_sparsities = [], [], [], [], []
     total = len(complexities) * len(sparsities) * len(quantizations)
     for complexity in complexities:
         bits = model.description_length(complexity)
+        histograms.append(snr_histogram(model, complexity, bits))
         for sparsity in sparsities:
             network = prune(model, complexity, sparsity, scope=scope, structure=structure)
+            layer_sparsities.append(layer_sparsity(network, complexity, sparsity, structure, histograms[-1].counts))
             kept = sum(int(np.count_nonzero(weight)) for weight in network.get_weights())
             keras_accuracy = accuracy(network.predict(x, batch_size=1000, verbose=0), y)
             network = compact(network)
@@ -198,23 +223,15 @@ def compare(
                         keras_accuracy=keras_accuracy,
                         accuracy=measured.accuracy,
                         latency_ms=measured.latency_ms,
+                        calibration_error=measured.calibration_error,
+                        structure=structure,
                     )
                     rows.append(result)
                 if progress is not None:
                     progress(len(rows) + len(skipped), total, result)
     front = pareto_front(rows)
     rows = [dataclasses.replace(row, pareto=i in front) for i, row in enumerate(rows)]
-    return Comparison(rows, artifacts, skipped)
-
-
-def pareto_front(rows) -> set[int]:
-    """Indices of the rows that no other row beats in both size and accuracy."""
-    front, best = set(), -1.0
-    for i in sorted(range(len(rows)), key=lambda i: (rows[i].size_bytes, -rows[i].accuracy)):
-        if rows[i].accuracy > best:
-            front.add(i)
-            best = rows[i].accuracy
-    return front
+    return Comparison(rows, artifacts, skipped, histograms, layer_sparsities)
 
 
 def as_arrays(data):
@@ -237,7 +254,7 @@ def as_arrays(data):
     if y.ndim == 2 and y.shape[1] > 1:
         y = y.argmax(1)
     if not np.array_equal(y, np.round(y)):
-        raise ValueError("Expected class labels: `compare` measures accuracy. Received: labels that are no classes")
+        raise ValueError("Expected class labels, to measure accuracy. Received: labels that are no classes")
     return x, y
 
 

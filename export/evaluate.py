@@ -1,4 +1,4 @@
-"""What a TFLite file is worth: accuracy or loss, and latency, in LiteRT."""
+"""What a TFLite file is worth: accuracy or loss, calibration, and latency, in LiteRT."""
 
 import dataclasses
 import pathlib
@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from cvhn_tf.export.artifact import TFLiteArtifact
+from cvhn_tf.export.calibration import calibration_error
 from cvhn_tf.export.litert import LiteRTModel
 
 
@@ -19,12 +20,15 @@ class Evaluation:
         loss: Mean loss; None if no loss was asked for.
         latency_ms: Median time in ms for one example on one thread of this machine.
         examples: Number of examples.
+        calibration_error: Expected calibration error of the class probabilities, 15 bins; None where the outputs are
+            no probabilities, or the labels no classes.
     """
 
     accuracy: float | None
     loss: float | None
     latency_ms: float
     examples: int
+    calibration_error: float | None = None
 
 
 def evaluate_tflite(artifact, x, y, loss=None) -> Evaluation:
@@ -52,7 +56,9 @@ def evaluate_tflite(artifact, x, y, loss=None) -> Evaluation:
     batches = [litert.run([a[i : i + 1000] for a in inputs])[0] for i in range(0, len(y), 1000)]
     outputs = np.concatenate(batches)
     loss = None if loss is None else float(np.mean(keras.losses.get(loss)(y, outputs)))
-    return Evaluation(accuracy(outputs, y), loss, litert.latency_ms(inputs), len(y))
+    right = accuracy(outputs, y)
+    calibration = None if right is None else calibration_error(outputs, y)
+    return Evaluation(right, loss, litert.latency_ms(inputs), len(y), calibration)
 
 
 def accuracy(outputs, y) -> float | None:

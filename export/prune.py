@@ -45,8 +45,7 @@ def prune(
         ValueError: If an argument is out of range, not just one of `sparsity` and `snr_threshold` is given, a
             threshold is given for weights without noise, or `include_biases` with units or blocks.
     """
-    if not hasattr(model, "posterior"):
-        raise ValueError(f"Expected `model` to be a `VariationalHypernetwork`. Received: model={model!r}")
+    check_model(model)
     check_sparsity(sparsity, snr_threshold)
     if scope not in ("global", "layer"):
         raise ValueError(f"Expected `scope` to be 'global' or 'layer'. Received: scope={scope!r}")
@@ -62,11 +61,7 @@ def prune(
             f"Received: include_biases={include_biases}, structure={structure!r}"
         )
     network = model.at(complexity)
-    snr = {
-        path: _relevance(posterior)
-        for path, posterior in model.posterior(complexity).items()
-        if include_biases or _is_kernel(path, posterior)
-    }
+    snr = relevances(model, complexity, include_biases)
     groups = {"weight": None, "unit": unit_groups, "block": block_groups}[structure]
     groups = groups and groups(network, snr)
     parts = [snr] if scope == "global" else [{path: values} for path, values in snr.items()]
@@ -81,6 +76,12 @@ def prune(
         if weight.path in masks:
             weight.assign(np.where(masks[weight.path], keras.ops.convert_to_numpy(weight), 0))
     return network
+
+
+def check_model(model):
+    """Raises a `ValueError` unless it is a hypernetwork."""
+    if not hasattr(model, "posterior"):
+        raise ValueError(f"Expected `model` to be a `VariationalHypernetwork`. Received: model={model!r}")
 
 
 def check_sparsity(sparsity, snr_threshold=None):
@@ -100,6 +101,24 @@ def check_structure(structure):
     """Raises a `ValueError` if there is no such structure."""
     if structure not in STRUCTURES:
         raise ValueError(f"Expected `structure` to be one of {STRUCTURES}. Received: structure={structure!r}")
+
+
+def relevances(model, complexity, include_biases=False):
+    """What weights are ranked by: their SNR, or |mean| where they have no noise.
+
+    Args:
+        model: `cvhn_tf.VariationalHypernetwork`.
+        complexity: λ of the network.
+        include_biases: Whether biases take part beside kernels.
+
+    Returns:
+        Dict from the path of a weight in `model.at(complexity)` to an array of its shape.
+    """
+    return {
+        path: _relevance(posterior)
+        for path, posterior in model.posterior(complexity).items()
+        if include_biases or _is_kernel(path, posterior)
+    }
 
 
 def masks_of_highest(snr, sparsity):

@@ -2,8 +2,10 @@
 
 import csv
 import hashlib
+import inspect
 import json
 import os
+import re
 import shlex
 
 import numpy as np
@@ -29,6 +31,16 @@ def fails(result, exit_code, *parts):
     assert lines[0].startswith("Error: ")
     for part in parts:
         assert str(part) in lines[0]
+
+
+def fails_at_last(result, *parts):
+    """Asserts exit code 2 and one line about it at the end of stderr, where progress may stand before it."""
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith("Error: ")
+    for part in parts:
+        assert str(part) in line
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +71,11 @@ def test_help_names_every_option(command):
             "--quantization",
             "--max-accuracy-loss",
             "--step",
+            "--max-bytes",
+            "--max-gzip-bytes",
+            "--max-description-bits",
+            "--max-latency-ms",
+            "--min-accuracy",
             "--dataset",
             "--finetune-epochs",
             "--output",
@@ -76,6 +93,14 @@ def test_help_lists_the_data_sets_and_targets_that_exist():
 
     assert datasets.names() == DATASETS
     assert targets.names() == TARGETS
+
+
+def test_sparsities_of_the_command_line_are_those_of_python():
+    from cvhn_tf.export import compare
+    from cvhn_tf_cli.arguments import SPARSITIES, parse_numbers
+
+    default = inspect.signature(compare).parameters["sparsities"].default
+    assert tuple(parse_numbers("--sparsities", SPARSITIES)) == default
 
 
 def test_version_is_that_of_the_installed_package():
@@ -318,6 +343,49 @@ def test_auto_is_no_larger_than_any_single_encoding(model_path, tmp_path):
     assert sizes["auto"] == min(sizes.values())
 
 
+def test_export_within_a_budget_writes_the_file_and_a_report_on_it(model_path, accuracy_of, tmp_path):
+    output = tmp_path / "small.tflite"
+    fixed = ("--complexity", 0.1, "--structure", "weight", "--encoding", "float16")
+    budget = ("--max-bytes", 6000, "--max-latency-ms", 100, "--dataset", "digits")
+    result = run("export", model_path, *fixed, *budget, "--output", output)
+    assert result.exit_code == 0, result.output
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["small.report.html", "small.tflite"]
+    assert output.stat().st_size <= 6000 and f"{output.stat().st_size:,}" in result.output
+    page = (tmp_path / "small.report.html").read_text()
+    assert 'href="small.tflite"' in page and "--max-bytes=6000 --max-latency-ms=100 --complexity=0.1" in page
+    # One half of the test images chose the file, and the other measures it.
+    halves = [float(x) for x in re.findall(r"(0\.\d{4}) on (?:the half|the other half)", result.output)]
+    assert np.mean(halves) == pytest.approx(accuracy_of(output), abs=1e-3)
+    assert halves[0] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (("--max-bytes", -5), ("positive", "--max-bytes=-5")),
+        (("--max-gzip-bytes", 0), ("positive", "--max-gzip-bytes=0")),
+        (("--max-latency-ms", "nan"), ("positive", "--max-latency-ms=nan")),
+        (("--max-description-bits", "inf"), ("positive", "--max-description-bits=inf")),
+        (("--min-accuracy", 98), ("[0, 1]", "--min-accuracy=98")),
+        (("--max-bytes", 10, "--sparsity", 1), ("[0, 1)", "--sparsity=1")),
+        (("--max-bytes", 10, "--complexity", 1e4), ("[0.01, 100]", "complexity=10000")),
+        (
+            ("--max-bytes", 10, "--complexity", 1, "--sparsity", 0.5, "--structure", "weight", "--encoding", "float32"),
+            ("max_bytes=10", "smallest file found takes"),
+        ),
+    ],
+)
+def test_budgets_that_are_no_use_are_refused(options, parts, model_path, tmp_path):
+    arguments = ("export", model_path, *options, "--dataset", "digits", "--output", tmp_path / "out.tflite")
+    fails_at_last(run(*arguments), *parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_budget_needs_data_to_choose_on(model_path, tmp_path):
+    result = run("export", model_path, "--max-bytes", 5000, "--output", tmp_path / "out.tflite")
+    fails(result, 2, "--dataset", "--max-bytes")
+
+
 def test_compare_writes_tables_plot_and_the_files_on_the_pareto_front(model_path, accuracy_of, tmp_path):
     report = tmp_path / "report"
     arguments = ("--dataset", "digits", "--complexities", "0.1,10", "--sparsities", "0,0.9", "--encodings", "float32")
@@ -331,6 +399,11 @@ def test_compare_writes_tables_plot_and_the_files_on_the_pareto_front(model_path
     assert json.loads((report / "table.json").read_text())
     assert "|" in (report / "table.md").read_text()
     assert (report / "plot.png").read_bytes().startswith(b"\x89PNG")
+    page = (report / "report.html").read_text()
+    assert shlex.join(["cvhn-tf", "compare", str(model_path), "--dataset=digits", "--complexities=0.1,10"]) in page
+    assert set(re.findall('href="([^"]*)"', page.partition('<table id="rows">')[2])) == {
+        file.name for file in report.glob("*.tflite")
+    }
     files = {file.stat().st_size: file for file in report.glob("*.tflite")}
     front = [row for row in rows if row["pareto"] in ("True", "true", "1")]
     assert front

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from cvhn_tf import export
-from cvhn_tf.export.compare import Row, pareto_front
+from cvhn_tf.export.pareto import pareto_front
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def trained(compiled, data):
 
 
 def row(size_bytes, accuracy):
-    return Row(1.0, 0.0, None, False, 1.0, 1, size_bytes, size_bytes, accuracy, accuracy, 0.1)
+    return export.Row(1.0, 0.0, None, False, 1.0, 1, size_bytes, size_bytes, accuracy, accuracy, 0.1)
 
 
 def test_table_holds_what_was_measured(trained, data, tmp_path):

@@ -1,0 +1,196 @@
+"""The best file within budgets, by a search over complexity, sparsity, structure and encoding. No training."""
+
+import contextlib
+import csv
+import dataclasses
+import io
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from cvhn_tf.export.artifact import TFLiteArtifact, write_atomically
+from cvhn_tf.export.budget_search import search
+from cvhn_tf.export.budgets import Budgets
+from cvhn_tf.export.candidate import Candidate
+from cvhn_tf.export.compare import as_arrays
+from cvhn_tf.export.convert import available_quantizations, check_quantization
+from cvhn_tf.export.layer_statistics import LayerSparsity, SnrHistogram
+from cvhn_tf.export.nearest import describe_nearest
+from cvhn_tf.export.prune import STRUCTURES, check_model, check_sparsity, check_structure
+from cvhn_tf.export.prunings import Prunings
+from cvhn_tf.export.report import report
+from cvhn_tf.export.trials import Trials
+
+
+@dataclasses.dataclass(frozen=True)
+class Best:
+    """The best file that a search has found, and all that it tried.
+
+    Args:
+        artifact: `TFLiteArtifact`.
+        chosen: The `Candidate` that it is.
+        trace: List of `Candidate`, in the order in which they were tried.
+        histograms: List of `SnrHistogram`, one for each complexity of which a network was made.
+        layer_sparsities: List of `LayerSparsity`, one for each network.
+    """
+
+    artifact: TFLiteArtifact
+    chosen: Candidate
+    trace: list[Candidate] = dataclasses.field(repr=False)
+    histograms: list[SnrHistogram] = dataclasses.field(default_factory=list, repr=False)
+    layer_sparsities: list[LayerSparsity] = dataclasses.field(default_factory=list, repr=False)
+
+    @property
+    def rows(self) -> list[Candidate]:
+        """The trace, by the name that it has in a comparison."""
+        return self.trace
+
+    def report(self, path=None, command=None, files=None) -> str:
+        """The search as one web page, as in `cvhn_tf.export.report`."""
+        return report(self, path, command, files)
+
+    def save(self, path):
+        """Writes the file whole or not at all."""
+        return self.artifact.save(path)
+
+    def to_csv(self, path=None) -> str:
+        """The trace as CSV; written to `path` too if it is given."""
+        text = io.StringIO()
+        names = [field.name for field in dataclasses.fields(Candidate)]
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(dataclasses.asdict(candidate) for candidate in self.trace)
+        if path is not None:
+            write_atomically(path, text.getvalue().encode())
+        return text.getvalue()
+
+
+def best(
+    model,
+    data,
+    *,
+    max_bytes=None,
+    max_gzip_bytes=None,
+    max_description_bits=None,
+    max_latency_ms=None,
+    min_accuracy=None,
+    complexities=None,
+    sparsities=None,
+    structures=STRUCTURES,
+    quantizations=None,
+    representative_data=None,
+    labels=None,
+    verbose=False,
+) -> Best:
+    """The most accurate file within budgets; with `min_accuracy`, the smallest that keeps it and the other budgets.
+
+    The search halves sparsity and goes from coarse to fine in λ, so it does not try everything: a better file may lie
+    between what was tried. Networks are judged in Keras on a part of the examples first, and their files by a bound on
+    their size; the file that is returned, and all that it was chosen from, were run by LiteRT on all examples.
+
+    **The data select the file, so its accuracy on them is too good.** Give examples that were kept apart for choosing,
+    and report the accuracy on others, by `evaluate_tflite(found.artifact, x_other, y_other)`.
+
+    Args:
+        model: `cvhn_tf.VariationalHypernetwork` of a classifier.
+        data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels.
+        max_bytes: Largest size of the file in bytes.
+        max_gzip_bytes: Largest size after gzip in bytes.
+        max_description_bits: Largest `model.description_length(λ)` in bits, before pruning.
+        max_latency_ms: Longest median time in ms for one example on one thread of this machine.
+        min_accuracy: Least accuracy of the file on the data, in [0, 1].
+        complexities: λs to try; by default the search chooses them from the model's range.
+        sparsities: Shares of pruned weights to try; by default the search chooses them.
+        structures: Those of `prune` to try.
+        quantizations: Those of `to_tflite` to try; by default all for which there are the packages, `"int8"` only if
+            there is representative data.
+        representative_data: As in `to_tflite`.
+        labels: Names of the classes, to be written into the file as by `annotate`, beside complexity, sparsity and
+            structure. They count as part of its size.
+        verbose: Whether to show progress on stderr.
+
+    Returns:
+        `Best`, with the file as its `artifact` and what was tried as its `trace`.
+
+    Raises:
+        ValueError: If an argument is out of range or no budget is given, before anything is tried; if no file keeps
+            the budgets, with the nearest one that was found.
+
+    Example:
+
+    ```python
+    found = export.best(model, (x_validation, y_validation), max_bytes=50_000)
+    print(found.chosen.size_bytes, export.evaluate_tflite(found.artifact, x_test, y_test).accuracy)
+    found.save("model.tflite")
+    ```
+    """
+    budgets = Budgets(max_bytes, max_gzip_bytes, max_description_bits, max_latency_ms, min_accuracy)
+    check_model(model)
+    if complexities is not None:
+        complexities = _given("complexities", model.complexity_range.grid_or(complexities))
+    for sparsity in () if sparsities is None else _given("sparsities", sparsities):
+        check_sparsity(sparsity)
+    for structure in _given("structures", structures):
+        check_structure(structure)
+    if quantizations is None:
+        quantizations = available_quantizations(representative_data is not None)
+    for quantization in _given("quantizations", quantizations):
+        check_quantization(quantization)
+    if "int8" in quantizations and representative_data is None:
+        raise ValueError("Expected `representative_data` for quantization 'int8'. Received: representative_data=None")
+    x, y = as_arrays(data)
+    _check_examples(x, y)
+
+    prunings = Prunings(model, x, y)
+
+    def searched(some_budgets):
+        trials = Trials(prunings, some_budgets, quantizations, x, y, representative_data, labels)
+        with _progress(verbose, trials) as progress:
+            search(trials, model.complexity_range, complexities, sparsities, structures, progress)
+        return trials
+
+    trials = searched(budgets)
+    if trials.best is None:
+        others = None
+        if min_accuracy is not None and len(budgets.given()) > 1:
+            others = searched(dataclasses.replace(budgets, min_accuracy=None))
+        raise ValueError(describe_nearest(trials, others))
+    return Best(trials.artifact, trials.best, trials.trace, prunings.histograms, prunings.layer_sparsities)
+
+
+def _given(name, values):
+    values = list(values)
+    if not values:
+        raise ValueError(f"Expected `{name}` to hold at least one. Received: {name}={values}")
+    return values
+
+
+def _check_examples(x, y):
+    lengths = [len(array) for array in (x if isinstance(x, list | tuple) else [x])]
+    if len(y) == 0 or any(length != len(y) for length in lengths):
+        raise ValueError(
+            f"Expected as many labels as examples, at least one. Received: {lengths} examples and {len(y)} labels"
+        )
+
+
+@contextlib.contextmanager
+def _progress(verbose, trials):
+    """Gives `progress(done, total)`, a bar with the best file so far."""
+    bar = Progress(
+        TextColumn("Searching"),
+        BarColumn(),
+        TextColumn("{task.fields[found]}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        disable=not verbose,
+    )
+    task = bar.add_task("", total=None, found="")
+
+    def progress(done, total):
+        found = f"{len(trials.trace)} tried"
+        if trials.best is not None:
+            found += f", best: accuracy {trials.best.accuracy:.4f} in {trials.best.size_bytes:,} bytes"
+        bar.update(task, completed=done, total=total, found=found)
+
+    with bar:
+        yield progress

@@ -1,0 +1,99 @@
+"""What a file may cost and must be worth, and which of two files is the better one."""
+
+import dataclasses
+import math
+import numbers
+
+# Budget -> what it limits, and how that is said.
+_LIMITS = {
+    "max_bytes": ("size_bytes", "{:,.0f} bytes"),
+    "max_gzip_bytes": ("gzip_bytes", "{:,.0f} bytes after gzip"),
+    "max_description_bits": ("description_length_bits", "{:,.0f} bits"),
+    "max_latency_ms": ("latency_ms", "{:.4g} ms"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Budgets:
+    """Limits that a file has to keep, all of them; at least one is given.
+
+    Args:
+        max_bytes: Largest size of the file in bytes.
+        max_gzip_bytes: Largest size after gzip in bytes.
+        max_description_bits: Largest KL of the posterior in bits, before pruning.
+        max_latency_ms: Longest time in ms for one example on one thread of this machine.
+        min_accuracy: Least accuracy of the file, in [0, 1].
+
+    Raises:
+        ValueError: If none is given, or one is out of range.
+    """
+
+    max_bytes: float | None = None
+    max_gzip_bytes: float | None = None
+    max_description_bits: float | None = None
+    max_latency_ms: float | None = None
+    min_accuracy: float | None = None
+
+    def __post_init__(self):
+        for name in _LIMITS:
+            value = getattr(self, name)
+            if value is not None and not (_is_number(value) and 0 < value < math.inf):
+                raise ValueError(f"Expected `{name}` to be a positive number. Received: {name}={value!r}")
+        accuracy = self.min_accuracy
+        if accuracy is not None and not (_is_number(accuracy) and 0 <= accuracy <= 1):
+            raise ValueError(f"Expected `min_accuracy` to lie in [0, 1]. Received: min_accuracy={accuracy!r}")
+        if not self.given():
+            raise ValueError(f"Expected at least one of {', '.join(vars(self))}. Received: none of them")
+
+    def given(self) -> dict[str, float]:
+        """The budgets that there are, by their names."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    def exceeded_by(self, candidate, bound=False) -> str | None:
+        """Which budget a candidate breaks, in words, of what is known of it; None if there is none.
+
+        Args:
+            candidate: `Candidate`.
+            bound: Whether its figures are lower bounds.
+        """
+        least = "at least " if bound else ""
+        for name, (attribute, words) in _LIMITS.items():
+            limit, value = getattr(self, name), getattr(candidate, attribute)
+            if limit is not None and value is not None and value > limit:
+                return f"{least}{words.format(value)}, more than {words.format(limit)}"
+        if self.min_accuracy is not None and candidate.accuracy is not None and candidate.accuracy < self.min_accuracy:
+            return f"accuracy {candidate.accuracy:.4f}, less than {self.min_accuracy:g}"
+        return None
+
+    def excess_of(self, candidate) -> float:
+        """How far over the budgets a candidate is: the largest of value/limit, of what is known of it."""
+        ratios = [0.0]
+        for name, (attribute, _) in _LIMITS.items():
+            limit, value = getattr(self, name), getattr(candidate, attribute)
+            if limit is not None and value is not None:
+                ratios.append(value / limit)
+        return max(ratios)
+
+    def describe(self, candidate) -> str:
+        """What a candidate takes of each budget, in words."""
+        parts = []
+        for name, (attribute, words) in _LIMITS.items():
+            value = getattr(candidate, attribute)
+            if getattr(self, name) is not None and value is not None:
+                parts.append(words.format(value))
+        return " and ".join(parts)
+
+    @property
+    def seek_smallest(self) -> bool:
+        """Whether the smallest file is wanted, that of least accuracy, and not the most accurate one."""
+        return self.min_accuracy is not None
+
+    def rank(self, candidate) -> tuple:
+        """Smaller is better. Where the smallest file is wanted, breaking a limit by less is better than by more."""
+        if self.seek_smallest:
+            return max(1.0, self.excess_of(candidate)), candidate.size_bytes
+        return -candidate.accuracy, candidate.size_bytes
+
+
+def _is_number(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

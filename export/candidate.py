@@ -1,0 +1,47 @@
+"""One thing that a search within budgets has tried, and what came of it."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A network, or a file of it, with as much as was measured before it was accepted or refused.
+
+    Args:
+        complexity: λ of the network.
+        sparsity: Share of its weights that were pruned; None if all networks at this λ were refused.
+        structure: As in `prune`; None likewise.
+        encoding: `"float32"` or a quantization of `to_tflite`; None if the network was refused before it had any.
+        sparse: Whether zeros are stored in a sparse encoding; None if there was no file.
+        description_length_bits: KL of the posterior at this λ in bits, before pruning.
+        estimated_accuracy: Accuracy of the pruned network in Keras on a part of the data.
+        size_bytes: Size of the file in bytes.
+        gzip_bytes: Its size after gzip in bytes.
+        latency_ms: Median time in ms for one example on one thread of this machine.
+        accuracy: Accuracy of the file in LiteRT on all the data.
+        calibration_error: Its expected calibration error there.
+        accepted: Whether the file keeps all budgets.
+        reason: Why it was not accepted.
+    """
+
+    complexity: float
+    sparsity: float | None = None
+    structure: str | None = None
+    encoding: str | None = None
+    sparse: bool | None = None
+    description_length_bits: float | None = None
+    estimated_accuracy: float | None = None
+    size_bytes: int | None = None
+    gzip_bytes: int | None = None
+    latency_ms: float | None = None
+    accuracy: float | None = None
+    calibration_error: float | None = None
+    accepted: bool = False
+    reason: str | None = None
+
+    def settings(self) -> str:
+        """How to make it, in words."""
+        return (
+            f"complexity={self.complexity:g}, sparsity={self.sparsity:g}, structure={self.structure}, "
+            f"encoding={self.encoding}"
+        )

@@ -1,0 +1,69 @@
+"""What a TFLite file takes at least, told from the weights alone: most candidates need not be converted."""
+
+import numpy as np
+
+# Bytes of a weight in the file. An encoding that is not here is taken to need a quarter of a byte.
+_WEIGHT_BYTES = {
+    None: 4,
+    "float16": 2,
+    "dynamic_range": 1,
+    "int8": 1,
+    "weight_only_int8": 1,
+    "weight_only_int4": 0.5,
+}
+_FLOATS = (None, "float16")
+_BLOCK = 4
+# gzip makes zeros nearly vanish, but the digits of weights that are kept are noise to it.
+_LEAST_GZIP_SHARE = 0.5
+
+
+def least_bytes(network, quantization) -> float:
+    """Number of bytes below which no TFLite file of a network comes.
+
+    A tensor is stored whole; in floats also by its non-zeros, each with an index, or by its 1×4 blocks that are not
+    zero, each with an index. Everything else in a file is left out.
+
+    Args:
+        network: Built Keras model, compacted if its file will be.
+        quantization: As in `to_tflite`.
+    """
+    size = _WEIGHT_BYTES.get(quantization, 0.25)
+    return sum(_least_of(weight, size, quantization) for weight in network.get_weights())
+
+
+def dense_bytes(network, quantization) -> int | None:
+    """Number of bytes of the weights in a dense file; None for an encoding that is not known here."""
+    if quantization not in _WEIGHT_BYTES:
+        return None
+    small = 4 if quantization == "dynamic_range" else _WEIGHT_BYTES[quantization]
+    bias = 2 if quantization == "float16" else 4
+    return sum(
+        weight.size * (bias if weight.ndim < 2 else small if weight.size < 1024 else _WEIGHT_BYTES[quantization])
+        for weight in network.get_weights()
+    )
+
+
+def least_gzip_bytes(network, quantization) -> float:
+    """Number of bytes that a file of a network takes after gzip in practice at least: half of its non-zeros' length."""
+    size = _WEIGHT_BYTES.get(quantization, 0.25)
+    return _LEAST_GZIP_SHARE * size * sum(np.count_nonzero(weight) for weight in network.get_weights())
+
+
+def _least_of(weight, size, quantization):
+    whole = weight.size * size
+    if weight.ndim < 2 or (quantization not in _FLOATS and quantization in _WEIGHT_BYTES):
+        return whole
+    kept = np.count_nonzero(weight)
+    if weight.ndim > 2:
+        return min(whole, kept * (size + 1), -(-kept // _BLOCK) * _BLOCK * size)
+    inputs = np.flatnonzero(weight.any(axis=1))
+    last = inputs[-1] if len(inputs) else 0
+    single = kept * (size + _index_bytes(last))
+    if weight.shape[0] % _BLOCK:
+        return min(whole, single)
+    blocks = np.count_nonzero(weight.reshape(-1, _BLOCK, weight.shape[1]).any(axis=1))
+    return min(whole, single, blocks * (_BLOCK * size + _index_bytes(last // _BLOCK)))
+
+
+def _index_bytes(last):
+    return 1 if last < 256 else 2
