@@ -11,7 +11,7 @@ import tensorflow as tf
 from cvhn_tf.export.artifact import TFLiteArtifact, write_atomically
 from cvhn_tf.export.compact import compact
 from cvhn_tf.export.convert import check_quantization, to_tflite
-from cvhn_tf.export.evaluate import accuracy, evaluate_tflite
+from cvhn_tf.export.evaluate import accuracy, evaluate_tflite, keras_outputs
 from cvhn_tf.export.plot import plot_front
 from cvhn_tf.export.prune import check_sparsity, check_structure, prune
 from cvhn_tf.export.verify import ConversionError
@@ -175,7 +175,7 @@ def compare(
         for sparsity in sparsities:
             network = prune(model, complexity, sparsity, scope=scope, structure=structure)
             kept = sum(int(np.count_nonzero(weight)) for weight in network.get_weights())
-            keras_accuracy = accuracy(network.predict(x, batch_size=1000, verbose=0), y)
+            keras_accuracy = accuracy(keras_outputs(network, x), y)
             network = compact(network)
             for quantization in quantizations:
                 try:

@@ -104,6 +104,8 @@ def _layouts(keras_model, quantization, sparse):
 
 
 def _convert(keras_model, quantization, sparse, calibration):
+    if quantization == "int8":
+        _check_has_no_loop(keras_model)
     try:
         return _run_converter(keras_model, quantization, sparse, calibration)
     except Exception as error:
@@ -113,6 +115,16 @@ def _convert(keras_model, quantization, sparse, calibration):
         except Exception:
             message = str(error).strip().splitlines() or [type(error).__name__]
             raise ConversionError(f"TensorFlow's converter failed: {message[0]}") from error
+
+
+def _check_has_no_loop(keras_model):
+    """TensorFlow's calibration of activations inside a loop ends the whole process, so it must not begin."""
+    for layer in keras_model._flatten_layers():
+        if isinstance(layer, keras.layers.RNN) and not layer.unroll:
+            raise ConversionError(
+                f"Layer '{layer.name}' ({type(layer).__name__}) is a loop, whose activations cannot be calibrated for "
+                "8 bits. Expected `unroll=True` in the layer, or another quantization"
+            )
 
 
 def _run_converter(keras_model, quantization, sparse, calibration):

@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import io
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -51,6 +52,18 @@ def test_table_holds_what_was_measured(trained, data, tmp_path):
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG") and (
         tmp_path / "plot.png"
     ).stat().st_size > 10_000
+
+
+def test_comparing_many_networks_gives_no_warnings_of_tensorflow(trained, data):
+    records = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    logging.getLogger("tensorflow").addHandler(handler)
+    try:
+        export.compare(trained, data, complexities=[1.0], sparsities=np.arange(8) / 10, quantizations=[None])
+    finally:
+        logging.getLogger("tensorflow").removeHandler(handler)
+    assert [record.getMessage() for record in records if record.levelno >= logging.WARNING] == []
 
 
 def test_datasets_and_one_hot_labels_give_the_same_accuracy(trained, data):
