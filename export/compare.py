@@ -97,7 +97,16 @@ class Comparison:
         return max(fitting, key=lambda row: (row.accuracy, -row.size_bytes), default=None)
 
     def artifact_of(self, row) -> TFLiteArtifact:
-        """The file of a row."""
+        """The file of a row.
+
+        Raises:
+            ValueError: If it is no row of this comparison, such as the None of a `best` that found nothing.
+        """
+        if row not in self.rows:
+            raise ValueError(
+                "Expected `row` to be one of this comparison's rows; `best` returns None where no file fits. "
+                f"Received: row={row}"
+            )
         return self.artifacts[self.rows.index(row)]
 
     def to_csv(self, path=None) -> str:

@@ -85,6 +85,8 @@ def test_best_row_under_a_budget():
     assert comparison.best(max_bytes=25).size_bytes == 20
     assert comparison.best(min_accuracy=0.7).size_bytes == 20
     assert comparison.best(max_bytes=5) is None and comparison.best(min_accuracy=0.99) is None
+    with pytest.raises(ValueError, match=r"`best` returns None.*row=None"):
+        comparison.artifact_of(comparison.best(max_bytes=5))
 
 
 @pytest.mark.parametrize(
