@@ -9,6 +9,7 @@ from cvhn_tf.export.evaluate import Evaluation, evaluate_tflite
 from cvhn_tf.export.pack_search import smallest_packed
 from cvhn_tf.export.packed import PackedModel, pack, unpack
 from cvhn_tf.export.prune import prune
+from cvhn_tf.export.recalibrate import recalibrate
 from cvhn_tf.export.verify import ConversionError
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "evaluate_tflite",
     "pack",
     "prune",
+    "recalibrate",
     "smallest",
     "smallest_packed",
     "to_tflite",
