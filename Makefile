@@ -4,11 +4,12 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint clean
+.PHONY: help demo test docs format lint clean
 
 help:
 	@echo "make demo    train, export and compare on the 8x8 digits, into cvhn-demo/ (offline once installed)"
 	@echo "make test    run the tests"
+	@echo "make docs    build the documentation, into site/ (offline once installed)"
 	@echo "make format  format the code"
 	@echo "make lint    check the code"
 	@echo "make clean   remove the virtual environment, the demo and caches"
@@ -25,6 +26,10 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest
 
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+	@echo "Wrote site/index.html"
+
 format: $(INSTALLED)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
@@ -34,5 +39,5 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 
 clean:
-	rm -rf $(VENV) cvhn-demo build .hypothesis .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) cvhn-demo build site .hypothesis .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +

@@ -12,16 +12,17 @@ import cvhn_tf
 from cvhn_tf import datasets, export
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--dataset", default="mnist", choices=datasets.names())
 parser.add_argument("--epochs", type=int, default=20)
 parser.add_argument("--min-accuracy", type=float, default=0.98)
 parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("mnist.tflite"))
 args = parser.parse_args()
 batch_size = 256
 
-mnist = datasets.load("mnist")
+images = datasets.load(args.dataset)
 target = keras.Sequential(
     [
-        keras.Input((28, 28, 1)),
+        keras.Input(images.input_shape),
         keras.layers.Flatten(),
         keras.layers.Dense(300, activation="relu"),
         keras.layers.Dense(100, activation="relu"),
@@ -30,17 +31,17 @@ target = keras.Sequential(
 )
 
 model = cvhn_tf.VariationalHypernetwork(target, complexity_range=(1e-2, 1e2))
-total_steps = args.epochs * -(-len(mnist.x_train) // batch_size)
+total_steps = args.epochs * -(-len(images.x_train) // batch_size)
 model.compile(
     cvhn_tf.default_optimizer(total_steps),
     loss="sparse_categorical_crossentropy",
     metrics=["accuracy"],
     jit_compile=False,
 )
-model.fit(mnist.x_train, mnist.y_train, batch_size=batch_size, epochs=args.epochs, verbose=2)
+model.fit(images.x_train, images.y_train, batch_size=batch_size, epochs=args.epochs, verbose=2)
 
 comparison = export.compare(
-    model, (mnist.x_test, mnist.y_test), complexities=(0.1, 1.0, 10.0), sparsities=(0.0, 0.9, 0.98)
+    model, (images.x_test, images.y_test), complexities=(0.1, 1.0, 10.0), sparsities=(0.0, 0.9, 0.98)
 )
 for row in comparison.rows:
     print(

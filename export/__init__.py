@@ -15,6 +15,7 @@ from cvhn_tf.export.pack_search import smallest_packed
 from cvhn_tf.export.packed import PackedModel, pack, unpack
 from cvhn_tf.export.prune import STRUCTURES, prune
 from cvhn_tf.export.quantization_aware import quantization_aware
+from cvhn_tf.export.recalibrate import recalibrate
 from cvhn_tf.export.report import report
 from cvhn_tf.export.smallest import smallest
 from cvhn_tf.export.verify import ConversionError
@@ -43,6 +44,7 @@ __all__ = [
     "prune",
     "quantization_aware",
     "read_metadata",
+    "recalibrate",
     "report",
     "round_weights",
     "smallest",

@@ -11,7 +11,7 @@ import tensorflow as tf
 from cvhn_tf.export.artifact import TFLiteArtifact, write_atomically
 from cvhn_tf.export.compact import compact
 from cvhn_tf.export.convert import check_quantization, to_tflite
-from cvhn_tf.export.evaluate import accuracy, evaluate_tflite
+from cvhn_tf.export.evaluate import accuracy, evaluate_tflite, keras_outputs
 from cvhn_tf.export.layer_statistics import LayerSparsity, SnrHistogram, layer_sparsity, snr_histogram
 from cvhn_tf.export.pareto import pareto_front
 from cvhn_tf.export.plot import plot_front
@@ -116,7 +116,16 @@ class Comparison:
         return max(fitting, key=lambda row: (row.accuracy, -row.size_bytes), default=None)
 
     def artifact_of(self, row) -> TFLiteArtifact:
-        """The file of a row."""
+        """The file of a row.
+
+        Raises:
+            ValueError: If it is no row of this comparison, such as the None of a `best` that found nothing.
+        """
+        if row not in self.rows:
+            raise ValueError(
+                "Expected `row` to be one of this comparison's rows; `best` returns None where no file fits. "
+                f"Received: row={row}"
+            )
         return self.artifacts[self.rows.index(row)]
 
     def to_csv(self, path=None) -> str:
@@ -200,7 +209,7 @@ def compare(
             network = prune(model, complexity, sparsity, scope=scope, structure=structure)
             layer_sparsities.append(layer_sparsity(network, complexity, sparsity, structure, histograms[-1].counts))
             kept = sum(int(np.count_nonzero(weight)) for weight in network.get_weights())
-            keras_accuracy = accuracy(network.predict(x, batch_size=1000, verbose=0), y)
+            keras_accuracy = accuracy(keras_outputs(network, x), y)
             network = compact(network)
             for quantization in quantizations:
                 try:

@@ -128,6 +128,8 @@ def _convert(keras_model, quantization, sparse, calibration):
         # Of a sparse file nothing would be quantized; asked for it, the check of the result says so.
         exact = _convert(keras_model, None, sparse, None)
         return keep_grid(quantize_weights_only(exact, _WEIGHT_ONLY_BITS[quantization]), exact)
+    if quantization == "int8":
+        _check_has_no_loop(keras_model)
     content = _converted(keras_model, quantization, sparse, calibration)
     if sparse and not has_sparse_weights(content):
         raise ConversionError("TensorFlow's converter found no weights to store in a sparse encoding")
@@ -156,6 +158,16 @@ def _converted(keras_model, quantization, sparse, calibration):
         except Exception:
             message = str(error).strip().splitlines() or [type(error).__name__]
             raise ConversionError(f"TensorFlow's converter failed: {message[0]}") from error
+
+
+def _check_has_no_loop(keras_model):
+    """TensorFlow's calibration of activations inside a loop ends the whole process, so it must not begin."""
+    for layer in keras_model._flatten_layers():
+        if isinstance(layer, keras.layers.RNN) and not layer.unroll:
+            raise ConversionError(
+                f"Layer '{layer.name}' ({type(layer).__name__}) is a loop, whose activations cannot be calibrated for "
+                "8 bits. Expected `unroll=True` in the layer, or another quantization"
+            )
 
 
 def _run_converter(keras_model, quantization, sparse, calibration):

@@ -61,6 +61,19 @@ def evaluate_tflite(artifact, x, y, loss=None) -> Evaluation:
     return Evaluation(right, loss, litert.latency_ms(inputs), len(y), calibration)
 
 
+def keras_outputs(keras_model, x) -> np.ndarray:
+    """Outputs of a Keras model for all of `x`, an array or a structure of them.
+
+    Not by `predict`, which traces a graph for each new model, and from the fifth on warns that it does.
+    """
+    examples = len(keras.tree.flatten(x)[0])
+    batches = [
+        keras_model(keras.tree.map_structure(lambda array, i=i: array[i : i + 1000], x), training=False)
+        for i in range(0, examples, 1000)
+    ]
+    return np.concatenate([keras.ops.convert_to_numpy(batch) for batch in batches])
+
+
 def accuracy(outputs, y) -> float | None:
     """Share of rows of `outputs` whose class is that of `y`; None where these are no class scores.
 

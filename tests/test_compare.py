@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import io
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -53,6 +54,18 @@ def test_table_holds_what_was_measured(trained, data, tmp_path):
     ).stat().st_size > 10_000
 
 
+def test_comparing_many_networks_gives_no_warnings_of_tensorflow(trained, data):
+    records = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    logging.getLogger("tensorflow").addHandler(handler)
+    try:
+        export.compare(trained, data, complexities=[1.0], sparsities=np.arange(8) / 10, quantizations=[None])
+    finally:
+        logging.getLogger("tensorflow").removeHandler(handler)
+    assert [record.getMessage() for record in records if record.levelno >= logging.WARNING] == []
+
+
 def test_datasets_and_one_hot_labels_give_the_same_accuracy(trained, data):
     x, y = data
     arguments = {"complexities": [1.0], "sparsities": [0.5], "quantizations": [None]}
@@ -72,6 +85,8 @@ def test_best_row_under_a_budget():
     assert comparison.best(max_bytes=25).size_bytes == 20
     assert comparison.best(min_accuracy=0.7).size_bytes == 20
     assert comparison.best(max_bytes=5) is None and comparison.best(min_accuracy=0.99) is None
+    with pytest.raises(ValueError, match=r"`best` returns None.*row=None"):
+        comparison.artifact_of(comparison.best(max_bytes=5))
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,22 @@ def test_other_architectures_are_verified_too(make_model):
     assert artifact.relative_error < 1e-4
 
 
+def test_int8_of_a_loop_is_refused_since_its_calibration_would_end_the_process():
+    """And `smallest`, which tries all encodings, goes on to the others."""
+    words = np.zeros((8, 5), "int32")
+    with pytest.raises(export.ConversionError, match=r"'lstm.*' \(LSTM\) is a loop.*unroll"):
+        export.to_tflite(recurrent(), "int8", representative_data=words)
+    assert export.smallest(recurrent(), representative_data=words).quantization in (None, "float16", "dynamic_range")
+
+
+def test_int8_of_an_unrolled_recurrent_layer_is_verified():
+    model = keras.Sequential(
+        [keras.Input((5,), dtype="int32"), layers.Embedding(7, 4), layers.GRU(3, unroll=True), layers.Dense(2)]
+    )
+    words = np.arange(40).reshape(8, 5).astype("int32") % 7
+    assert export.to_tflite(model, "int8", representative_data=words).relative_error < 0.1
+
+
 @pytest.mark.parametrize(
     "arguments, name",
     [
