@@ -21,12 +21,13 @@ import tensorflow_probability as tfp
 from cvhn_tf import estimators, parameterizations, priors
 from cvhn_tf.complexity import ComplexityRange, batch_shares
 from cvhn_tf.complexity_distribution import ComplexityDistribution
+from cvhn_tf.distribution import DistributedModel, of_chief
 from cvhn_tf.graph import finalize_normalization, variational_graph
 from cvhn_tf.training_data import TrainingData
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
-class VariationalHypernetwork(keras.Model):
+class VariationalHypernetwork(DistributedModel):
     """Trains the posterior of all weights of a Keras model, for a whole range of complexities at once.
 
     Args:
@@ -98,7 +99,8 @@ class VariationalHypernetwork(keras.Model):
         self.train_size = None if train_size is None else _positive_integer("train_size", train_size)
         self.kl_warmup = _check_warmup(kl_warmup)
         self.initial_stddev = initial_stddev
-        self.seed = random.randint(1, 2**31 - 1) if seed is None else int(seed)
+        seed = random.randint(1, 2**31 - 1) if seed is None else int(seed)
+        self.seed = int(of_chief(self.distribute_strategy, seed))  # λ is drawn jointly
 
         self._graph, self._target = variational_graph(
             target,
