@@ -1,7 +1,7 @@
 """Kills a training at random moments, starts it again, and compares the ends with a training let be.
 
-Each run is killed by SIGKILL once, some time between its first backup and its end, and started again by the same command.
-Weights, the optimizer's state, test accuracies and description lengths must be equal, bit by bit.
+Each run is killed by SIGKILL once, some time between its first backup and its end, and started again by the same
+command. Weights, the optimizer's state, test accuracies and description lengths must be equal, bit by bit.
 
 python benchmarks/kills.py --kills 20
 """
@@ -80,7 +80,7 @@ def main():
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--target", default="mlp_50")
     parser.add_argument("--dataset", default="digits")
-    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     args = parser.parse_args()
     arguments = ["--target", args.target, "--dataset", args.dataset, "--epochs", str(args.epochs), "--batch-size", "64"]

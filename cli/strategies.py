@@ -10,8 +10,10 @@ from cvhn_tf_cli.terminal import show
 def make(name):
     """Makes the `tf.distribute.Strategy` that `--strategy` names, and says which one it is.
 
-    Must come before anything that TensorFlow computes. Waits for the other workers, if there are any.
+    Must come before anything that TensorFlow computes. Waits for the other workers, if there are any. Operations
+    are made deterministic: a training that goes on from a backup ends where it would have on GPUs too.
     """
+    tf.config.experimental.enable_op_determinism()
     gpus = len(tf.config.list_physical_devices("GPU"))
     if name == "auto":
         name = "multiworker" if count_workers() > 1 else "mirrored" if gpus > 1 else "none"

@@ -105,7 +105,8 @@ def train(
                 f"backup. ({type(error).__name__})"
             ) from error
         except Terminated:
-            show(f"Terminated. {_describe(backup, epochs)}")
+            if is_chief(strategy):
+                show(f"Terminated. {_describe(backup, epochs)}")
             raise
     if is_chief(strategy):
         save_atomically(model, output)
