@@ -1,7 +1,7 @@
 """Kills a training at random moments, starts it again, and compares the ends with a training let be.
 
-Each run is killed by SIGKILL once, some time between its first backup and its end, and started again by the same
-command. Weights, the optimizer's state, test accuracies and description lengths must be equal, bit by bit.
+A run is killed by SIGKILL at a random moment, started again by the same command, killed again, and so on until it has
+come to its end. Weights, the optimizer's state, test accuracies and description lengths must be equal, bit by bit.
 
 python benchmarks/kills.py --kills 20
 """
@@ -46,20 +46,18 @@ def wait_for_backup(process, folder):
         time.sleep(0.01)
 
 
-def kill_and_resume(folder, arguments, seconds):
-    """Kills a training some seconds after its first backup, and starts it again.
+def kill(folder, arguments, seconds):
+    """Starts a training, or goes on with it, and kills it some seconds after its first backup is there.
 
     Returns:
-        The figures of the resumed run, or None if the training was over before the kill.
+        Whether the training was still going on.
     """
     process = start(folder, arguments)
     wait_for_backup(process, folder)
     time.sleep(seconds)
     process.kill()
     process.communicate()
-    if (folder / OUTPUT).exists():
-        return None
-    return finish(start(folder, arguments))
+    return not (folder / OUTPUT).exists()
 
 
 def read_state(path):
@@ -81,11 +79,14 @@ def main():
     parser.add_argument("--target", default="mlp_50")
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument(
+        "--pace", type=float, default=0.5, help="longest time to a kill, as a share of a whole training"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     args = parser.parse_args()
     arguments = ["--target", args.target, "--dataset", args.dataset, "--epochs", str(args.epochs), "--batch-size", "64"]
     moments = random.Random(args.seed)
-    equal, too_late = 0, 0
+    survived, kills, runs = 0, 0, 0
     with tempfile.TemporaryDirectory() as root:
         whole = pathlib.Path(root, "whole")
         whole.mkdir()
@@ -94,19 +95,19 @@ def main():
         begin = time.monotonic()
         figures = finish(process)
         seconds = time.monotonic() - begin
-        for i in range(args.kills):
-            while True:
-                folder = pathlib.Path(tempfile.mkdtemp(dir=root))
-                resumed = kill_and_resume(folder, arguments, moments.uniform(0, seconds))
-                if resumed is not None:
-                    break
-                too_late += 1
-            same = resumed == figures and is_equal(read_state(folder / OUTPUT), read_state(whole / OUTPUT))
+        while kills < args.kills:
+            folder = pathlib.Path(tempfile.mkdtemp(dir=root))
+            of_run = 0
+            while kills + of_run < args.kills and kill(folder, arguments, moments.uniform(0, args.pace * seconds)):
+                of_run += 1
+                print(f"killed {of_run} times in run {runs}", file=sys.stderr, flush=True)
+            same = finish(start(folder, arguments)) == figures
+            same = same and is_equal(read_state(folder / OUTPUT), read_state(whole / OUTPUT))
             same = same and [file.name for file in folder.iterdir()] == [OUTPUT]
-            equal += same
-            print(f"kill {i + 1}: {'equal' if same else 'NOT equal'}", file=sys.stderr, flush=True)
-    print(json.dumps({"kills": args.kills, "equal": equal, "after_the_end": too_late, "arguments": vars(args)}))
-    sys.exit(equal != args.kills)
+            print(f"run {runs}: {'equal' if same else 'NOT equal'}", file=sys.stderr, flush=True)
+            kills, survived, runs = kills + of_run, survived + same * of_run, runs + 1
+    print(json.dumps({"kills": kills, "of_equal_runs": survived, "runs": runs, "arguments": vars(args)}))
+    sys.exit(survived != args.kills)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,13 @@ def worker_folder(strategy, folder) -> pathlib.Path:
     return own
 
 
+def count_workers(strategy) -> int:
+    """Number of processes that train together under a strategy."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return 1
+    return strategy.num_replicas_in_sync // len(strategy.extended.worker_devices)
+
+
 def is_chief(strategy) -> bool:
     """Whether this process is the one that saves and reports: the chief, else the first worker, or the only one."""
     if not _has_several_workers(strategy):
@@ -170,8 +177,7 @@ class SumsGradientsFirst:
 
 
 def _has_several_workers(strategy):
-    is_multi_worker = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-    return is_multi_worker and strategy.num_replicas_in_sync > len(strategy.extended.worker_devices)
+    return count_workers(strategy) > 1
 
 
 def _check_supported(model):

@@ -21,7 +21,7 @@ import tensorflow_probability as tfp
 from cvhn_tf import estimators, parameterizations, priors
 from cvhn_tf.complexity import ComplexityRange, batch_shares
 from cvhn_tf.complexity_distribution import ComplexityDistribution
-from cvhn_tf.distribution import DistributedModel, of_chief
+from cvhn_tf.distribution import DistributedModel, count_workers, of_chief
 from cvhn_tf.graph import finalize_normalization, variational_graph
 from cvhn_tf.training_data import TrainingData
 
@@ -181,7 +181,8 @@ class VariationalHypernetwork(DistributedModel):
         # Keras has divided its sum by the number of replicas; the KL stands in `losses` undivided. They are empty where
         # Keras only builds its metrics.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        self._nll_metric.update_state(loss * replicas - sum(self.losses))
+        examples = tf.shape(keras.tree.flatten(y_pred)[0])[0]
+        self._nll_metric.update_state(loss * replicas - sum(self.losses), examples)
         return loss
 
     @property
@@ -196,7 +197,8 @@ class VariationalHypernetwork(DistributedModel):
                 a share of a number of steps that cannot be known, or if arrays hold NaN or infinity. All before the
                 first step.
         """
-        data = TrainingData(x, y, batch_size, validation_split, steps_per_epoch)
+        workers = count_workers(self.distribute_strategy)
+        data = TrainingData(x, y, batch_size, validation_split, steps_per_epoch, workers)
         data.check_finite()
         self._train_size.assign(self.train_size or data.count_examples())
         if isinstance(self.kl_warmup, int):
