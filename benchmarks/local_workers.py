@@ -17,7 +17,7 @@ def start_workers(command, count, **options):
     Returns:
         List of `subprocess.Popen`.
     """
-    addresses = [f"localhost:{port}" for port in _free_ports(count)]
+    addresses = [f"localhost:{port}" for port in free_ports(count)]
     processes = []
     for index in range(count):
         config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
@@ -27,7 +27,8 @@ def start_workers(command, count, **options):
     return processes
 
 
-def _free_ports(count):
+def free_ports(count):
+    """Ports of this machine that nothing listens on."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

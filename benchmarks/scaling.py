@@ -179,7 +179,7 @@ def main():
         "examples_per_second": medians,
         "all_rounds": rates,
         "speedup": {name: rate / medians["one worker"] for name, rate in medians.items()},
-        "all_reduced_in_a_step": [_last_line(process) for process in counters][0],
+        "all_reduced_in_a_step": [_last_line(process) for process in counters].pop(),
         "machine": describe_machine(),
     }
     text = json.dumps(result, indent=1)

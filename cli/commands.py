@@ -150,7 +150,7 @@ def train(
     check_choice("--strategy", strategy, ("auto", *STRATEGIES))
     check_cluster(strategy)
     start_tensorflow()
-    from cvhn_tf.distribution import is_chief
+    from cvhn_tf.workers import is_chief
     from cvhn_tf_cli import strategies, training
 
     distribution = strategies.make(strategy)

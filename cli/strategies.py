@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from cvhn_tf.distribution import is_chief
+from cvhn_tf.workers import is_chief
 from cvhn_tf_cli.arguments import count_workers
 from cvhn_tf_cli.terminal import show
 

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 import cvhn_tf
 from cvhn_tf import targets
-from cvhn_tf.distribution import is_chief
 from cvhn_tf.resumption import Terminated
+from cvhn_tf.workers import is_chief
 from cvhn_tf_cli.saving import save_atomically
 from cvhn_tf_cli.terminal import make_table, progress, show
 

@@ -21,9 +21,10 @@ import tensorflow_probability as tfp
 from cvhn_tf import estimators, parameterizations, priors
 from cvhn_tf.complexity import ComplexityRange, batch_shares
 from cvhn_tf.complexity_distribution import ComplexityDistribution
-from cvhn_tf.distribution import DistributedModel, count_workers, of_chief
+from cvhn_tf.distribution import DistributedModel
 from cvhn_tf.graph import finalize_normalization, variational_graph
 from cvhn_tf.training_data import TrainingData
+from cvhn_tf.workers import count_workers, of_chief
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from cvhn_tf.distribution import SumsGradientsFirst
+from cvhn_tf.gradient_sums import SumsGradientsFirst
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")

@@ -6,11 +6,12 @@ import signal
 import threading
 import time
 import zipfile
+import zlib
 
 import keras
 
 from cvhn_tf.atomic import remove_leftovers, replacing
-from cvhn_tf.distribution import any_worker, is_chief, of_chief
+from cvhn_tf.workers import any_worker, is_chief, of_chief
 
 _RECORD = "run.json"
 
@@ -63,9 +64,13 @@ class Backup(keras.callbacks.Callback):
             How many epochs the model has been trained for: 0 where there is no backup.
 
         Raises:
-            ValueError: If the backup is of another run, or none that can be read.
+            ValueError: If the backup is of another run or none that can be read, or `run` is not the same on all
+                workers.
         """
         strategy = model.distribute_strategy
+        digest = zlib.crc32(json.dumps(self.run, sort_keys=True).encode()) >> 1  # fits int32
+        if any_worker(strategy, digest != of_chief(strategy, digest)):
+            raise ValueError(f"Expected the same `run` on all workers. Received: run={self.run}, and another elsewhere")
         with strategy.scope():
             model.optimizer.build(model.trainable_variables)  # by all workers: new variables are a message too
         problem = None

@@ -90,6 +90,12 @@ def test_callbacks_stop_save_and_resume_as_on_one_device(results, kind):
     assert results[kind][0]["epochs after the backup"] == 2
 
 
+def test_a_step_sends_its_gradients_once_and_of_pivots_those_in_use_only(results):
+    (sent, _) = results["2 workers"]
+    assert sent["bytes hierarchical"] == 4 * sent["parameters hierarchical"]
+    assert sent["bytes piecewise_linear"] == 4 * sent["parameters piecewise_linear"] * 2 / 5
+
+
 def test_keras_itself_cannot_yet_train_on_several_workers(tmp_path):
     """Where this fails, Keras has been mended, and `DistributedModel` is no longer needed."""
     outputs = run_workers("plain_keras.py", 2, tmp_path)

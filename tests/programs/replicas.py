@@ -12,7 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 import cvhn_tf
-from cvhn_tf.distribution import is_chief, on_chief, worker_folder
+from cvhn_tf.workers import is_chief, on_chief, worker_folder
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "benchmarks"))
+from local_workers import free_ports
+from scaling import count_bytes
 
 KIND, FOLDER = sys.argv[1], pathlib.Path(sys.argv[2])
 if KIND == "workers":
@@ -137,6 +141,32 @@ def refusals():
                 raise AssertionError(f"not refused: {arguments}")
 
 
+def messages():
+    for name, samples in (("hierarchical", 4), ("piecewise_linear", 1)):
+        model = build(parameterization=name, complexity_samples=samples, train_size=90)
+        with strategy.scope():
+            model.optimizer.build(model.trainable_variables)
+        results[f"bytes {name}"] = np.array(count_bytes(strategy, model.train_step, (X[:4], Y[:4])))
+        results[f"parameters {name}"] = np.array(len(weights_of(model)))
+
+
+def parameter_server_is_refused():
+    worker, server = (f"localhost:{port}" for port in free_ports(2))
+    cluster = tf.train.ClusterSpec({"worker": [worker], "ps": [server]})
+    servers = [tf.distribute.Server(cluster, job_name=job, task_index=0) for job in cluster.jobs]
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(cluster, rpc_layer="grpc")
+    with tf.distribute.ParameterServerStrategy(resolver).scope():
+        target = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+        model = cvhn_tf.VariationalHypernetwork(target)
+        model.compile("adam", "mse")
+    try:
+        model.fit(X, Y, verbose=0)
+    except ValueError as error:
+        assert "ParameterServerStrategy" in str(error)
+    else:
+        raise AssertionError(f"not refused, with {servers}")
+
+
 steps_without_noise()
 figures_of_uneven_batches()
 results["seed"] = np.array(build(seed=None).seed)
@@ -145,6 +175,10 @@ if REPLICAS < 3:
     keras_backup()
 if REPLICAS == 2:
     refusals()
+if KIND == "workers" and REPLICAS == 2:
+    messages()
 FOLDER.mkdir(parents=True, exist_ok=True)
 np.savez(FOLDER / "results.npz", **results)
 (FOLDER / "replicas.json").write_text(json.dumps(REPLICAS))
+if KIND == "one":
+    parameter_server_is_refused()
