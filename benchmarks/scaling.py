@@ -128,7 +128,6 @@ def count_bytes(strategy, train_step, batch):
         for op in each.get_operations()
         if op.type.startswith("Collective") and op.inputs
     ]
-    print([(t.op.type, t.shape, t.consumers()[0].type) for t in given], file=sys.stderr)
     return sum(tensor.shape.num_elements() * tensor.dtype.size for tensor in given)
 
 

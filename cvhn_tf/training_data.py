@@ -87,7 +87,7 @@ class TrainingData:
             raise ValueError(
                 "The number of training examples N, which scales the description length, cannot be told from data that "
                 "each worker has by itself. Expected `train_size`, of all workers together, in "
-                f"`VariationalHypernetwork(...)`. Received: a dataset with {policy}"
+                "`VariationalHypernetwork(...)`. Received: a dataset with AutoShardPolicy.OFF"
             )
 
     def _is_batched(self):
