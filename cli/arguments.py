@@ -14,6 +14,8 @@ QUANTIZATIONS = {
     "float16": "float16",
     "dynamic_range": "dynamic_range",
     "int8": "int8",
+    "weight_only_int8": "weight_only_int8",
+    "weight_only_int4": "weight_only_int4",
 }
 # What `--structure` may be, as in `cvhn_tf.export.prune`.
 STRUCTURES = ("weight", "unit", "block")
@@ -38,6 +40,20 @@ def check_step(value):
     """Raises a `ValueError` unless `value` is positive and finite."""
     if not 0.0 < value < math.inf:
         raise ValueError(f"Expected `--step` to be positive. Received: --step={value:g}")
+
+
+def check_least_step(value):
+    """Raises a `ValueError` unless `value` is a finite number from 0 on."""
+    if not 0.0 <= value < math.inf:
+        raise ValueError(f"Expected `--step` to be at least 0. Received: --step={value:g}")
+
+
+def check_accuracy_loss(value):
+    """Raises a `ValueError` unless `value` is a difference of accuracies."""
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(
+            f"Expected `--max-accuracy-loss` in [0, 1]. Received: --max-accuracy-loss={value:g}; 0.001 is 0.1 points"
+        )
 
 
 def check_rate_weight(value):
@@ -91,6 +107,13 @@ def check_model_output(path):
     """Raises a `ValueError` unless Keras can write a model to `path`."""
     if path.suffix != ".keras":
         raise ValueError(f"Expected `--output` to end in .keras. Received: --output={path}")
+    check_writable(path)
+
+
+def check_tflite_output(path):
+    """Raises a `ValueError` unless a TFLite file can be written to `path`, and its .json and .md beside it."""
+    if path.suffix in (".json", ".md"):
+        raise ValueError(f"Expected `--output` not to end in .json or .md. Received: --output={path}")
     check_writable(path)
 
 

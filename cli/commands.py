@@ -6,6 +6,7 @@ are known to be good.
 
 import importlib.metadata
 import pathlib
+import shlex
 import sys
 from typing import Annotated
 
@@ -18,13 +19,16 @@ from cvhn_tf_cli.arguments import (
     STRATEGIES,
     STRUCTURES,
     TARGETS,
+    check_accuracy_loss,
     check_choice,
     check_cluster,
     check_learning_rate,
+    check_least_step,
     check_model_output,
     check_rate_weight,
     check_sparsity,
     check_step,
+    check_tflite_output,
     check_writable,
     parse_numbers,
 )
@@ -184,20 +188,44 @@ def export(
     encoding: Annotated[
         str,
         typer.Option(
-            "--encoding", "--quantization", help=f"auto (the smallest file) or one of {', '.join(QUANTIZATIONS)}."
+            "--encoding",
+            "--quantization",
+            help=f"auto (the smallest file that is good enough) or one of {', '.join(QUANTIZATIONS)}.",
         ),
     ] = "auto",
+    max_accuracy_loss: Annotated[
+        float,
+        typer.Option(
+            help="With auto: accuracy that may be lost against float32, on training images. Without a data set the "
+            "outputs may differ by 5% instead."
+        ),
+    ] = 0.001,
+    step: Annotated[
+        float,
+        typer.Option(
+            help="Least step, in standard deviations of the weights, to which weights are rounded before they become "
+            "8-bit or 4-bit integers; 0 leaves rounding to the converter."
+        ),
+    ] = 0.5,
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Data set to measure the file on, and to calibrate int8 with: " + ", ".join(DATASETS) + ".",
+            help="Data set to choose and measure the file on, to calibrate int8 with and to fine-tune on: "
+            + ", ".join(DATASETS)
+            + ".",
             show_default=False,
         ),
     ] = None,
+    finetune_epochs: Annotated[
+        int,
+        typer.Option(min=0, help="Passes over the training images to train on what pruning leaves; needs --dataset."),
+    ] = 0,
     output: Annotated[pathlib.Path, typer.Option(help="File to write.")] = pathlib.Path("model.tflite"),
 ):
-    """Write the TFLite file of the network at one complexity."""
+    """Write the TFLite file of the network at one complexity, a .json file with its metadata and a .md model card."""
     check_choice("--encoding", encoding, ("auto", *QUANTIZATIONS))
+    check_accuracy_loss(max_accuracy_loss)
+    check_least_step(step)
     check_sparsity("--sparsity", sparsity)
     check_choice("--structure", structure, STRUCTURES)
     if dataset is not None:
@@ -206,11 +234,19 @@ def export(
         raise ValueError(
             "Expected `--dataset`, whose images calibrate int8, with `--encoding int8`. Received: no --dataset"
         )
-    check_writable(output)
+    elif finetune_epochs:
+        raise ValueError("Expected `--dataset` to fine-tune on with `--finetune-epochs`. Received: no --dataset")
+    check_tflite_output(output)
     hypernetwork = load_model(model)
     from cvhn_tf_cli import exporting
 
     hypernetwork.complexity_range.check(complexity)
+    command = ["cvhn-tf", "export", str(model), f"--complexity={complexity}", f"--sparsity={sparsity}"]
+    command += [f"--structure={structure}", f"--encoding={encoding}", f"--step={step}"]
+    command += [f"--max-accuracy-loss={max_accuracy_loss}"] if encoding == "auto" else []
+    command += [f"--dataset={dataset}"] if dataset is not None else []
+    command += [f"--finetune-epochs={finetune_epochs}"] if finetune_epochs else []
+    command += [f"--output={output}"]
     exporting.export(
         hypernetwork,
         output,
@@ -218,7 +254,11 @@ def export(
         sparsity=sparsity,
         structure=structure,
         encoding=encoding,
+        step=step,
+        max_accuracy_loss=max_accuracy_loss,
         dataset=None if dataset is None else load_dataset(dataset, hypernetwork),
+        command=shlex.join(command),
+        finetune_epochs=finetune_epochs,
     )
 
 

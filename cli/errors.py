@@ -23,7 +23,7 @@ class OneLineErrors(TyperGroup):
             _fail(error, 2)
         except OSError as error:
             _fail(error, 1)
-        except RuntimeError as error:
+        except (RuntimeError, ModuleNotFoundError) as error:
             if not _is_ours(error):
                 raise
             _fail(error, 1)

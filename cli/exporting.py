@@ -1,39 +1,111 @@
-"""The work of `export`: one network to one TFLite file, and what it measures."""
+"""The work of `export`: one network to one TFLite file, its metadata, its model card, and what it measures."""
+
+import keras
 
 from cvhn_tf import export as stages
 from cvhn_tf_cli.arguments import QUANTIZATIONS
-from cvhn_tf_cli.terminal import make_table, show
+from cvhn_tf_cli.model_card import write_model_card
+from cvhn_tf_cli.terminal import make_table, progress, show
 
 _CALIBRATION_EXAMPLES = 256
+# For `--encoding auto`: enough to see a tenth of a percentage point. Training images, so that test images can judge.
+_SELECTION_EXAMPLES = 10_000
+# Encodings whose weights become integers of so many bits.
+_BITS = {"dynamic_range": 8, "int8": 8, "weight_only_int8": 8, "weight_only_int4": 4}
 
 
-def export(model, output, *, complexity, sparsity, structure, encoding, dataset=None):
-    """Writes the network at one complexity to `output`, and prints its figures; accuracy and latency on `dataset`."""
+def export(
+    model,
+    output,
+    *,
+    complexity,
+    sparsity,
+    structure,
+    encoding,
+    step,
+    max_accuracy_loss,
+    command,
+    dataset=None,
+    finetune_epochs=0,
+):
+    """Writes the network at one complexity to `output` and prints its figures; accuracy and latency on `dataset`.
+
+    A `.json` file with the metadata and a `.md` file, the model card, come beside it.
+    """
     calibration = dataset and calibration_images(dataset)
-    network = stages.prune(model, complexity, sparsity=sparsity, structure=structure)
-    artifact = _convert(stages.compact(network), encoding, calibration)
-    if structure == "block":  # removed inputs move the others across the borders of blocks
-        artifact = min(artifact, _convert(network, encoding, calibration), key=lambda artifact: artifact.size_bytes)
-    artifact.save(output)
+    pruned = {"complexity": complexity, "sparsity": sparsity, "structure": structure}
+    network = stages.prune(model, **pruned)
+    if finetune_epochs:
+        network = _finetune(network, dataset, finetune_epochs)
+        step = 0  # the posterior says nothing of weights that were trained since
+    networks = _compacted(network, structure)
+    if encoding == "auto":
+        by_bits = (
+            {
+                bits: _compacted(stages.round_weights(model, **pruned, bits=bits, step=step), structure)
+                for bits in (8, 4)
+            }
+            if step
+            else {}
+        )
+        count = _SELECTION_EXAMPLES
+        artifacts = [
+            stages.smallest(
+                network,
+                representative_data=calibration,
+                data=dataset and (dataset.x_train[:count], dataset.y_train[:count]),
+                max_accuracy_loss=max_accuracy_loss,
+                rounded={bits: rounded[i] for bits, rounded in by_bits.items()},
+            )
+            for i, network in enumerate(networks)
+        ]
+    else:
+        if step and encoding in _BITS:
+            rounded = stages.round_weights(model, **pruned, bits=_BITS[encoding], step=step)
+            networks = _compacted(rounded, structure)
+        artifacts = [
+            stages.to_tflite(network, quantization=QUANTIZATIONS[encoding], representative_data=calibration)
+            for network in networks
+        ]
+    artifact = min(artifacts, key=lambda artifact: artifact.size_bytes)
+    artifact = stages.annotate(artifact, **pruned, labels=dataset and dataset.classes)
 
-    table = make_table(f"{output}", "", "")
-    table.add_row("size_bytes", f"{artifact.size_bytes:,}")
-    table.add_row("gzip_bytes", f"{artifact.gzip_bytes:,}")
-    table.add_row("complexity", f"{complexity:g}")
-    table.add_row("description length", f"{model.description_length(complexity):,.0f} bits before pruning")
-    table.add_row("sparsity", f"{sparsity:g}" if structure == "weight" else f"{sparsity:g}, whole {structure}s")
-    table.add_row("encoding", name_encoding(artifact))
+    figures = {
+        "size_bytes": f"{artifact.size_bytes:,}",
+        "gzip_bytes": f"{artifact.gzip_bytes:,}",
+        "complexity": f"{complexity:g}",
+        "description length": f"{model.description_length(complexity):,.0f} bits before pruning",
+        "sparsity": f"{sparsity:g}" if structure == "weight" else f"{sparsity:g}, whole {structure}s",
+        "encoding": artifact.encoding,
+    }
+    if finetune_epochs:
+        figures["fine-tuning"] = f"{finetune_epochs} epochs"
     if dataset:
+        outputs = model.at(complexity).predict(dataset.x_test, batch_size=1000, verbose=0)
         measured = stages.evaluate_tflite(artifact, dataset.x_test, dataset.y_test)
-        table.add_row("test accuracy", f"{measured.accuracy:.4f}")
-        table.add_row("latency", f"{measured.latency_ms:.4f} ms")
+        figures["dense accuracy"] = f"{(outputs.argmax(axis=-1) == dataset.y_test).mean():.4f} in Keras"
+        figures["test accuracy"] = f"{measured.accuracy:.4f}"
+        figures["latency"] = f"{measured.latency_ms:.4f} ms"
+    artifact.save(output)
+    write_model_card(output, artifact, figures, command, dataset)
+    table = make_table(f"{output}", "", "")
+    for row in figures.items():
+        table.add_row(*row)
     show(table)
 
 
-def _convert(network, encoding, calibration):
-    if encoding == "auto":
-        return stages.smallest(network, representative_data=calibration)
-    return stages.to_tflite(network, quantization=QUANTIZATIONS[encoding], representative_data=calibration)
+def _compacted(network, structure):
+    """The network to be encoded; with blocks, the one that is not compacted too."""
+    # Removed inputs move the others across the borders of blocks.
+    return [stages.compact(network), network] if structure == "block" else [stages.compact(network)]
+
+
+def _finetune(network, dataset, epochs):
+    with progress("Fine-tuning", epochs, "epochs") as advance:
+        report = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: advance(epoch + 1, f"loss {logs['loss']:.3f}")
+        )
+        return stages.finetune(network, (dataset.x_train, dataset.y_train), epochs=epochs, callbacks=[report])
 
 
 def calibration_images(dataset):

@@ -3,13 +3,18 @@
 from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.compact import compact
 from cvhn_tf.export.compare import Comparison, Row, compare
-from cvhn_tf.export.convert import smallest, to_tflite
+from cvhn_tf.export.convert import to_tflite
 from cvhn_tf.export.entropy_coding import CodedSize, entropy_coded_size
 from cvhn_tf.export.evaluate import Evaluation, evaluate_tflite
+from cvhn_tf.export.finetune import finetune
+from cvhn_tf.export.metadata import annotate, read_metadata
 from cvhn_tf.export.pack_search import smallest_packed
 from cvhn_tf.export.packed import PackedModel, pack, unpack
 from cvhn_tf.export.prune import prune
+from cvhn_tf.export.quantization_aware import quantization_aware
+from cvhn_tf.export.smallest import smallest
 from cvhn_tf.export.verify import ConversionError
+from cvhn_tf.export.weight_grid import round_weights
 
 __all__ = [
     "CodedSize",
@@ -19,12 +24,17 @@ __all__ = [
     "PackedModel",
     "Row",
     "TFLiteArtifact",
+    "annotate",
     "compact",
     "compare",
     "entropy_coded_size",
     "evaluate_tflite",
+    "finetune",
     "pack",
     "prune",
+    "quantization_aware",
+    "read_metadata",
+    "round_weights",
     "smallest",
     "smallest_packed",
     "to_tflite",

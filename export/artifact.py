@@ -2,6 +2,8 @@
 
 import dataclasses
 import gzip
+import hashlib
+import json
 import os
 import pathlib
 import tempfile
@@ -13,16 +15,23 @@ class TFLiteArtifact:
 
     Args:
         content: The file.
-        quantization: `None`, `"float16"`, `"dynamic_range"` or `"int8"`.
+        quantization: As in `to_tflite`.
         sparse: Whether zeros are stored in a sparse encoding.
         relative_error: Root mean square difference from the Keras model's outputs on the verification inputs, as
             a share of their root mean square.
+        metadata: What `annotate` wrote into the file; None for a file without.
     """
 
     content: bytes = dataclasses.field(repr=False)
     quantization: str | None
     sparse: bool
     relative_error: float
+    metadata: dict | None = dataclasses.field(default=None, repr=False)
+
+    @property
+    def encoding(self) -> str:
+        """Quantization and layout in words: `"float32"`, `"float16, sparse"`, `"dynamic_range"`."""
+        return (self.quantization or "float32") + (", sparse" if self.sparse else "")
 
     @property
     def size_bytes(self) -> int:
@@ -35,11 +44,25 @@ class TFLiteArtifact:
         return len(gzip.compress(self.content, compresslevel=9, mtime=0))
 
     def save(self, path) -> pathlib.Path:
-        """Writes the file whole or not at all.
+        """Writes the file whole or not at all; with metadata, a `.json` file beside it as well.
+
+        The JSON file holds the metadata, and size and SHA-256 of the TFLite file that it belongs to.
+
+        Returns:
+            Path of the TFLite file.
 
         Raises:
             OSError: If the folder cannot be written to.
+            ValueError: If there is metadata and the path itself ends in .json.
         """
+        path = pathlib.Path(path)
+        if self.metadata is not None:
+            if path.suffix == ".json":
+                raise ValueError(f"Expected a path beside which a .json file can lie. Received: path={str(path)!r}")
+            checksum = hashlib.sha256(self.content).hexdigest()
+            described = {**self.metadata, "size_bytes": self.size_bytes, "sha256": checksum}
+            text = json.dumps(described, indent=1, ensure_ascii=False) + "\n"
+            write_atomically(path.with_suffix(".json"), text.encode())
         return write_atomically(path, self.content)
 
 

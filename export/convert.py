@@ -6,12 +6,18 @@ import os
 import tempfile
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from cvhn_tf.export.artifact import TFLiteArtifact
+from cvhn_tf.export.pad_inputs import pad_inputs
+from cvhn_tf.export.stored_grid import keep_grid
+from cvhn_tf.export.tflite_file import has_sparse_weights, keep_keras_names
 from cvhn_tf.export.verify import ConversionError, as_input_arrays, verification_inputs, verify
+from cvhn_tf.export.weight_only import is_available, quantize_weights_only
 
-QUANTIZATIONS = (None, "float16", "dynamic_range", "int8")
+QUANTIZATIONS = (None, "float16", "dynamic_range", "int8", "weight_only_int8", "weight_only_int4")
+_WEIGHT_ONLY_BITS = {"weight_only_int8": 8, "weight_only_int4": 4}
 # The converter stores a tensor in a sparse encoding from this share of zeros on.
 _LEAST_SPARSITY = 0.3
 _CALIBRATION_EXAMPLES = 200
@@ -20,12 +26,18 @@ _CALIBRATION_EXAMPLES = 200
 def to_tflite(keras_model, quantization=None, sparse="auto", representative_data=None) -> TFLiteArtifact:
     """Converts a Keras model, and runs the file with LiteRT before handing it over.
 
+    Inputs and outputs of the file's signature have the names of the Keras model's, and its order. Weights that lie on
+    a grid, as those of `round_weights` do, are stored as multiples of its step with `"weight_only_int8"`,
+    `"weight_only_int4"` and, where half of them or more repeat others, `"dynamic_range"`.
+
     Args:
         keras_model: Built functional or Sequential Keras model.
-        quantization: `None` (float32), `"float16"` weights, `"dynamic_range"` (8-bit weights), or `"int8"` (weights
-            and activations; inputs and outputs of the file stay in float).
-        sparse: Whether to store zeros in TFLite's sparse encoding. `"auto"` takes the smaller of the files that
-            work: the size is not monotonic in the sparsity.
+        quantization: `None` (float32), `"float16"` weights, `"dynamic_range"` (8-bit weights, 8-bit multiplications;
+            weights of fewer than 1,024 numbers stay in float32), `"int8"` (weights and activations; inputs and outputs
+            of the file stay in float), `"weight_only_int8"` or `"weight_only_int4"` (8-bit or 4-bit weights that are
+            multiplied in float32; these take the package ai-edge-quantizer, the extra `quantization`).
+        sparse: Whether to store zeros in TFLite's sparse encoding, in float32 or float16. `"auto"` takes the smaller of
+            the files that work: the size is not monotonic in the sparsity.
         representative_data: Array of examples, or a list or dict of arrays for several inputs. Needed for
             `"int8"`; otherwise only the comparison with Keras uses it, and random inputs without it.
 
@@ -33,7 +45,8 @@ def to_tflite(keras_model, quantization=None, sparse="auto", representative_data
         `TFLiteArtifact`.
 
     Raises:
-        ValueError: If an argument is unknown, or representative data is missing or has the wrong shape.
+        ValueError: If an argument is unknown, or representative data is missing or has the wrong shape or type.
+        ModuleNotFoundError: If ai-edge-quantizer is needed and not installed.
         ConversionError: If no file of this kind works in LiteRT.
     """
     _check(quantization, sparse, representative_data)
@@ -44,8 +57,7 @@ def to_tflite(keras_model, quantization=None, sparse="auto", representative_data
     artifacts, failures = [], []
     for use_sparse in _layouts(keras_model, quantization, sparse):
         try:
-            content = _convert(keras_model, quantization, use_sparse, calibration)
-            error = verify(content, keras_model, quantization, inputs)
+            content, error = _convert_and_verify(keras_model, quantization, use_sparse, calibration, inputs)
             artifacts.append(TFLiteArtifact(content, quantization, use_sparse, error))
         except ConversionError as failure:
             layout = "sparse" if use_sparse else "dense"
@@ -55,29 +67,26 @@ def to_tflite(keras_model, quantization=None, sparse="auto", representative_data
     return min(artifacts, key=lambda artifact: artifact.size_bytes)
 
 
-def smallest(keras_model, representative_data=None) -> TFLiteArtifact:
-    """The smallest working file over all quantizations; `"int8"` takes part if there is representative data.
-
-    Raises:
-        ConversionError: If none works.
-    """
-    artifacts, failures = [], []
-    for quantization in QUANTIZATIONS[: 4 if representative_data is not None else 3]:
-        try:
-            artifacts.append(to_tflite(keras_model, quantization, representative_data=representative_data))
-        except ConversionError as failure:
-            failures.append(str(failure))
-    if not artifacts:
-        raise ConversionError("; ".join(failures))
-    return min(artifacts, key=lambda artifact: artifact.size_bytes)
-
-
 def check_quantization(quantization):
-    """Raises a `ValueError` if there is no such quantization."""
+    """Raises a `ValueError` if there is no such quantization, and a `ModuleNotFoundError` if it takes more packages."""
     if quantization not in QUANTIZATIONS:
         raise ValueError(
             f"Expected `quantization` to be one of {QUANTIZATIONS}. Received: quantization={quantization!r}"
         )
+    if quantization in _WEIGHT_ONLY_BITS and not is_available():
+        raise ModuleNotFoundError(
+            f"Expected the package ai-edge-quantizer for quantization={quantization!r}; "
+            "it comes with cvhn-tf's extra: pip install 'cvhn-tf[quantization]'"
+        )
+
+
+def available_quantizations(with_data) -> list[str | None]:
+    """Those that can be made here: `"int8"` with representative data only, others with the packages they take."""
+    return [
+        quantization
+        for quantization in QUANTIZATIONS
+        if (quantization != "int8" or with_data) and (quantization not in _WEIGHT_ONLY_BITS or is_available())
+    ]
 
 
 def _check(quantization, sparse, representative_data):
@@ -96,14 +105,48 @@ def _layouts(keras_model, quantization, sparse):
         return [sparse]
     # LiteRT's delegate refuses sparse 8-bit weights.
     can_be_sparse = quantization in (None, "float16") and any(
-        float(keras.ops.mean(keras.ops.cast(weight == 0, "float32"))) >= _LEAST_SPARSITY
-        for weight in keras_model.weights
-        if len(weight.shape) > 1
+        float(np.mean(kernel == 0)) >= _LEAST_SPARSITY for kernel in _kernels(keras_model)
     )
     return [False, True] if can_be_sparse else [False]
 
 
+def _convert_and_verify(keras_model, quantization, sparse, calibration, inputs):
+    """Bytes of the file, and its error."""
+    # Blocks need padding where single zeros, which come out smaller without, do not; in float16 both are wrong.
+    padded = pad_inputs(keras_model) if sparse and quantization is None else keras_model
+    for model in dict.fromkeys((keras_model, padded)):
+        try:
+            content = keep_keras_names(_convert(model, quantization, sparse, calibration), keras_model)
+            return content, verify(content, keras_model, quantization, inputs)
+        except ConversionError:
+            if model is padded:
+                raise
+
+
 def _convert(keras_model, quantization, sparse, calibration):
+    if quantization in _WEIGHT_ONLY_BITS:
+        # Of a sparse file nothing would be quantized; asked for it, the check of the result says so.
+        exact = _convert(keras_model, None, sparse, None)
+        return keep_grid(quantize_weights_only(exact, _WEIGHT_ONLY_BITS[quantization]), exact)
+    content = _converted(keras_model, quantization, sparse, calibration)
+    if sparse and not has_sparse_weights(content):
+        raise ConversionError("TensorFlow's converter found no weights to store in a sparse encoding")
+    if quantization == "dynamic_range" and not sparse and any(map(_may_be_on_grid, _kernels(keras_model))):
+        return keep_grid(content, _converted(keras_model, None, False, None))
+    return content
+
+
+def _kernels(keras_model):
+    return (keras.ops.convert_to_numpy(weight) for weight in keras_model.weights if len(weight.shape) > 1)
+
+
+def _may_be_on_grid(kernel):
+    """Whether values repeat, as they do on a grid; it saves a conversion where they do not."""
+    kept = kernel[kernel != 0]
+    return 2 * len(np.unique(kept)) <= len(kept)
+
+
+def _converted(keras_model, quantization, sparse, calibration):
     try:
         return _run_converter(keras_model, quantization, sparse, calibration)
     except Exception as error:

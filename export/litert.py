@@ -1,5 +1,6 @@
 """Running a TFLite file with LiteRT, with inputs and outputs in the order of the Keras model."""
 
+import re
 import time
 
 import numpy as np
@@ -24,11 +25,12 @@ class LiteRTModel:
         self._outputs = self._interpreter.get_output_details()
         signature = next(iter(self._interpreter.get_signature_list().values()), None)
         if signature:
-            # Keras numbers neither; the signature keeps its names, in sorted order, and its outputs' order.
             runner = self._interpreter.get_signature_runner()
             inputs, outputs = runner.get_input_details(), runner.get_output_details()
             self._inputs_by_name = {name: inputs[name] for name in signature["inputs"]}
-            self._outputs = [outputs[name] for name in sorted(signature["outputs"], key=_natural)]
+            if all(re.fullmatch(r"output_\d+", name) for name in signature["outputs"]):
+                # A file of the converter's own, whose outputs are numbered in Keras's order and stored in another.
+                self._outputs = [outputs[name] for name in sorted(signature["outputs"], key=_number)]
         else:
             self._inputs_by_name = {detail["name"]: detail for detail in self._inputs}
         self.batch_is_fixed = any(-1 not in d["shape_signature"][:1] for d in self._inputs)
@@ -68,6 +70,5 @@ class LiteRTModel:
         return 1e3 * float(np.median(times))
 
 
-def _natural(name):
-    head = name.rstrip("0123456789")
-    return head, int(name[len(head) :] or 0)
+def _number(name):
+    return int(name.removeprefix("output_"))

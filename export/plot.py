@@ -7,7 +7,14 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-_MARKERS = {None: "o", "float16": "s", "dynamic_range": "^", "int8": "D"}
+_MARKERS = {
+    None: "o",
+    "float16": "s",
+    "dynamic_range": "^",
+    "int8": "D",
+    "weight_only_int8": "v",
+    "weight_only_int4": "P",
+}
 
 
 def plot_front(rows) -> bytes:

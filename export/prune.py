@@ -36,8 +36,7 @@ def prune(
         include_biases: Whether biases may be pruned too. Goes with single weights only.
         structure: What becomes zero as one. `"weight"`: single weights. `"unit"`: all weights of a unit; output layers
             keep theirs, every other kernel at least one unit, and layers without units, such as LSTM, all weights.
-            `"block"`: in Dense kernels the weights of a unit for four inputs in a row, if the number of inputs is a
-            multiple of four; elsewhere single weights.
+            `"block"`: in Dense kernels the weights of a unit for four inputs in a row; elsewhere single weights.
 
     Returns:
         Plain Keras model of the target's architecture.

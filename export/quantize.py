@@ -99,14 +99,26 @@ def _is_finite(value):
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _quantize_tensor(values, stddev, step, rate_weight):
+def stddev_or_substitute(values, stddev):
+    """`stddev`, or, for weights without noise, a share of their root mean square that takes its place."""
     kept = values != 0
-    if not kept.any():
-        return QuantizedTensor(np.zeros(values.shape, np.int64), 0)
-    if not np.all(stddev[kept] > 0):
-        stddev = np.full(values.shape, math.sqrt(np.mean(np.square(values[kept]))) / _LEVELS_WITHOUT_NOISE)
+    if np.all(stddev[kept] > 0):
+        return stddev
+    return np.full(values.shape, math.sqrt(np.mean(np.square(values[kept]))) / _LEVELS_WITHOUT_NOISE)
+
+
+def posterior_step(values, stddev, step) -> float:
+    """`step` times the root of the harmonic mean of the kept weights' variances; no finer than float32 weights are."""
+    kept = values != 0
     size = step / math.sqrt(np.mean(np.square(1 / stddev[kept])))
-    exponent = math.floor(4 * math.log2(max(size, np.abs(values).max() * _FINEST)))
+    return max(size, np.abs(values).max() * _FINEST)
+
+
+def _quantize_tensor(values, stddev, step, rate_weight):
+    if not values.any():
+        return QuantizedTensor(np.zeros(values.shape, np.int64), 0)
+    stddev = stddev_or_substitute(values, stddev)
+    exponent = math.floor(4 * math.log2(posterior_step(values, stddev, step)))
     exponent = min(max(exponent, STEP_EXPONENTS[0]), STEP_EXPONENTS[-1])
     size = step_size(exponent)
     shape = (-1, values.shape[-1]) if values.ndim > 1 else (-1, 1)

@@ -6,7 +6,14 @@ import numpy as np
 from cvhn_tf.export.litert import LiteRTModel
 
 # Share of the outputs' root mean square that the error's may reach. Real errors are far below; garbage is far above.
-_TOLERANCE = {None: 1e-3, "float16": 2e-2, "dynamic_range": 0.25, "int8": 0.35}
+_TOLERANCE = {
+    None: 1e-3,
+    "float16": 2e-2,
+    "dynamic_range": 0.25,
+    "int8": 0.35,
+    "weight_only_int8": 0.1,
+    "weight_only_int4": 0.5,
+}
 _EXAMPLES = 16
 
 
@@ -26,10 +33,13 @@ def as_input_arrays(keras_model, data):
     """`data` (an array, or a list or dict of arrays) as a list in the order of the model's inputs.
 
     Raises:
-        ValueError: If the shapes do not fit the model's inputs.
+        ValueError: If the shapes do not fit the model's inputs, or the values are no finite numbers.
     """
     if isinstance(data, dict):
-        data = [data[tensor.name] for tensor in keras_model.inputs]
+        names = [tensor.name for tensor in keras_model.inputs]
+        if not set(names) <= set(data):
+            raise ValueError(f"Expected data for the inputs {names}. Received: data for {list(data)}")
+        data = [data[name] for name in names]
     arrays = [np.asarray(array) for array in (data if isinstance(data, list | tuple) else [data])]
     expected = [tuple(tensor.shape[1:]) for tensor in keras_model.inputs]
     fits = len(arrays) == len(expected) and all(
@@ -41,6 +51,11 @@ def as_input_arrays(keras_model, data):
             f"Expected data of shapes {[('examples', *shape) for shape in expected]}, at least one example. "
             f"Received: shapes {[array.shape for array in arrays]}"
         )
+    for array in arrays:
+        if array.dtype.kind not in "buifV" or not np.isfinite(array.astype("float64")).all():
+            raise ValueError(
+                f"Expected data of finite numbers. Received: dtype {array.dtype}, or NaN or infinity in it"
+            )
     return [array.astype(tensor.dtype) for array, tensor in zip(arrays, keras_model.inputs, strict=True)]
 
 

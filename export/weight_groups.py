@@ -22,10 +22,10 @@ def unit_groups(network, paths):
         Dict from the path of a kernel to an array of its shape: the number of the unit of each weight, from 0 on.
     """
     kept = {id(layer) for layer in _output_layers(network)}
-    owners = _owners(network)
+    owner_of = owners(network)
     groups = {}
     for path in paths:
-        layer, weight = owners[path]
+        layer, weight = owner_of[path]
         if isinstance(layer, _LAYERS_OF_UNITS) and id(layer) not in kept:
             groups[path] = _number_along(weight.shape, channels.of_weight(layer, weight).output)
     return groups
@@ -34,8 +34,9 @@ def unit_groups(network, paths):
 def block_groups(network, paths):
     """Numbers the 1×4 blocks of Dense kernels: weights of one unit, of four inputs in a row.
 
-    These are the blocks of LiteRT's sparse kernels, which there are for fully connected layers only, and which compute
-    wrong outputs unless the number of inputs is a multiple of four; elsewhere each weight is a group by itself.
+    These are the blocks of LiteRT's sparse kernels, which there are for fully connected layers only. Where the number
+    of inputs is no multiple of four, the last blocks of the units are smaller. Elsewhere each weight is a group by
+    itself.
 
     Args:
         network: Functional or Sequential Keras model.
@@ -44,12 +45,12 @@ def block_groups(network, paths):
     Returns:
         Dict from the path of a kernel to an array of its shape: the number of the group of each weight, from 0 on.
     """
-    owners = _owners(network)
+    owner_of = owners(network)
     groups = {}
     for path in paths:
-        layer, weight = owners[path]
+        layer, weight = owner_of[path]
         groups[path] = np.arange(np.prod(weight.shape)).reshape(weight.shape)
-        if isinstance(layer, keras.layers.Dense) and weight.shape[0] % _BLOCK == 0:
+        if isinstance(layer, keras.layers.Dense):
             inputs, units = weight.shape
             groups[path] = np.arange(inputs)[:, None] // _BLOCK * units + np.arange(units)
     return groups
@@ -86,6 +87,14 @@ def masks_of_highest_groups(snr, groups, sparsity=None, threshold=None, spare_be
     return {path: ~dropped[end + groups[path]] for end, path in zip(ends, groups, strict=False)}
 
 
+def owners(network):
+    """Dict from the path of each weight to the layer that has it, and the weight."""
+    found = {}
+    for layer in network._flatten_layers():  # a layer comes behind the model or wrapper that it is in
+        found.update((weight.path, (layer, weight)) for weight in layer.weights)
+    return found
+
+
 def group_snr(snr, groups):
     """SNR of each group: the root of the mean of SNR² over its weights, in the order of their numbers.
 
@@ -95,14 +104,6 @@ def group_snr(snr, groups):
     """
     sums = np.bincount(groups.ravel(), np.square(snr, dtype="float64").ravel())
     return np.sqrt(sums / np.bincount(groups.ravel()))
-
-
-def _owners(network):
-    """Dict from the path of each weight to the layer that has it, and the weight."""
-    owners = {}
-    for layer in network._flatten_layers():  # a layer comes behind the model or wrapper that it is in
-        owners.update((weight.path, (layer, weight)) for weight in layer.weights)
-    return owners
 
 
 def _number_along(shape, axes):

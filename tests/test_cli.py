@@ -1,14 +1,16 @@
 """The `cvhn-tf` command: the whole chain on digits, and one clear line for whatever the user can mend."""
 
 import csv
+import hashlib
 import json
 import os
+import shlex
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cvhn_tf import datasets
+from cvhn_tf import datasets, export
 from cvhn_tf_cli import commands
 from cvhn_tf_cli.arguments import DATASETS, TARGETS
 
@@ -65,7 +67,10 @@ def test_help_names_every_option(command):
             "--structure",
             "--encoding",
             "--quantization",
+            "--max-accuracy-loss",
+            "--step",
             "--dataset",
+            "--finetune-epochs",
             "--output",
         ),
         ("compare",): ("--dataset", "--complexities", "--sparsities", "--encodings", "--output"),
@@ -202,6 +207,9 @@ def test_interrupted_training_leaves_the_model_so_far_and_says_where(tmp_path, m
         (("--complexity", -1), ("[0.01, 100]", "complexity=-1")),
         (("--encoding", "int3"), ("dynamic_range", "int3")),
         (("--encoding", "int8"), ("--dataset",)),
+        (("--max-accuracy-loss", 1.5), ("[0, 1]", "--max-accuracy-loss=1.5")),
+        (("--step", -1), ("at least 0", "--step=-1")),
+        (("--finetune-epochs", 3), ("--dataset",)),
         (("--dataset", "imagenet"), ("digits, mnist", "imagenet")),
     ],
 )
@@ -231,17 +239,64 @@ def test_data_set_of_other_images_is_refused(model_path, tmp_path, monkeypatch):
     fails(result, 2, "(8, 8, 1)", "(8, 4, 1)")
 
 
-@pytest.mark.parametrize("encoding", ["auto", "none", "dynamic_range"])
+@pytest.mark.parametrize("encoding", ["auto", "none", "dynamic_range", "weight_only_int4"])
 def test_exported_file_runs_in_litert_as_accurately_as_the_table_says(encoding, model_path, accuracy_of, tmp_path):
     path = tmp_path / "out.tflite"
     arguments = ("--complexity", 0.1, "--sparsity", 0.5, "--encoding", encoding, "--dataset", "digits")
     result = run("export", model_path, *arguments, "--output", path)
     assert result.exit_code == 0, result.output
-    assert [file.name for file in tmp_path.iterdir()] == ["out.tflite"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["out.json", "out.md", "out.tflite"]
     assert f"{path.stat().st_size:,}" in result.output
     accuracy = accuracy_of(path)
     assert accuracy > 0.6
     assert f"{accuracy:.4f}" in result.output
+
+    told = json.loads((tmp_path / "out.json").read_text())
+    assert export.read_metadata(path).items() <= told.items()
+    assert told["complexity"] == 0.1 and told["sparsity"] == 0.5 and told["labels"] == [str(i) for i in range(10)]
+    card = (tmp_path / "out.md").read_text()
+    (command,) = [line for line in card.splitlines() if line.startswith("cvhn-tf export")]
+    for part in (f"{path.stat().st_size:,}", f"{accuracy:.4f}", told["encoding"], "dense accuracy", "digits"):
+        assert part in card
+    if encoding == "none":
+        path.unlink()
+        assert run(*shlex.split(command)[1:]).exit_code == 0
+        assert json.loads((tmp_path / "out.json").read_text()) == told
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == told["sha256"]
+
+
+def test_auto_loses_no_more_accuracy_than_it_may(model_path, tmp_path):
+    digits = datasets.load("digits")
+    accuracies, sizes = {}, {}
+    for encoding, loss in (("float32", 0), ("auto", 0.001), ("auto", 0.2)):
+        path = tmp_path / "out.tflite"
+        arguments = ("--encoding", encoding, "--max-accuracy-loss", loss, "--dataset", "digits", "--output", path)
+        assert run("export", model_path, *arguments).exit_code == 0
+        accuracies[loss] = export.evaluate_tflite(path, digits.x_train, digits.y_train).accuracy
+        sizes[loss] = path.stat().st_size
+    assert accuracies[0.001] >= accuracies[0] - 0.001 - 1e-9
+    assert accuracies[0.2] >= accuracies[0] - 0.2 - 1e-9
+    assert sizes[0.2] <= sizes[0.001] < sizes[0]
+
+
+def test_output_that_the_files_beside_it_would_overwrite_is_refused(model_path, tmp_path):
+    for name in ("out.json", "out.md"):
+        fails(run("export", model_path, "--output", tmp_path / name), 2, name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_finetuning_makes_a_pruned_file_more_accurate_and_no_larger(model_path, accuracy_of, tmp_path):
+    accuracies, sizes = [], []
+    for epochs in (0, 10):
+        path = tmp_path / f"{epochs}.tflite"
+        arguments = ("--sparsity", 0.97, "--encoding", "float32", "--dataset", "digits", "--finetune-epochs", epochs)
+        result = run("export", model_path, *arguments, "--output", path)
+        assert result.exit_code == 0, result.output
+        accuracies.append(accuracy_of(path))
+        sizes.append(path.stat().st_size)
+        assert f"{accuracies[-1]:.4f}" in result.output
+    assert accuracies[1] > accuracies[0] + 0.05
+    assert sizes[1] <= sizes[0]
 
 
 def test_whole_units_make_a_dense_file_smaller(model_path, tmp_path):
@@ -268,7 +323,7 @@ def test_blocks_are_exported(model_path, accuracy_of, tmp_path):
 def test_auto_is_no_larger_than_any_single_encoding(model_path, tmp_path):
     sizes = {}
     for encoding in ("auto", "float32", "float16", "dynamic_range"):
-        path = tmp_path / encoding
+        path = tmp_path / f"{encoding}.tflite"
         result = run("export", model_path, "--sparsity", 0.9, "--quantization", encoding, "--output", path)
         assert result.exit_code == 0, result.output
         sizes[encoding] = path.stat().st_size

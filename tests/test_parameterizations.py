@@ -5,7 +5,7 @@ import tensorflow as tf
 
 import cvhn_tf
 from cvhn_tf import parameterizations, targets
-from cvhn_tf.parameterizations import Constant, Generated, Hierarchical, Linear, LowRank, PiecewiseLinear
+from cvhn_tf.parameterizations import Constant, Gated, Generated, Hierarchical, Linear, LowRank, PiecewiseLinear
 
 
 def make_variable(parameterization, copies, shape=(3, 2)):
@@ -60,7 +60,23 @@ def test_hierarchical_is_a_shared_tensor_and_piecewise_linear_deviations():
     np.testing.assert_allclose(values, variable[0] + piecewise_linear.evaluate(deviations, encoded), atol=1e-6)
 
 
-ALL = [Constant(), Hierarchical(3), Linear(), PiecewiseLinear(7), LowRank(1, 3), Generated(6, 3, 10)]
+@pytest.mark.parametrize("threshold", [0.2, 0.5])
+def test_a_gate_closes_where_the_complexity_passes_its_threshold(threshold):
+    parameterization = Gated(sharpness=40.0)
+    variables = parameterization.create(keras.layers.Layer(), "kernel_mean", np.ones((3, 2), "float32"))
+    variables["thresholds"].assign(np.full((3, 2), threshold))
+    below, at, above = parameterization.evaluate(variables, tf.constant([threshold - 0.2, threshold, threshold + 0.2]))
+    np.testing.assert_allclose(below, 1, atol=1e-3)
+    np.testing.assert_allclose(at, 0.5, atol=1e-3)
+    np.testing.assert_allclose(above, 0, atol=1e-3)
+
+
+def test_gates_are_for_means_only():
+    variables = Gated().create(keras.layers.Layer(), "kernel_log_stddev", np.ones((3, 2), "float32"))
+    assert set(variables) == {"values"}
+
+
+ALL = [Constant(), Gated(3, 8.0), Hierarchical(3), Linear(), PiecewiseLinear(7), LowRank(1, 3), Generated(6, 3, 10)]
 
 
 def create(parameterization, value, name="kernel_mean"):
@@ -148,6 +164,12 @@ def test_parameterization_survives_its_config(parameterization):
 def test_bad_pivots_are_refused(pivots):
     with pytest.raises(ValueError, match="Received: pivots="):
         PiecewiseLinear(pivots)
+
+
+@pytest.mark.parametrize("sharpness", [0, -1.0, float("nan"), float("inf"), True, "3"])
+def test_bad_sharpness_is_refused(sharpness):
+    with pytest.raises(ValueError, match="Received: sharpness="):
+        Gated(sharpness=sharpness)
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, True, "3"])

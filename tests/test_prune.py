@@ -217,11 +217,19 @@ def test_blocks_of_four_inputs_live_or_die_in_dense_kernels_and_single_weights_e
     assert sparsity * total - 4 < zeros <= sparsity * total
 
 
-def test_dense_layers_of_other_than_a_multiple_of_four_inputs_are_pruned_by_single_weights():
-    target = keras.Sequential([keras.Input((250,)), layers.Dense(64, "relu"), layers.Dense(8)])
+def test_where_inputs_are_no_multiple_of_four_the_last_blocks_are_smaller():
+    target = keras.Sequential([keras.Input((250,)), layers.Dense(63, "relu"), layers.Dense(8)])
     model = cvhn_tf.VariationalHypernetwork(target)
-    first = export.prune(model, 1.0, 0.8, structure="block").layers[0].kernel.numpy()[:248].reshape(62, 4, 64) != 0
-    assert np.any(first.any(axis=1) != first.all(axis=1))
+    files = {}
+    for structure in ("block", "weight"):
+        network = export.prune(model, 1.0, 0.8, structure=structure)
+        files[structure] = export.to_tflite(network, sparse=True)
+        if structure == "block":
+            kernel = network.layers[0].kernel.numpy() != 0
+            blocks = np.concatenate([kernel, kernel[[-1, -1]]]).reshape(63, 4, 63)
+            np.testing.assert_array_equal(blocks.any(axis=1), blocks.all(axis=1))
+    assert files["block"].relative_error < 1e-5
+    assert files["block"].size_bytes < files["weight"].size_bytes
 
 
 def test_blocks_make_a_sparse_file_smaller_than_single_weights_do():

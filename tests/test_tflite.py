@@ -1,4 +1,5 @@
 import os
+import sys
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ from keras import layers
 
 from cvhn_tf import export
 from cvhn_tf.export import verify
+from cvhn_tf.export.weight_only import quantize_weights_only
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,15 @@ def run(content, x):
 
 
 @pytest.mark.parametrize(
-    "quantization, tolerance", [(None, 1e-5), ("float16", 2e-3), ("dynamic_range", 0.05), ("int8", 0.1)]
+    "quantization, tolerance",
+    [
+        (None, 1e-5),
+        ("float16", 2e-3),
+        ("dynamic_range", 0.05),
+        ("int8", 0.1),
+        ("weight_only_int8", 0.02),
+        ("weight_only_int4", 0.3),
+    ],
 )
 def test_every_file_does_in_litert_what_the_network_does_in_keras(network, x, quantization, tolerance):
     artifact = export.to_tflite(network, quantization, representative_data=x)
@@ -62,6 +72,48 @@ def test_dense_network_gets_no_sparse_encoding(target):
 def test_smallest_is_the_smallest_of_all_encodings(network, x):
     sizes = {q: export.to_tflite(network, q, representative_data=x).size_bytes for q in (None, "float16", "int8")}
     assert export.smallest(network, representative_data=x).size_bytes <= min(sizes.values())
+
+
+def test_smallest_loses_no_more_accuracy_than_it_may(network, x):
+    y = network.predict(x, verbose=0).argmax(1)  # the float32 file is right on all of them
+    found = {loss: export.smallest(network, data=(x, y), max_accuracy_loss=loss) for loss in (0.0, 0.02, 1.0)}
+    for loss, artifact in found.items():
+        assert export.evaluate_tflite(artifact, x, y).accuracy >= 1 - loss
+    others = [
+        export.to_tflite(network, quantization)
+        for quantization in (None, "float16", "dynamic_range", "weight_only_int8", "weight_only_int4")
+    ]
+    assert found[1.0].size_bytes == min(artifact.size_bytes for artifact in others)
+    for artifact in others:
+        loss = 1 - export.evaluate_tflite(artifact, x, y).accuracy
+        assert loss > 0.02 or artifact.size_bytes >= found[0.02].size_bytes
+    assert found[0.0].size_bytes >= found[0.02].size_bytes >= found[1.0].size_bytes
+
+
+def test_smallest_without_labels_stays_near_the_outputs_of_the_network(network, x):
+    far = keras.models.clone_model(network)
+    artifact = export.smallest(network, rounded={8: far, 4: far})
+    assert artifact.relative_error <= 0.05
+    assert np.mean((run(artifact.content, x[:50]) - network.predict(x[:50], verbose=0)) ** 2) < 0.01
+
+
+@pytest.mark.parametrize("loss", [-0.1, 1.5, "small", float("nan")])
+def test_accuracy_loss_is_checked_before_anything_is_converted(network, loss):
+    with pytest.raises(ValueError, match="max_accuracy_loss"):
+        export.smallest(network, max_accuracy_loss=loss)
+
+
+def test_missing_quantizer_is_named_and_others_do_without_it(network, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
+    with pytest.raises(ModuleNotFoundError, match=r"cvhn-tf\[quantization\]"):
+        export.to_tflite(network, "weight_only_int4")
+    assert export.smallest(network).size_bytes > 0
+
+
+def test_quantizer_that_leaves_sparse_weights_as_they_are_is_found_out(network):
+    sparse = export.to_tflite(network, sparse=True)
+    with pytest.raises(export.ConversionError, match="ai-edge-quantizer"):
+        quantize_weights_only(sparse.content, bits=8)
 
 
 def test_file_is_written_whole_with_the_sizes_it_says(network, tmp_path):
@@ -126,6 +178,9 @@ def test_other_architectures_are_verified_too(make_model):
         ({"quantization": "int8"}, "representative_data"),
         ({"quantization": "int8", "representative_data": np.zeros((5, 3))}, "data of shapes"),
         ({"representative_data": np.zeros((0, 100))}, "at least one example"),
+        ({"quantization": "int8", "representative_data": np.full((5, 100), np.nan)}, "finite numbers"),
+        ({"quantization": "int8", "representative_data": np.full((5, 100), "a")}, "finite numbers"),
+        ({"representative_data": {"other": np.zeros((5, 100))}}, "for the inputs"),
     ],
 )
 def test_bad_arguments_are_refused(network, arguments, name):

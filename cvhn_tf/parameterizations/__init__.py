@@ -2,9 +2,20 @@
 
 from cvhn_tf.parameterizations.base import Parameterization
 from cvhn_tf.parameterizations.by_name import get
+from cvhn_tf.parameterizations.gated import Gated
 from cvhn_tf.parameterizations.generated import Generated
 from cvhn_tf.parameterizations.hierarchical import Hierarchical
 from cvhn_tf.parameterizations.low_rank import LowRank
 from cvhn_tf.parameterizations.pivots import Constant, Linear, PiecewiseLinear
 
-__all__ = ["Constant", "Generated", "Hierarchical", "Linear", "LowRank", "Parameterization", "PiecewiseLinear", "get"]
+__all__ = [
+    "Constant",
+    "Gated",
+    "Generated",
+    "Hierarchical",
+    "Linear",
+    "LowRank",
+    "Parameterization",
+    "PiecewiseLinear",
+    "get",
+]

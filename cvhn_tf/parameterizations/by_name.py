@@ -1,6 +1,7 @@
 """Parameterizations by name."""
 
 from cvhn_tf.parameterizations.base import Parameterization
+from cvhn_tf.parameterizations.gated import Gated
 from cvhn_tf.parameterizations.generated import Generated
 from cvhn_tf.parameterizations.hierarchical import Hierarchical
 from cvhn_tf.parameterizations.low_rank import LowRank
@@ -9,6 +10,7 @@ from cvhn_tf.serialization import resolve
 
 _PARAMETERIZATIONS = {
     "constant": Constant,
+    "gated": Gated,
     "generated": Generated,
     "hierarchical": Hierarchical,
     "linear": Linear,

@@ -1,0 +1,58 @@
+"""Weights that all complexities share, each with a gate that closes where the complexity is too high for it."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cvhn_tf.parameterizations.base import Parameterization, add_variable
+from cvhn_tf.parameterizations.hierarchical import Hierarchical
+
+# Beyond the range, so that all gates begin open, but not so far off that they could not be closed.
+_OPEN = 1.6
+
+
+@keras.saving.register_keras_serializable(package="cvhn_tf")
+class Gated(Parameterization):
+    """`gate(s; c) · (a + Σ hat_k(s) d_k)` for means: a weight fades where s comes near its own threshold c.
+
+    As λ grows, a weight that is not worth its description length any more should fall to zero, and sooner the less it
+    is worth. Straight lines between a few points of the range cannot do that at a place of each weight's own; a gate
+    `sigmoid(sharpness · (c − s))` can, by one number a weight. What is behind it is that of `Hierarchical`, and so are
+    the log-stddevs. The gate counts as a share of what it is before training, c being 1.6 then.
+
+    Holds `pivots + 2` copies of the target's means, and `pivots + 1` of its log-stddevs.
+
+    Args:
+        pivots: Number of deviations, at least 2.
+        sharpness: Slope of the gate, positive: it closes within about `4 / sharpness` of the encoded range.
+
+    Reference: [Bae et al., 2023](https://arxiv.org/abs/2212.03905), whose gates of hidden units learn the response of a
+    variational autoencoder to the weight of its KL.
+    """
+
+    def __init__(self, pivots=2, sharpness=5.0):
+        if isinstance(sharpness, bool) or not isinstance(sharpness, int | float) or not 0 < sharpness < float("inf"):
+            raise ValueError(f"Expected `sharpness` to be a positive number. Received: sharpness={sharpness!r}")
+        self.sharpness = float(sharpness)
+        self._behind = Hierarchical(pivots)
+        self.pivots = self._behind.pivots
+
+    def create(self, layer, name, initial_value):
+        variables = {"values": self._behind.create(layer, name, initial_value)}
+        if name.endswith("_mean"):
+            variables["thresholds"] = add_variable(layer, f"{name}_thresholds", np.full_like(initial_value, _OPEN))
+        return variables
+
+    def evaluate(self, variables, encoded_complexity):
+        values = self._behind.evaluate(variables["values"], encoded_complexity)
+        if "thresholds" not in variables:
+            return values
+        thresholds = variables["thresholds"].value
+        s = tf.cast(tf.reshape(encoded_complexity, [-1] + [1] * len(thresholds.shape)), thresholds.dtype)
+        return values * (self._gate(thresholds, s) / self._gate(_OPEN, s))
+
+    def _gate(self, thresholds, encoded_complexity):
+        return tf.sigmoid(self.sharpness * (thresholds - encoded_complexity))
+
+    def get_config(self):
+        return {"pivots": self.pivots, "sharpness": self.sharpness}

@@ -1,0 +1,72 @@
+"""The smallest TFLite file that loses no more accuracy than is allowed."""
+
+import numbers
+
+from cvhn_tf.export.artifact import TFLiteArtifact
+from cvhn_tf.export.compare import as_arrays
+from cvhn_tf.export.convert import available_quantizations, to_tflite
+from cvhn_tf.export.evaluate import evaluate_tflite
+from cvhn_tf.export.verify import ConversionError, verification_inputs, verify
+
+# Without labelled data: share of the outputs' root mean square by which a file may differ from the Keras model.
+_LARGEST_ERROR = 0.05
+
+
+def smallest(keras_model, representative_data=None, data=None, max_accuracy_loss=0.001, rounded=None) -> TFLiteArtifact:
+    """The smallest working file over all encodings among those as good as the float32 file, or nearly.
+
+    With labelled data, those are the files whose accuracy on it is at most `max_accuracy_loss` below the float32
+    file's. Without, those whose outputs differ from the Keras model's by at most 5% (root mean square, as a share of
+    the outputs' own), on `representative_data` or, without it, on random inputs; then `max_accuracy_loss` counts for
+    nothing. `"int8"` takes part if there is representative data, the weight-only encodings if ai-edge-quantizer is
+    installed.
+
+    Args:
+        keras_model: Built functional or Sequential Keras model.
+        representative_data: As in `to_tflite`.
+        data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels; better not the
+            data that the chosen file is judged by later.
+        max_accuracy_loss: Accuracy that may be lost, in [0, 1]: 0.001 is a tenth of a percentage point.
+        rounded: Dict from 8 and 4 bits to the same network with the weights that `round_weights` made for them.
+            Encodings of so many bits are then made of these; float32 and float16 are tried with the 8-bit one too.
+
+    Raises:
+        ValueError: If an argument is out of range, before anything is converted.
+        ConversionError: If there is no such file.
+    """
+    if not isinstance(max_accuracy_loss, numbers.Real) or not 0 <= max_accuracy_loss <= 1:
+        raise ValueError(
+            f"Expected `max_accuracy_loss` to lie in [0, 1]. Received: max_accuracy_loss={max_accuracy_loss!r}"
+        )
+    examples = None if data is None else as_arrays(data)
+    inputs = verification_inputs(keras_model, representative_data)
+    artifacts, failures = [], []
+    for quantization in available_quantizations(representative_data is not None):
+        for model in _models(keras_model, quantization, rounded or {}):
+            try:
+                artifacts.append(to_tflite(model, quantization, representative_data=representative_data))
+            except ConversionError as failure:
+                failures.append(str(failure))
+    if examples is not None and artifacts:
+        exact = to_tflite(keras_model, sparse=False)
+        least_accuracy = evaluate_tflite(exact, *examples).accuracy - max_accuracy_loss
+    for artifact in sorted(artifacts, key=lambda artifact: artifact.size_bytes):
+        # 1e-9: 0.98 - 0.001 is not quite 0.979.
+        if examples is not None and evaluate_tflite(artifact, *examples).accuracy >= least_accuracy - 1e-9:
+            return artifact
+        if examples is None and _error(artifact, keras_model, inputs) <= _LARGEST_ERROR:
+            return artifact
+    raise ConversionError("; ".join(failures) or "No file is as good as the float32 file")
+
+
+def _models(keras_model, quantization, rounded):
+    if quantization in (None, "float16"):
+        return [keras_model, *(rounded[bits] for bits in rounded if bits == 8)]
+    return [rounded.get(4 if quantization == "weight_only_int4" else 8, keras_model)]
+
+
+def _error(artifact, keras_model, inputs):
+    try:
+        return verify(artifact.content, keras_model, artifact.quantization, inputs)
+    except ConversionError:  # of a rounded network that is too far away
+        return float("inf")

@@ -1,0 +1,89 @@
+"""A TFLite file as an object: what it holds, and the same file with names or weights changed."""
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
+
+_TYPE_NAMES = {number: name for name, number in vars(schema.TensorType).items() if isinstance(number, int)}
+
+
+def parse(content) -> schema.ModelT:
+    """The file's bytes as the objects of TFLite's schema."""
+    return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+
+
+def serialize(model) -> bytes:
+    """The bytes of a file; its buffers are aligned to 16 bytes, as the schema asks for."""
+    model.buffers = [_AlignedBuffer(buffer.data, buffer.offset, buffer.size) for buffer in model.buffers]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def constants(model):
+    """Tensors with values in the file that are no scalars or vectors: the weights, but for biases.
+
+    Returns:
+        List of pairs of a `TensorT` and its `BufferT`.
+    """
+    return [
+        (tensor, model.buffers[tensor.buffer])
+        for graph in model.subgraphs
+        for tensor in graph.tensors
+        if model.buffers[tensor.buffer].data is not None and tensor.shape is not None and len(tensor.shape) > 1
+    ]
+
+
+def weight_types(content) -> set[str]:
+    """Names of the types in which the file holds its weights, such as `{"INT8"}`."""
+    return {_TYPE_NAMES[tensor.type] for tensor, _ in constants(parse(content))}
+
+
+def has_sparse_weights(content) -> bool:
+    """Whether some weights are in a sparse encoding."""
+    return any(tensor.sparsity is not None for tensor, _ in constants(parse(content)))
+
+
+def keep_keras_names(content, keras_model) -> bytes:
+    """The file with its inputs and outputs in the order of the Keras model, and outputs named as there.
+
+    The converter sorts the inputs by name, calls the outputs `output_0`, `output_1` and so on, and sorts those as it
+    likes. Outputs that were given names as the keys of a dict keep these.
+    """
+    model = parse(content)
+    graph = model.subgraphs[0]
+    (signature,) = model.signatureDefs
+    outputs = sorted(signature.outputs, key=lambda output: _natural(output.name.decode()))
+    if [output.name for output in outputs] == [f"output_{i}".encode() for i in range(len(outputs))]:
+        for output, name in zip(outputs, _output_names(keras_model), strict=True):
+            output.name = name.encode()
+    if len(signature.inputs) == 1:
+        signature.inputs[0].name = keras_model.inputs[0].name.encode()
+    indices = {tensor.name.decode(): tensor.tensorIndex for tensor in signature.inputs}
+    names = [tensor.name for tensor in keras_model.inputs]
+    if set(names) == set(indices):
+        graph.inputs = [indices[name] for name in names]
+    graph.outputs = [output.tensorIndex for output in outputs]
+    return serialize(model)
+
+
+def _output_names(keras_model):
+    """Names of the layers that make the outputs, numbered where one makes several."""
+    names = []
+    for tensor in keras_model.outputs:
+        name = tensor._keras_history.operation.name
+        names.append(name if name not in names else f"{name}_{len(names)}")
+    return names
+
+
+def _natural(name):
+    head = name.rstrip("0123456789")
+    return head, int(name[len(head) :] or 0)
+
+
+class _AlignedBuffer(schema.BufferT):
+    """A buffer that begins at a multiple of 16 bytes; the generated code leaves this out."""
+
+    def Pack(self, builder):
+        if self.data is not None:
+            self.data = np.frombuffer(self.data, "uint8")
+            builder.Prep(16, self.data.size)
+        return super().Pack(builder)
