@@ -16,11 +16,13 @@ from cvhn_tf_cli.arguments import (
     DATASETS,
     QUANTIZATIONS,
     SPARSITIES,
+    STRATEGIES,
     STRUCTURES,
     TARGETS,
     check_accuracy_loss,
     check_budgets,
     check_choice,
+    check_cluster,
     check_learning_rate,
     check_least_step,
     check_model_output,
@@ -96,6 +98,7 @@ def demo(
         batch_size=64,
         seed=seed,
         complexity_range=(0.01, 10.0),
+        restart=True,
     )
     training.show_complexities(model, digits)
     comparing.compare(
@@ -131,18 +134,32 @@ def train(
         float | None, typer.Option(help="Largest learning rate; by default the schedule's own.", show_default=False)
     ] = None,
     seed: _Seed = 0,
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="auto (multiworker if TF_CONFIG names several workers, mirrored if there are several "
+            "GPUs, else none) or one of " + ", ".join(STRATEGIES) + "."
+        ),
+    ] = "auto",
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew where an unfinished training is.")] = False,
 ):
     """Train a variational hypernetwork of a target network and save it.
 
-    Until it is complete, the model as far as it has come is in a file beside it that ends in .partial.keras.
+    Until it is complete, the model as far as it has come is in a file beside it that ends in .partial.keras. A training
+    that was stopped or killed goes on from there when it is started again, and ends as it would have. SIGTERM
+    lets it finish its epoch and save, with exit code 143.
     """
     check_choice("--dataset", dataset, DATASETS)
     check_choice("--target", target, TARGETS)
     check_learning_rate(learning_rate)
     check_model_output(output)
+    check_choice("--strategy", strategy, ("auto", *STRATEGIES))
+    check_cluster(strategy)
     start_tensorflow()
-    from cvhn_tf_cli import training
+    from cvhn_tf.workers import is_chief
+    from cvhn_tf_cli import strategies, training
 
+    distribution = strategies.make(strategy)
     images = load_dataset(dataset)
     model = training.train(
         images,
@@ -153,7 +170,11 @@ def train(
         seed=seed,
         complexity_range=complexity_range,
         learning_rate=learning_rate,
+        strategy=distribution,
+        restart=restart,
     )
+    if not is_chief(distribution):
+        return
     training.show_complexities(model, images)
     show(f"Wrote {output}. Next: cvhn-tf compare {output} --dataset {dataset} --output report")
 

@@ -9,9 +9,12 @@ from rich.table import Table
 
 
 @contextlib.contextmanager
-def progress(title, total, unit):
-    """Gives `advance(done, figures, total)`: a bar in a terminal, at most ten lines elsewhere."""
-    console = Console(stderr=True)
+def progress(title, total, unit, shown=True):
+    """Gives `advance(done, figures, total)`: a bar in a terminal, at most ten lines elsewhere.
+
+    Only one of several workers should have it `shown`.
+    """
+    console = Console(stderr=True, quiet=not shown)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
