@@ -18,7 +18,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from cvhn_tf import estimators, parameterizations, priors
+from cvhn_tf import estimators, noise, parameterizations, predictive, priors
 from cvhn_tf.complexity import ComplexityRange, batch_shares
 from cvhn_tf.complexity_distribution import ComplexityDistribution
 from cvhn_tf.graph import finalize_normalization, variational_graph
@@ -147,8 +147,7 @@ class VariationalHypernetwork(keras.Model):
             complexities = source.sample(self.complexity_samples, self._make_seed(step))
         else:
             complexities = tf.reshape(self._complexity.value, [1])
-        # One noise for all replicas would give each the same errors; λ in contrast is drawn jointly.
-        noise_seed = tf.random.experimental.stateless_fold_in(self._make_seed(step), 1 + _replica_id())
+        noise_seed = noise.of_replica(self._make_seed(step))  # λ in contrast is drawn jointly
         outputs, kls = self._graph([*self._target.flatten_inputs(inputs), complexities, noise_seed], training=training)
         kl = tf.add_n(kls)
         shares = tf.constant(batch_shares(complexities.shape[0]))  # the NLL has the same
@@ -220,9 +219,30 @@ class VariationalHypernetwork(keras.Model):
             )
         return super().train_on_batch(*args, **kwargs)
 
-    def summary(self, *args, expand_nested=True, **kwargs):
-        """As `keras.Model.summary`; shows the layers of the target unless `expand_nested=False`."""
-        super().summary(*args, expand_nested=expand_nested, **kwargs)
+    def summary(self, line_length=None, positions=None, print_fn=None, expand_nested=True, **kwargs):
+        """As `keras.Model.summary`, with the layers of the target unless `expand_nested=False`, and then how large
+        the target is, and how large the hypernetwork that gives its weights.
+        """
+        super().summary(line_length, positions, print_fn, expand_nested, **kwargs)
+        (print_fn or print)(self._describe_parameters())
+
+    def _describe_parameters(self):
+        weights = {id(weight) for weight in self._graph.weights}
+        drawn = deterministic = 0
+        variables = {}
+        for source in self._target.sources:
+            if isinstance(source, tuple):
+                layer, i = source
+                drawn += math.prod(layer.replaced_weights()[i].shape)
+                variables |= {id(variable): variable for variable in layer.trainable_variables}
+            elif id(source) in weights:
+                deterministic += math.prod(source.shape)
+        trained = sum(math.prod(variable.shape) for variable in variables.values())
+        return (
+            f" Target '{self._graph.name}': {drawn + deterministic:,} parameters, {drawn:,} of them with a posterior\n"
+            f" Hypernetwork {type(self.parameterization).__name__}: {trained:,} parameters, "
+            f"{trained / drawn:.1f} for each weight with a posterior"
+        )
 
     def posterior(self, complexity) -> dict[str, tfp.distributions.Normal]:
         """The posterior N(μ(λ), σ²(λ)) of each weight, by the weight's path in `at(complexity)`.
@@ -261,6 +281,24 @@ class VariationalHypernetwork(keras.Model):
         layers = {id(s[0]): s[0] for s in self._target.sources if isinstance(s, tuple)}
         kls = [layer.kl(layer.posteriors(complexities), complexities) for layer in layers.values()]
         return float(tf.add_n([tf.cast(kl, tf.float64) for kl in kls])[0]) / math.log(2)
+
+    def predict_distribution(self, x, complexity=None, samples=32, **kwargs):
+        """Predictions averaged over networks drawn from the posterior, and how sure they are.
+
+        Args:
+            x: Array of examples, or a list or dict of arrays for several inputs.
+            complexity: λ; `self.complexity` by default.
+            samples: Number of networks, at least 2.
+            **kwargs: `outputs`, `batch_size` and `seed`, as in `cvhn_tf.predictive.predict_distribution`.
+
+        Returns:
+            `cvhn_tf.predictive.ClassPrediction`: mean probabilities, their entropy, and the mutual information
+            between class and weights. Where `outputs="values"` a `ValuePrediction`: mean and variance.
+
+        Raises:
+            ValueError: If an argument is out of range or `x` does not fit the model.
+        """
+        return predictive.predict_distribution(self, x, complexity, samples, **kwargs)
 
     def at(self, complexity) -> keras.Model:
         """A new plain Keras model of the target's architecture that holds the posterior means.
@@ -309,11 +347,6 @@ class VariationalHypernetwork(keras.Model):
             synchronization=synchronization,
             name=name,
         )
-
-
-def _replica_id():
-    context = tf.distribute.get_replica_context()
-    return 0 if context is None else tf.cast(context.replica_id_in_sync_group, tf.int32)
 
 
 def _positive_integer(name, value):
