@@ -28,7 +28,7 @@ from cvhn_tf_cli.arguments import (
 )
 from cvhn_tf_cli.errors import OneLineErrors
 from cvhn_tf_cli.loading import load_dataset, load_model, start_tensorflow
-from cvhn_tf_cli.terminal import show
+from cvhn_tf_cli.terminal import make_table, show
 
 app = typer.Typer(
     cls=OneLineErrors,
@@ -125,6 +125,7 @@ def train(
         float | None, typer.Option(help="Largest learning rate; by default the schedule's own.", show_default=False)
     ] = None,
     seed: _Seed = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ):
     """Train a variational hypernetwork of a target network and save it.
 
@@ -147,7 +148,10 @@ def train(
         seed=seed,
         complexity_range=complexity_range,
         learning_rate=learning_rate,
+        quiet=quiet,
     )
+    if quiet:
+        return
     training.show_complexities(model, images)
     show(f"Wrote {output}. Next: cvhn-tf compare {output} --dataset {dataset} --output report")
 
@@ -294,3 +298,21 @@ def unpack(
     from cvhn_tf_cli import packing
 
     packing.unpack(file, output)
+
+
+@app.command()
+def doctor():
+    """Show versions, devices and whether LiteRT runs; exit code 1 and a sentence for each problem."""
+    from cvhn_tf_cli.doctor import diagnose
+
+    findings = diagnose()
+    table = make_table("", "", "found", "needed")
+    for finding in findings:
+        table.add_row(finding.name, finding.found, finding.needed, style="red" if finding.problem else None)
+    show(table)
+    problems = [finding.problem for finding in findings if finding.problem]
+    for problem in problems:
+        show(f"✗ {problem}")
+    if problems:
+        raise typer.Exit(1)
+    show("✓ Everything that cvhn-tf needs is there and works.")

@@ -9,8 +9,11 @@ from rich.table import Table
 
 
 @contextlib.contextmanager
-def progress(title, total, unit):
-    """Gives `advance(done, figures, total)`: a bar in a terminal, at most ten lines elsewhere."""
+def progress(title, total, unit, quiet=False):
+    """Gives `advance(done, figures, total)`: a bar with the time left in a terminal, at most ten lines elsewhere.
+
+    A part of a unit, such as 1.5, moves the bar alone. `quiet` shows neither.
+    """
     console = Console(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"),
@@ -19,13 +22,15 @@ def progress(title, total, unit):
         TextColumn(unit + "  {task.fields[figures]}"),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
+        disable=quiet or not console.is_terminal,
     )
     task = bar.add_task(title, total=total, figures="")
 
     def advance(done, figures, total=total):
         bar.update(task, completed=done, total=total, figures=figures)
-        if not console.is_terminal and (done * 10 // total > (done - 1) * 10 // total):
+        if quiet or console.is_terminal or done != int(done):
+            return
+        if done * 10 // total > (done - 1) * 10 // total:
             console.print(f"{title}: {done}/{total} {unit}  {figures}".rstrip(), soft_wrap=True, highlight=False)
 
     with bar:
@@ -34,9 +39,9 @@ def progress(title, total, unit):
 
 def make_table(title, *columns) -> Table:
     """An empty table; figures are aligned to the right."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=any(columns))
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, show_header=any(columns))
     for column in columns:
-        table.add_column(column, justify="left" if column in ("", "encoding") else "right")
+        table.add_column(column, justify="left" if column in ("", "encoding", "found", "needed") else "right")
     return table
 
 

@@ -10,11 +10,23 @@ from cvhn_tf_cli.saving import save_atomically
 from cvhn_tf_cli.terminal import make_table, progress, show
 
 
-def train(dataset, target, output, *, epochs, batch_size, seed, complexity_range, learning_rate=None, **hypernetwork):
+def train(
+    dataset,
+    target,
+    output,
+    *,
+    epochs,
+    batch_size,
+    seed,
+    complexity_range,
+    learning_rate=None,
+    quiet=False,
+    **hypernetwork,
+):
     """Trains with the default optimizer and a progress bar, and writes the model to `output`.
 
     Until it is complete, the model as far as it has come lies beside `output`, as `….partial.keras`. It holds the
-    optimizer too, and stays there if the run is stopped.
+    optimizer too, and stays there if the run is stopped. `quiet` shows no progress.
     """
     # Layer names count up within a process, and weight noise is seeded by them.
     keras.utils.clear_session()
@@ -31,12 +43,7 @@ def train(dataset, target, output, *, epochs, batch_size, seed, complexity_range
         cvhn_tf.default_optimizer(steps, **schedule), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
     )
     partial = _PartialModel(output.with_name(f"{output.stem}.partial{output.suffix}"))
-    with progress(f"Training {target} on {dataset.name}", epochs, "epochs") as advance:
-
-        def report(epoch, logs):
-            figures = f"loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.3f}  kl_bits {logs['kl_bits']:,.0f}"
-            advance(epoch + 1, figures)
-
+    with progress(f"Training {target} on {dataset.name}", epochs, "epochs", quiet) as advance:
         try:
             model.fit(
                 dataset.x_train,
@@ -44,7 +51,7 @@ def train(dataset, target, output, *, epochs, batch_size, seed, complexity_range
                 batch_size=batch_size,
                 epochs=epochs,
                 verbose=0,
-                callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=report), partial],
+                callbacks=[_Progress(advance), partial],
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(partial.describe()) from None
@@ -62,6 +69,27 @@ def show_complexities(model, dataset):
         accuracy = (outputs.argmax(axis=-1) == dataset.y_test).mean()
         table.add_row(f"{complexity:g}", f"{model.description_length(complexity):,.0f}", f"{accuracy:.4f}")
     show(table)
+
+
+class _Progress(keras.callbacks.Callback):
+    """Tells the progress bar of each step, and of the figures of each epoch."""
+
+    def __init__(self, advance):
+        super().__init__()
+        self._advance = advance
+        self._epoch, self._figures = 0, ""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        steps = self.params["steps"]
+        if steps and batch + 1 < steps:  # the epoch's last step is reported with its figures
+            self._advance(self._epoch + (batch + 1) / steps, self._figures)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._figures = f"loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.3f}  kl_bits {logs['kl_bits']:,.0f}"
+        self._advance(epoch + 1, self._figures)
 
 
 class _PartialModel(keras.callbacks.Callback):

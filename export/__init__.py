@@ -4,6 +4,7 @@ from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.compact import compact
 from cvhn_tf.export.compare import Comparison, Row, compare
 from cvhn_tf.export.convert import smallest, to_tflite
+from cvhn_tf.export.curve import SizeAccuracyCurve
 from cvhn_tf.export.entropy_coding import CodedSize, entropy_coded_size
 from cvhn_tf.export.evaluate import Evaluation, evaluate_tflite
 from cvhn_tf.export.pack_search import smallest_packed
@@ -18,6 +19,7 @@ __all__ = [
     "Evaluation",
     "PackedModel",
     "Row",
+    "SizeAccuracyCurve",
     "TFLiteArtifact",
     "compact",
     "compare",

@@ -3,12 +3,12 @@
 import contextlib
 import logging
 import os
-import tempfile
 
 import keras
 import tensorflow as tf
 
 from cvhn_tf.export.artifact import TFLiteArtifact
+from cvhn_tf.export.quiet import native_stderr_off
 from cvhn_tf.export.verify import ConversionError, as_input_arrays, verification_inputs, verify
 
 QUANTIZATIONS = (None, "float16", "dynamic_range", "int8")
@@ -146,17 +146,12 @@ def _with_batch_of_one(keras_model):
 
 @contextlib.contextmanager
 def _quiet():
-    """Keeps the converter's chatter off the terminal: Python logs, and what its C++ part writes to stderr."""
+    """Keeps the converter's chatter off the terminal: Python logs, prints, and what its C++ part writes to stderr."""
     logger = logging.getLogger("tensorflow")
     level = logger.level
     logger.setLevel(logging.ERROR)
-    with tempfile.TemporaryFile() as sink, open(os.devnull, "w") as nothing:
-        saved = os.dup(2)
-        os.dup2(sink.fileno(), 2)
-        try:
-            with contextlib.redirect_stdout(nothing):
-                yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            logger.setLevel(level)
+    try:
+        with native_stderr_off(), open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
+            yield
+    finally:
+        logger.setLevel(level)

@@ -41,14 +41,25 @@ def model_path(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("command", [(), ("demo",), ("train",), ("export",), ("compare",), ("pack",), ("unpack",)])
+@pytest.mark.parametrize(
+    "command", [(), ("demo",), ("train",), ("export",), ("compare",), ("pack",), ("unpack",), ("doctor",)]
+)
 def test_help_names_every_option(command):
     result = run(*command, "--help", env={"COLUMNS": "200"})
     assert result.exit_code == 0
     expected = {
-        (): ("demo", "train", "export", "compare", "pack", "unpack", "--version"),
+        (): ("demo", "train", "export", "compare", "pack", "unpack", "doctor", "--version"),
         ("demo",): ("--output", "--epochs", "--seed"),
-        ("train",): ("--dataset", "--target", "--epochs", "--batch-size", "--complexity-range", "--seed", "--output"),
+        ("train",): (
+            "--dataset",
+            "--target",
+            "--epochs",
+            "--batch-size",
+            "--complexity-range",
+            "--seed",
+            "--output",
+            "--quiet",
+        ),
         ("export",): (
             "--complexity",
             "--sparsity",
@@ -61,6 +72,7 @@ def test_help_names_every_option(command):
         ("compare",): ("--dataset", "--complexities", "--sparsities", "--encodings", "--output"),
         ("pack",): ("--complexity", "--sparsity", "--step", "--rate-weight", "--dataset", "--output"),
         ("unpack",): ("--output",),
+        ("doctor",): ("exit code 1",),
     }
     for option in expected[command]:
         assert option in result.output
@@ -300,6 +312,19 @@ def test_compare_removes_the_files_of_an_earlier_report_only(model_path, tmp_pat
     assert run("compare", model_path, *arguments).exit_code == 0
     assert not stale.exists()
     assert other.exists()
+
+
+def test_quiet_training_prints_nothing_and_progress_goes_to_stderr(tmp_path):
+    arguments = ("train", "--target", "mlp_50", "--epochs", 2, "--output", tmp_path / "m.keras")
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("Training mlp_50 on digits: ")]
+    assert [line.split(": ")[1].split(" ")[0] for line in lines] == ["1/2", "2/2"]
+    assert "loss" in lines[0] and "Training" not in result.stdout
+    quiet = run(*arguments, "--quiet")
+    assert (quiet.exit_code, quiet.output) == (0, "")
+    assert (tmp_path / "m.keras").exists()
+    fails(run("train", "--quiet", "--dataset", "imagenet", "--output", tmp_path / "m.keras"), 2, "imagenet")
 
 
 def test_equal_seeds_give_equal_models(tmp_path):
