@@ -9,12 +9,12 @@ from rich.table import Table
 
 
 @contextlib.contextmanager
-def progress(title, total, unit, quiet=False):
+def progress(title, total, unit, shown=True):
     """Gives `advance(done, figures, total)`: a bar with the time left in a terminal, at most ten lines elsewhere.
 
-    A part of a unit, such as 1.5, moves the bar alone. `quiet` shows neither.
+    A part of a unit, such as 1.5, moves the bar alone. Neither is there unless `shown`.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=not shown)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -22,13 +22,13 @@ def progress(title, total, unit, quiet=False):
         TextColumn(unit + "  {task.fields[figures]}"),
         TimeRemainingColumn(),
         console=console,
-        disable=quiet or not console.is_terminal,
+        disable=not console.is_terminal,
     )
     task = bar.add_task(title, total=total, figures="")
 
     def advance(done, figures, total=total):
         bar.update(task, completed=done, total=total, figures=figures)
-        if quiet or console.is_terminal or done != int(done):
+        if console.is_terminal or done != int(done):
             return
         if done * 10 // total > (done - 1) * 10 // total:
             console.print(f"{title}: {done}/{total} {unit}  {figures}".rstrip(), soft_wrap=True, highlight=False)

@@ -43,7 +43,7 @@ def train(
         cvhn_tf.default_optimizer(steps, **schedule), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
     )
     partial = _PartialModel(output.with_name(f"{output.stem}.partial{output.suffix}"))
-    with progress(f"Training {target} on {dataset.name}", epochs, "epochs", quiet) as advance:
+    with progress(f"Training {target} on {dataset.name}", epochs, "epochs", shown=not quiet) as advance:
         try:
             model.fit(
                 dataset.x_train,

@@ -8,7 +8,10 @@ model.fit(x, y, epochs=60, callbacks=[board])  # then: tensorboard --logdir logs
 
 import importlib.util
 import numbers
+import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,7 +27,8 @@ class ComplexityBoard(keras.callbacks.Callback):
     - `snr_above_1/all` and `snr_above_1/<weight>`: the share of the weights with SNR = |mean| / stddev > 1,
     - histograms `mean/<weight>` and `log10_snr/<weight>`.
 
-    Weights without noise (prior `"l2"`) have no SNR, so their runs have none either.
+    Weights without noise (prior `"l2"`) have no SNR, so their runs have none either. Of several workers each needs
+    the callback, since they evaluate together, and a folder of its own.
 
     Args:
         log_dir: Folder for the runs.
@@ -40,7 +44,14 @@ class ComplexityBoard(keras.callbacks.Callback):
         ImportError: If TensorBoard is not installed, without which TensorFlow writes no summaries.
     """
 
-    def __init__(self, log_dir, data, complexities=None, frequency=1, batch_size=256):
+    def __init__(
+        self,
+        log_dir: str | os.PathLike[str],
+        data: tuple[Any, Any] | tf.data.Dataset,
+        complexities: Sequence[float] | None = None,
+        frequency: int = 1,
+        batch_size: int = 256,
+    ) -> None:
         super().__init__()
         if importlib.util.find_spec("tensorboard") is None:
             raise ImportError("Expected TensorBoard to be installed: pip install 'cvhn-tf[tensorboard]'")

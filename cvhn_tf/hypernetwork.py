@@ -13,6 +13,7 @@ import copy
 import math
 import numbers
 import random
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -21,7 +22,12 @@ import tensorflow_probability as tfp
 from cvhn_tf import estimators, noise, parameterizations, predictive, priors
 from cvhn_tf.complexity import ComplexityRange, batch_shares
 from cvhn_tf.complexity_distribution import ComplexityDistribution
+from cvhn_tf.estimators import Estimator
 from cvhn_tf.graph import finalize_normalization, variational_graph
+from cvhn_tf.parameter_counts import describe_parameters
+from cvhn_tf.parameterizations import Parameterization
+from cvhn_tf.predictive import ClassPrediction, ValuePrediction
+from cvhn_tf.priors import Prior
 from cvhn_tf.training_data import TrainingData
 
 
@@ -71,21 +77,21 @@ class VariationalHypernetwork(keras.Model):
 
     def __init__(
         self,
-        target,
+        target: keras.Model,
         *,
-        complexity_range=(1e-2, 1e2),
-        complexity_distribution=None,
-        parameterization="hierarchical",
-        prior="automatic_relevance",
-        estimator="local_reparameterization",
-        complexity_samples=4,
-        train_size=None,
-        kl_warmup=0.3,
-        initial_stddev=1e-2,
-        seed=None,
-        name=None,
-        **kwargs,
-    ):
+        complexity_range: ComplexityRange | tuple[float, float] = (1e-2, 1e2),
+        complexity_distribution: Any = None,
+        parameterization: str | dict[str, Any] | Parameterization = "hierarchical",
+        prior: str | dict[str, Any] | Prior = "automatic_relevance",
+        estimator: str | dict[str, Any] | Estimator = "local_reparameterization",
+        complexity_samples: int = 4,
+        train_size: int | None = None,
+        kl_warmup: int | float = 0.3,
+        initial_stddev: float = 1e-2,
+        seed: int | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         self.complexity_range = ComplexityRange.of(complexity_range)
         self.complexity_distribution = None
@@ -224,27 +230,9 @@ class VariationalHypernetwork(keras.Model):
         the target is, and how large the hypernetwork that gives its weights.
         """
         super().summary(line_length, positions, print_fn, expand_nested, **kwargs)
-        (print_fn or print)(self._describe_parameters())
+        (print_fn or print)(describe_parameters(self._graph, self._target, self.parameterization))
 
-    def _describe_parameters(self):
-        weights = {id(weight) for weight in self._graph.weights}
-        drawn = deterministic = 0
-        variables = {}
-        for source in self._target.sources:
-            if isinstance(source, tuple):
-                layer, i = source
-                drawn += math.prod(layer.replaced_weights()[i].shape)
-                variables |= {id(variable): variable for variable in layer.trainable_variables}
-            elif id(source) in weights:
-                deterministic += math.prod(source.shape)
-        trained = sum(math.prod(variable.shape) for variable in variables.values())
-        return (
-            f" Target '{self._graph.name}': {drawn + deterministic:,} parameters, {drawn:,} of them with a posterior\n"
-            f" Hypernetwork {type(self.parameterization).__name__}: {trained:,} parameters, "
-            f"{trained / drawn:.1f} for each weight with a posterior"
-        )
-
-    def posterior(self, complexity) -> dict[str, tfp.distributions.Normal]:
+    def posterior(self, complexity: float) -> dict[str, tfp.distributions.Normal]:
         """The posterior N(μ(λ), σ²(λ)) of each weight, by the weight's path in `at(complexity)`.
 
         Under a deterministic prior each is a `tfp.distributions.Deterministic`: its stddev is 0.
@@ -268,7 +256,7 @@ class VariationalHypernetwork(keras.Model):
                 of_weight[path] = of_layer[id(layer)][i]
         return of_weight
 
-    def description_length(self, complexity) -> float:
+    def description_length(self, complexity: float) -> float:
         """KL(q(w | λ) ‖ p(w)) of the whole posterior in bits.
 
         Under a fixed prior this is the bits-back code length of the weights. Under `AutomaticRelevance` and
@@ -282,7 +270,9 @@ class VariationalHypernetwork(keras.Model):
         kls = [layer.kl(layer.posteriors(complexities), complexities) for layer in layers.values()]
         return float(tf.add_n([tf.cast(kl, tf.float64) for kl in kls])[0]) / math.log(2)
 
-    def predict_distribution(self, x, complexity=None, samples=32, **kwargs):
+    def predict_distribution(
+        self, x: Any, complexity: float | None = None, samples: int = 32, **kwargs: Any
+    ) -> ClassPrediction | ValuePrediction:
         """Predictions averaged over networks drawn from the posterior, and how sure they are.
 
         Args:
@@ -300,7 +290,7 @@ class VariationalHypernetwork(keras.Model):
         """
         return predictive.predict_distribution(self, x, complexity, samples, **kwargs)
 
-    def at(self, complexity) -> keras.Model:
+    def at(self, complexity: float) -> keras.Model:
         """A new plain Keras model of the target's architecture that holds the posterior means.
 
         Raises:

@@ -2,6 +2,7 @@
 
 import numbers
 import random
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +13,9 @@ from keras import tree
 from cvhn_tf import channels, estimators, noise, parameterizations, priors
 from cvhn_tf.batch_parts import concat_batches, split_batch
 from cvhn_tf.complexity import ComplexityRange
+from cvhn_tf.estimators import Estimator
+from cvhn_tf.parameterizations import Parameterization
+from cvhn_tf.priors import Prior
 from cvhn_tf.wrappable import check_wrappable
 
 # Adam moves every variable by the same distance a step. log σ moves by this share of it: where it follows the mean
@@ -79,18 +83,18 @@ class Variational(keras.layers.Wrapper):
 
     def __init__(
         self,
-        layer,
-        complexity_range=(1e-2, 1e2),
-        parameterization=None,
-        prior="automatic_relevance",
-        estimator="local_reparameterization",
-        initial_stddev=1e-2,
-        salt=None,
-        shared=None,
-        complexity=None,
-        train_size=None,
-        **kwargs,
-    ):
+        layer: keras.layers.Layer,
+        complexity_range: ComplexityRange | tuple[float, float] = (1e-2, 1e2),
+        parameterization: str | dict[str, Any] | Parameterization | None = None,
+        prior: str | dict[str, Any] | Prior = "automatic_relevance",
+        estimator: str | dict[str, Any] | Estimator = "local_reparameterization",
+        initial_stddev: float = 1e-2,
+        salt: int | None = None,
+        shared: keras.layers.Layer | None = None,
+        complexity: float | None = None,
+        train_size: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         if not isinstance(layer, keras.layers.Layer):
             raise ValueError(f"Expected `layer` to be a `keras.layers.Layer`. Received: layer={layer!r}")
         kwargs.setdefault("name", layer.name)
@@ -149,7 +153,7 @@ class Variational(keras.layers.Wrapper):
             )
         self.built = True
 
-    def replaced_weights(self):
+    def replaced_weights(self) -> list[keras.Variable]:
         """The variables of the wrapped layer whose place the posteriors take, in the order of `posteriors`."""
         variables = self.layer.variables
         return [variables[i] for i in self._replaced]
@@ -172,7 +176,7 @@ class Variational(keras.layers.Wrapper):
                 f"neither. Received: prior={type(self.prior).__name__}, estimator={type(self.estimator).__name__}"
             )
 
-    def posteriors(self, complexity):
+    def posteriors(self, complexity: tf.Tensor) -> list[tfp.distributions.Distribution]:
         """One `tfp.distributions.Normal` of shape (complexities, *weight_shape) for each trainable weight.
 
         Under a deterministic prior it is a `tfp.distributions.Deterministic`, of stddev 0.
@@ -189,7 +193,7 @@ class Variational(keras.layers.Wrapper):
         stddevs = [tf.exp(_LOG_STDDEV_RATE * value) for value in self._evaluate(self._log_stddevs, complexity)]
         return [tfp.distributions.Normal(mean, stddev) for mean, stddev in zip(means, stddevs, strict=True)]
 
-    def means(self, complexity):
+    def means(self, complexity: tf.Tensor) -> list[tf.Tensor]:
         """The posterior means alone.
 
         Args:
@@ -213,7 +217,7 @@ class Variational(keras.layers.Wrapper):
             _scale_gradient(value, tf.cast(scale, value.dtype)) for value, scale in zip(values, scales, strict=True)
         ]
 
-    def kl(self, posteriors, complexity):
+    def kl(self, posteriors: list[tfp.distributions.Distribution], complexity: tf.Tensor) -> tf.Tensor:
         """KL of all weights together, as `prior` has it.
 
         Args:

@@ -12,10 +12,15 @@ import dataclasses
 import math
 import numbers
 import random
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+if TYPE_CHECKING:
+    from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 OUTPUTS = ("probabilities", "logits", "values")
 
@@ -49,7 +54,16 @@ class ValuePrediction:
     variance: np.ndarray
 
 
-def predict_distribution(model, x, complexity=None, samples=32, *, outputs="probabilities", batch_size=256, seed=None):
+def predict_distribution(
+    model: "VariationalHypernetwork",
+    x: Any,
+    complexity: float | None = None,
+    samples: int = 32,
+    *,
+    outputs: str = "probabilities",
+    batch_size: int = 256,
+    seed: int | None = None,
+) -> ClassPrediction | ValuePrediction:
     """Averages the predictions of networks drawn from the posterior at a complexity.
 
     Each draw sets the weights of one plain network, which predicts all of `x`: what layers do in training, such as
@@ -93,25 +107,23 @@ def predict_distribution(model, x, complexity=None, samples=32, *, outputs="prob
     return summarize_classes(_probabilities(draw, outputs) for draw in draws)
 
 
-def summarize_classes(draws) -> ClassPrediction:
+def summarize_classes(draws: Iterable[np.ndarray]) -> ClassPrediction:
     """Mean, entropy and mutual information of some predictions of classes.
 
     Args:
         draws: Iterable of float arrays of equal shape (…, classes), the probabilities of one network each; or
             (…, 1), the probability of class 1.
     """
-    total = total_entropy = count = 0.0
-    for probabilities in draws:
-        total = total + probabilities
-        total_entropy = total_entropy + _entropy(probabilities)
-        count += 1
-    mean = total / count
+    mean, mean_entropy = np.zeros(()), np.zeros(())
+    for count, probabilities in enumerate(draws, 1):
+        mean = mean + (probabilities - mean) / count
+        mean_entropy = mean_entropy + (_entropy(probabilities) - mean_entropy) / count
     entropy = _entropy(mean)
     # Rounding may leave a difference of equal numbers below zero.
-    return ClassPrediction(mean, entropy, np.maximum(entropy - total_entropy / count, 0.0))
+    return ClassPrediction(mean, entropy, np.maximum(entropy - mean_entropy, 0.0))
 
 
-def summarize_values(draws) -> ValuePrediction:
+def summarize_values(draws: Iterable[np.ndarray]) -> ValuePrediction:
     """Mean and variance of some predictions of real values.
 
     Args:
@@ -120,7 +132,7 @@ def summarize_values(draws) -> ValuePrediction:
     Reference: [Welford, 1962](https://doi.org/10.1080/00401706.1962.10490022), which needs each draw once and does not
     lose a small variance beside a large mean.
     """
-    mean = squares = 0.0
+    mean, squares = np.zeros(()), np.zeros(())
     for count, values in enumerate(draws, 1):
         difference = values - mean
         mean = mean + difference / count

@@ -34,7 +34,7 @@ class TFLiteArtifact:
         """Size after gzip in bytes: what a download or an app package holds."""
         return len(gzip.compress(self.content, compresslevel=9, mtime=0))
 
-    def save(self, path) -> pathlib.Path:
+    def save(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Writes the file whole or not at all.
 
         Raises:

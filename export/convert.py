@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -17,7 +18,12 @@ _LEAST_SPARSITY = 0.3
 _CALIBRATION_EXAMPLES = 200
 
 
-def to_tflite(keras_model, quantization=None, sparse="auto", representative_data=None) -> TFLiteArtifact:
+def to_tflite(
+    keras_model: keras.Model,
+    quantization: str | None = None,
+    sparse: bool | str = "auto",
+    representative_data: Any = None,
+) -> TFLiteArtifact:
     """Converts a Keras model, and runs the file with LiteRT before handing it over.
 
     Args:
@@ -55,7 +61,7 @@ def to_tflite(keras_model, quantization=None, sparse="auto", representative_data
     return min(artifacts, key=lambda artifact: artifact.size_bytes)
 
 
-def smallest(keras_model, representative_data=None) -> TFLiteArtifact:
+def smallest(keras_model: keras.Model, representative_data: Any = None) -> TFLiteArtifact:
     """The smallest working file over all quantizations; `"int8"` takes part if there is representative data.
 
     Raises:

@@ -1,9 +1,13 @@
 """A callback that draws the size-accuracy curve while a model trains."""
 
 import numbers
+import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 from cvhn_tf.export.compare import as_arrays, compare
 
@@ -26,7 +30,15 @@ class SizeAccuracyCurve(keras.callbacks.Callback):
         ValueError: If `frequency` is no positive integer, or `data` are no examples with class labels.
     """
 
-    def __init__(self, folder, data, frequency=10, complexities=None, sparsities=(0.5, 0.9, 0.98), **compare_arguments):
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        data: tuple[Any, Any] | tf.data.Dataset,
+        frequency: int = 10,
+        complexities: Sequence[float] | None = None,
+        sparsities: Sequence[float] = (0.5, 0.9, 0.98),
+        **compare_arguments: Any,
+    ) -> None:
         super().__init__()
         if isinstance(frequency, bool) or not isinstance(frequency, numbers.Integral) or frequency < 1:
             raise ValueError(f"Expected `frequency` to be a positive integer. Received: frequency={frequency!r}")
