@@ -234,25 +234,29 @@ class Variational(keras.layers.Wrapper):
         return tf.add_n([tf.cast(kl, tf.float32) for kl in kls])
 
     def call(self, inputs, *args, complexity=None, seed=None, training=False, options=None, **kwargs):
+        self._check_call(complexity, seed)
         if self.complexity is None:
-            if complexity is None:
-                raise ValueError(
-                    f"Layer '{self.name}' needs `complexity`, in the call or once and for all when it is made. "
-                    "Received: complexity=None"
-                )
             return self._call_at(complexity, seed, training, options, inputs, *args, **kwargs)
-        if complexity is not None or seed is not None:
-            raise ValueError(
-                f"Layer '{self.name}' has its own complexity, {self.complexity:g}, and noise. "
-                f"Received: complexity={complexity}, seed={seed}"
-            )
         step = tf.identity(self._step.value)
         if training:
             self._step.assign_add(1)
         seed = noise.of_replica(tf.stack([0, tf.cast(step % 2**31, tf.int32)]))
         outputs, kl = self._call_at([self.complexity], seed, training, options, inputs, *args, **kwargs)
-        self.add_loss(self.prior.kl_weight(tf.constant(self.complexity)) * kl[0] / self.train_size)
+        if not self._get_own_losses():  # a layer that is called twice is described once
+            self.add_loss(self.prior.kl_weight(tf.constant(self.complexity)) * kl[0] / self.train_size)
         return outputs
+
+    def _check_call(self, complexity, seed):
+        if self.complexity is None and complexity is None:
+            raise ValueError(
+                f"Layer '{self.name}' needs `complexity`, in the call or once and for all when it is made. "
+                "Received: complexity=None"
+            )
+        if self.complexity is not None and (complexity is not None or seed is not None):
+            raise ValueError(
+                f"Layer '{self.name}' has its own complexity, {self.complexity:g}, and noise. "
+                f"Received: complexity={complexity}, seed={seed}"
+            )
 
     def _call_at(self, complexity, seed, training, options, inputs, *args, **kwargs):
         complexity = tf.convert_to_tensor(complexity, tf.float32)
@@ -288,10 +292,12 @@ class Variational(keras.layers.Wrapper):
         return outputs
 
     def compute_output_spec(self, inputs, *args, complexity=None, seed=None, training=False, options=None, **kwargs):
+        self._check_call(complexity, seed)
         outputs = self.layer.compute_output_spec(inputs, *args, **kwargs, **(options or {}))
         if self.complexity is not None:
             return outputs
-        return outputs, keras.KerasTensor((complexity.shape[0],), dtype="float32")
+        shape = complexity.shape if hasattr(complexity, "shape") else np.shape(complexity)
+        return outputs, keras.KerasTensor((shape[0],), dtype="float32")
 
     def compute_mask(self, inputs, previous_mask):
         return None  # the wrapped layer has set the mask of its outputs itself

@@ -327,6 +327,18 @@ def test_quiet_training_prints_nothing_and_progress_goes_to_stderr(tmp_path):
     fails(run("train", "--quiet", "--dataset", "imagenet", "--output", tmp_path / "m.keras"), 2, "imagenet")
 
 
+def test_progress_moves_with_each_step_and_gives_figures_after_each_epoch(compiled, data):
+    from cvhn_tf_cli import training
+
+    told = []
+    progress = training._Progress(lambda *done_and_figures: told.append(done_and_figures))
+    logs = compiled().fit(*data, batch_size=16, epochs=2, verbose=0, callbacks=[progress]).history
+    assert [done for done, _ in told] == [0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2]
+    assert [figures for _, figures in told[:3]] == ["", "", ""]
+    assert all(f"loss {logs['loss'][0]:.3f}" in figures for _, figures in told[3:7])
+    assert f"loss {logs['loss'][1]:.3f}" in told[7][1]
+
+
 def test_equal_seeds_give_equal_models(tmp_path):
     import cvhn_tf
 

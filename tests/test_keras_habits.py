@@ -109,6 +109,29 @@ def test_saved_model_gives_the_same_outputs_and_goes_on_with_the_same_noise(data
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_functional_model_of_several_complexities_shares_the_batch_out(data):
+    x, _ = data
+    layer = Variational(layers.Dense(3))
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, layer(inputs, complexity=[0.1, 10.0]))
+    outputs, kl = model(x)
+    expected, expected_kl = layer(x, complexity=[0.1, 10.0])
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)
+    np.testing.assert_allclose(kl, expected_kl, rtol=1e-6)
+
+
+def test_layer_that_is_called_twice_is_described_once(data):
+    layer = variational(8)
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, layer(layer(inputs)))
+    complexities = tf.constant([0.5])
+    for _ in range(2):
+        model(data[0])
+        (loss,) = model.losses
+        kl = layer.kl(layer.posteriors(complexities), complexities)[0]
+        assert float(loss) == pytest.approx(0.5 * float(kl) / 64, rel=1e-6)
+
+
 def test_noise_differs_from_step_to_step_and_from_layer_to_layer():
     model = keras.Sequential([keras.Input((4,)), variational(4, initial_stddev=1.0)])
     other = variational(4, initial_stddev=1.0)
@@ -187,8 +210,9 @@ def test_layers_without_weights_of_their_own_and_calls_without_a_complexity_are_
     Variational(dense)(x, complexity=[1.0])
     with pytest.raises(ValueError, match=r"belong to a `Variational` layer already"):
         Variational(dense)(x, complexity=[1.0])
-    with pytest.raises(ValueError, match=r"needs `complexity`"):
-        Variational(layers.Dense(2))(x)
+    for inputs in (x, keras.Input((4,))):
+        with pytest.raises(ValueError, match=r"needs `complexity`"):
+            Variational(layers.Dense(2))(inputs)
     with pytest.raises(ValueError, match=r"its own complexity, 0\.5"):
         variational(2)(x, complexity=[1.0])
 
