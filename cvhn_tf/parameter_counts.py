@@ -12,7 +12,8 @@ def describe_parameters(graph, target, parameterization) -> str:
         parameterization: `cvhn_tf.parameterizations.Parameterization` of its layers.
     """
     weights = {id(weight) for weight in graph.weights}
-    drawn, deterministic, trained = 0, 0, {}
+    drawn, deterministic = 0, 0
+    trained: dict[int, int] = {}
     for source in target.sources:
         if isinstance(source, tuple):
             layer, i = source
