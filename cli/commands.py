@@ -173,10 +173,16 @@ def export(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Data set to measure the file on, and to calibrate int8 with: " + ", ".join(DATASETS) + ".",
+            help="Data set to measure the file on, to calibrate int8 with and to fine-tune on: "
+            + ", ".join(DATASETS)
+            + ".",
             show_default=False,
         ),
     ] = None,
+    finetune_epochs: Annotated[
+        int,
+        typer.Option(min=0, help="Passes over the training images to train on what pruning leaves; needs --dataset."),
+    ] = 0,
     output: Annotated[pathlib.Path, typer.Option(help="File to write.")] = pathlib.Path("model.tflite"),
 ):
     """Write the TFLite file of the network at one complexity."""
@@ -189,6 +195,8 @@ def export(
         raise ValueError(
             "Expected `--dataset`, whose images calibrate int8, with `--encoding int8`. Received: no --dataset"
         )
+    elif finetune_epochs:
+        raise ValueError("Expected `--dataset` to fine-tune on with `--finetune-epochs`. Received: no --dataset")
     check_writable(output)
     hypernetwork = load_model(model)
     from cvhn_tf_cli import exporting
@@ -202,6 +210,7 @@ def export(
         structure=structure,
         encoding=encoding,
         dataset=None if dataset is None else load_dataset(dataset, hypernetwork),
+        finetune_epochs=finetune_epochs,
     )
 
 

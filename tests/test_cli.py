@@ -67,6 +67,7 @@ def test_help_names_every_option(command):
             "--encoding",
             "--quantization",
             "--dataset",
+            "--finetune-epochs",
             "--output",
         ),
         ("compare",): ("--dataset", "--complexities", "--sparsities", "--encodings", "--output"),
@@ -202,6 +203,7 @@ def test_interrupted_training_leaves_the_model_so_far_and_says_where(tmp_path, m
         (("--complexity", -1), ("[0.01, 100]", "complexity=-1")),
         (("--encoding", "int3"), ("dynamic_range", "int3")),
         (("--encoding", "int8"), ("--dataset",)),
+        (("--finetune-epochs", 3), ("--dataset",)),
         (("--dataset", "imagenet"), ("digits, mnist", "imagenet")),
     ],
 )
@@ -242,6 +244,20 @@ def test_exported_file_runs_in_litert_as_accurately_as_the_table_says(encoding, 
     accuracy = accuracy_of(path)
     assert accuracy > 0.6
     assert f"{accuracy:.4f}" in result.output
+
+
+def test_finetuning_makes_a_pruned_file_more_accurate_and_no_larger(model_path, accuracy_of, tmp_path):
+    accuracies, sizes = [], []
+    for epochs in (0, 10):
+        path = tmp_path / f"{epochs}.tflite"
+        arguments = ("--sparsity", 0.97, "--encoding", "float32", "--dataset", "digits", "--finetune-epochs", epochs)
+        result = run("export", model_path, *arguments, "--output", path)
+        assert result.exit_code == 0, result.output
+        accuracies.append(accuracy_of(path))
+        sizes.append(path.stat().st_size)
+        assert f"{accuracies[-1]:.4f}" in result.output
+    assert accuracies[1] > accuracies[0] + 0.05
+    assert sizes[1] <= sizes[0]
 
 
 def test_whole_units_make_a_dense_file_smaller(model_path, tmp_path):

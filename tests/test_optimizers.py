@@ -31,12 +31,13 @@ def test_repeated_rows_count_once_with_their_sum():
 
 
 def test_dense_gradients_are_updated_as_by_adam():
-    ours, theirs = keras.Variable([1.0, 2.0]), keras.Variable([1.0, 2.0])
+    ours, theirs = keras.Variable([0.0, 0.0]), keras.Variable([0.0, 0.0])
     first, second = PivotAdam(0.1), keras.optimizers.Adam(0.1, global_clipnorm=1.0)
     for gradient in ([3.0, -1.0], [0.1, 0.2]):
         first.apply([tf.constant(gradient)], [ours])
         second.apply([tf.constant(gradient)], [theirs])
-    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    # TensorFlow's kernel takes 1 - 0.999 in float32, which is off by 5e-5; the step has its square root.
+    np.testing.assert_allclose(ours, theirs, rtol=2.5e-5)
 
 
 def test_global_norm_of_sparse_gradients_is_clipped():
