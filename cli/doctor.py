@@ -44,7 +44,7 @@ def diagnose() -> list[Finding]:
     else:
         findings += _check_devices()
         findings.append(_check_litert())
-    return [*findings, _look_for_extras(requirements)]
+    return [*findings, *_look_for_extras(requirements)]
 
 
 def _check_python():
@@ -96,13 +96,12 @@ def _check_litert():
 
 
 def _look_for_extras(requirements):
-    extras = importlib.metadata.metadata(_PACKAGE).get_all("Provides-Extra") or []
-    states = []
-    for extra in extras:
+    extras: dict[bool, list[str]] = {True: [], False: []}
+    for extra in importlib.metadata.metadata(_PACKAGE).get_all("Provides-Extra") or []:
         own = [r for r in requirements if extra in _extras_of(r) and r.name != _PACKAGE]
-        complete = all(_check_package(requirement).problem is None for requirement in own)
-        states.append(extra if complete else f"no {extra}")
-    return Finding("extras", ", ".join(states))
+        extras[all(_check_package(requirement).problem is None for requirement in own)].append(extra)
+    yield Finding("extras installed", ", ".join(extras[True]) or "none")
+    yield Finding("extras missing", ", ".join(extras[False]) or "none")
 
 
 def _extras_of(requirement):
