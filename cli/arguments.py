@@ -1,6 +1,8 @@
 """What the options may be, checked before TensorFlow is imported."""
 
+import json
 import math
+import os
 import tempfile
 
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
@@ -15,6 +17,8 @@ QUANTIZATIONS = {
 }
 # What `--structure` may be, as in `cvhn_tf.export.prune`.
 STRUCTURES = ("weight", "unit", "block")
+# What `--strategy` may be beside "auto".
+STRATEGIES = ("none", "mirrored", "multiworker")
 SPARSITIES = "0,0.5,0.8,0.9,0.95,0.98,0.99"
 
 
@@ -46,6 +50,41 @@ def check_learning_rate(value):
     """Raises a `ValueError` unless `value` is None or positive."""
     if value is not None and not value > 0:
         raise ValueError(f"Expected `--learning-rate` to be positive. Received: --learning-rate={value}")
+
+
+def check_cluster(strategy):
+    """Raises a `ValueError` unless TF_CONFIG is one that the strategy can train with."""
+    workers = count_workers()
+    if strategy == "multiworker" and workers < 2:
+        raise ValueError(
+            "Expected TF_CONFIG to name several workers with `--strategy multiworker`. "
+            f"Received: TF_CONFIG={os.environ.get('TF_CONFIG', '')!r}"
+        )
+    if strategy in ("none", "mirrored") and workers > 1:
+        raise ValueError(
+            f"Expected `--strategy multiworker` or auto, as TF_CONFIG names {workers} workers. "
+            f"Received: --strategy={strategy}"
+        )
+
+
+def count_workers() -> int:
+    """Number of workers that TF_CONFIG names, 0 where it is not set."""
+    text = os.environ.get("TF_CONFIG") or "{}"
+    try:
+        config = json.loads(text)
+        cluster = config.get("cluster", {})
+        jobs = {job: len(addresses) for job, addresses in cluster.items()}
+        task = config.get("task", {})
+        is_known = not jobs or int(task["index"]) in range(jobs[task["type"]])
+    except (ValueError, TypeError, AttributeError, KeyError):
+        is_known = False
+    if not is_known or set(jobs) - {"chief", "worker"}:
+        raise ValueError(
+            "Expected TF_CONFIG to name workers, and which one this is, as in "
+            '{"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}. '
+            f"Received: TF_CONFIG={text}"
+        )
+    return sum(jobs.values())
 
 
 def check_model_output(path):

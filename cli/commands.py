@@ -15,9 +15,11 @@ from cvhn_tf_cli.arguments import (
     DATASETS,
     QUANTIZATIONS,
     SPARSITIES,
+    STRATEGIES,
     STRUCTURES,
     TARGETS,
     check_choice,
+    check_cluster,
     check_learning_rate,
     check_model_output,
     check_rate_weight,
@@ -91,6 +93,7 @@ def demo(
         batch_size=64,
         seed=seed,
         complexity_range=(0.01, 10.0),
+        restart=True,
     )
     training.show_complexities(model, digits)
     comparing.compare(
@@ -125,19 +128,33 @@ def train(
         float | None, typer.Option(help="Largest learning rate; by default the schedule's own.", show_default=False)
     ] = None,
     seed: _Seed = 0,
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="auto (multiworker if TF_CONFIG names several workers, mirrored if there are several "
+            "GPUs, else none) or one of " + ", ".join(STRATEGIES) + "."
+        ),
+    ] = "auto",
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew where an unfinished training is.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ):
     """Train a variational hypernetwork of a target network and save it.
 
-    Until it is complete, the model as far as it has come is in a file beside it that ends in .partial.keras.
+    Until it is complete, the model as far as it has come is in a file beside it that ends in .partial.keras. A training
+    that was stopped or killed goes on from there when it is started again, and ends as it would have. SIGTERM
+    lets it finish its epoch and save, with exit code 143.
     """
     check_choice("--dataset", dataset, DATASETS)
     check_choice("--target", target, TARGETS)
     check_learning_rate(learning_rate)
     check_model_output(output)
+    check_choice("--strategy", strategy, ("auto", *STRATEGIES))
+    check_cluster(strategy)
     start_tensorflow()
-    from cvhn_tf_cli import training
+    from cvhn_tf.workers import is_chief
+    from cvhn_tf_cli import strategies, training
 
+    distribution = strategies.make(strategy, quiet)
     images = load_dataset(dataset)
     model = training.train(
         images,
@@ -149,8 +166,10 @@ def train(
         complexity_range=complexity_range,
         learning_rate=learning_rate,
         quiet=quiet,
+        strategy=distribution,
+        restart=restart,
     )
-    if quiet:
+    if quiet or not is_chief(distribution):
         return
     training.show_complexities(model, images)
     show(f"Wrote {output}. Next: cvhn-tf compare {output} --dataset {dataset} --output report")

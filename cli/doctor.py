@@ -9,7 +9,6 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from cvhn_tf_cli.loading import start_tensorflow
-from cvhn_tf_cli.strategy import choose_strategy
 
 _PACKAGE = "cvhn-tf"
 
@@ -71,11 +70,13 @@ def _check_package(requirement):
 def _check_devices():
     import tensorflow as tf
 
+    from cvhn_tf_cli.strategies import choose
+
     gpus = tf.config.list_physical_devices("GPU")
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
     yield Finding("devices", f"{os.cpu_count()} CPU cores, " + (", ".join(names) if names else "no GPU"))
     try:
-        yield Finding("strategy", choose_strategy(os.environ, len(gpus)))
+        yield Finding("strategy", choose(len(gpus)))
     except ValueError as error:
         yield Finding("strategy", "unknown", problem=f"{error}.")
 

@@ -13,6 +13,7 @@ def progress(title, total, unit, shown=True):
     """Gives `advance(done, figures, total)`: a bar with the time left in a terminal, at most ten lines elsewhere.
 
     A part of a unit, such as 1.5, moves the bar alone. Neither is there unless `shown`.
+    Only one of several workers should have it.
     """
     console = Console(stderr=True, quiet=not shown)
     bar = Progress(

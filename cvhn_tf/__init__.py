@@ -5,11 +5,14 @@ from cvhn_tf.complexity import ComplexityRange
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 from cvhn_tf.layers import Variational
 from cvhn_tf.optimizers import PivotAdam, default_optimizer
+from cvhn_tf.resumption import Backup
 from cvhn_tf.saving import load_model
+from cvhn_tf.shuffling import shuffled_batches
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Backup",
     "ComplexityRange",
     "PivotAdam",
     "Variational",
@@ -18,5 +21,6 @@ __all__ = [
     "datasets",
     "default_optimizer",
     "load_model",
+    "shuffled_batches",
     "targets",
 ]

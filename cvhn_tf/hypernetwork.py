@@ -22,6 +22,7 @@ import tensorflow_probability as tfp
 from cvhn_tf import estimators, noise, parameterizations, predictive, priors
 from cvhn_tf.complexity import ComplexityRange, batch_shares
 from cvhn_tf.complexity_distribution import ComplexityDistribution
+from cvhn_tf.distribution import DistributedModel
 from cvhn_tf.estimators import Estimator
 from cvhn_tf.graph import finalize_normalization, variational_graph
 from cvhn_tf.parameter_counts import describe_parameters
@@ -29,10 +30,11 @@ from cvhn_tf.parameterizations import Parameterization
 from cvhn_tf.predictive import ClassPrediction, ValuePrediction
 from cvhn_tf.priors import Prior
 from cvhn_tf.training_data import TrainingData
+from cvhn_tf.workers import count_workers, of_chief
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
-class VariationalHypernetwork(keras.Model):
+class VariationalHypernetwork(DistributedModel):
     """Trains the posterior of all weights of a Keras model, for a whole range of complexities at once.
 
     Args:
@@ -104,7 +106,8 @@ class VariationalHypernetwork(keras.Model):
         self.train_size = None if train_size is None else _positive_integer("train_size", train_size)
         self.kl_warmup = _check_warmup(kl_warmup)
         self.initial_stddev = initial_stddev
-        self.seed = random.randint(1, 2**31 - 1) if seed is None else int(seed)
+        seed = random.randint(1, 2**31 - 1) if seed is None else int(seed)
+        self.seed = int(of_chief(self.distribute_strategy, seed))  # λ is drawn jointly
 
         self._graph, self._target = variational_graph(
             target,
@@ -184,7 +187,8 @@ class VariationalHypernetwork(keras.Model):
         # Keras has divided its sum by the number of replicas; the KL stands in `losses` undivided. They are empty where
         # Keras only builds its metrics.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        self._nll_metric.update_state(loss * replicas - sum(self.losses))
+        examples = tf.shape(keras.tree.flatten(y_pred)[0])[0]
+        self._nll_metric.update_state(loss * replicas - sum(self.losses), examples)
         return loss
 
     @property
@@ -199,7 +203,8 @@ class VariationalHypernetwork(keras.Model):
                 a share of a number of steps that cannot be known, or if arrays hold NaN or infinity. All before the
                 first step.
         """
-        data = TrainingData(x, y, batch_size, validation_split, steps_per_epoch)
+        workers = count_workers(self.distribute_strategy)
+        data = TrainingData(x, y, batch_size, validation_split, steps_per_epoch, workers)
         data.check_finite()
         self._train_size.assign(self.train_size or data.count_examples())
         if isinstance(self.kl_warmup, int):

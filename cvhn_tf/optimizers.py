@@ -5,9 +5,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from cvhn_tf.gradient_sums import SumsGradientsFirst
+
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
-class PivotAdam(keras.optimizers.Adam):
+class PivotAdam(SumsGradientsFirst, keras.optimizers.Adam):
     """Adam that updates, of each variable, only the rows that have a gradient.
 
     A training step reads two pivots for each complexity. Plain Adam still moves all the others by their old

@@ -16,13 +16,15 @@ class TrainingData:
         batch_size: As in `fit`; counts for arrays.
         validation_split: As in `fit`; counts for arrays.
         steps_per_epoch: As in `fit`.
+        workers: Number of workers that train together.
     """
 
-    def __init__(self, x, y, batch_size, validation_split, steps_per_epoch):
+    def __init__(self, x, y, batch_size, validation_split, steps_per_epoch, workers=1):
         self._x, self._y = x, y
         self._batch_size = batch_size or 32
         self._validation_split = validation_split or 0.0
         self._steps_per_epoch = steps_per_epoch
+        self._workers = workers
 
     def check_finite(self):
         """Raises a `ValueError` if an array holds NaN or infinity. Datasets are not read for this."""
@@ -46,6 +48,7 @@ class TrainingData:
             ValueError: If the data does not tell.
         """
         if self._is_batched():
+            self._check_shared()
             batches = self._cardinality()
             if batches is None:
                 raise ValueError(
@@ -75,6 +78,17 @@ class TrainingData:
                 f"Received: x={self._x!r}"
             )
         return batches
+
+    def _check_shared(self):
+        if self._workers == 1 or not isinstance(self._x, tf.data.Dataset):
+            return
+        policy = self._x.options().experimental_distribute.auto_shard_policy
+        if policy == tf.data.experimental.AutoShardPolicy.OFF:
+            raise ValueError(
+                "The number of training examples N, which scales the description length, cannot be told from data that "
+                "each worker has by itself. Expected `train_size`, of all workers together, in "
+                f"`VariationalHypernetwork(...)`. Received: a dataset with {policy}"
+            )
 
     def _is_batched(self):
         is_dataset = isinstance(self._x, tf.data.Dataset | tf.distribute.DistributedDataset | keras.utils.PyDataset)

@@ -57,6 +57,8 @@ def test_help_names_every_option(command):
             "--batch-size",
             "--complexity-range",
             "--seed",
+            "--strategy",
+            "--restart",
             "--output",
             "--quiet",
         ),
@@ -188,7 +190,9 @@ def test_interrupted_training_leaves_the_model_so_far_and_says_where(tmp_path, m
     assert result.exit_code == 130
     progress, error = result.stderr.strip().splitlines()
     assert "1/3 epochs" in progress
-    assert error == f"Error: Interrupted. The model after 1 of 3 epochs is {partial}"
+    assert error == (
+        f"Error: Interrupted. The model after 1 of 3 epochs is {partial}; the same command goes on from it"
+    )
     assert sorted(tmp_path.iterdir()) == [tmp_path / "m.keras", partial]
     assert (tmp_path / "m.keras").read_text() == "an earlier model"
 

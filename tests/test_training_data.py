@@ -83,3 +83,14 @@ def test_data_that_is_not_finite_is_refused_before_the_first_step(compiled, valu
 def test_empty_data_is_refused(compiled):
     with pytest.raises(ValueError, match="at least one example"):
         compiled().fit(X[:0], Y[:0], verbose=0)
+
+
+def test_worker_with_data_of_its_own_does_not_know_their_number():
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    dataset = DATASET.batch(10).with_options(options)
+    arguments = {"batch_size": None, "validation_split": 0.0, "steps_per_epoch": None}
+    assert TrainingData(dataset, None, **arguments).count_examples() == 70
+    with pytest.raises(ValueError, match=r"train_size(.|\n)*OFF"):
+        TrainingData(dataset, None, **arguments, workers=2).count_examples()
+    assert TrainingData(DATASET.batch(10), None, **arguments, workers=2).count_examples() == 70

@@ -22,7 +22,10 @@ class PiecewiseLinear(Parameterization):
         self.pivots = check_pivots(pivots)
 
     def create(self, layer, name, initial_value):
-        return _add_copies(layer, name, initial_value, self.pivots)
+        variable = _add_copies(layer, name, initial_value, self.pivots)
+        # λ is drawn jointly: replicas need to exchange the values of their gradients only, not the rows.
+        variable.rows_follow_complexity = True
+        return variable
 
     def evaluate(self, variable, encoded_complexity):
         complexities = encoded_complexity.shape[0]
