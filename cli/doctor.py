@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import os
 import platform
+from collections.abc import Iterator
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -96,7 +97,7 @@ def _check_litert():
     return Finding("LiteRT", f"runs a file of {artifact.size_bytes:,} bytes, {outputs[0].size} outputs")
 
 
-def _look_for_extras(requirements):
+def _look_for_extras(requirements: list[Requirement]) -> Iterator[Finding]:
     extras: dict[bool, list[str]] = {True: [], False: []}
     for extra in importlib.metadata.metadata(_PACKAGE).get_all("Provides-Extra") or []:
         own = [r for r in requirements if extra in _extras_of(r) and r.name != _PACKAGE]
