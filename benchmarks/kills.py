@@ -38,22 +38,44 @@ def finish(process):
     return [line for line in stdout.splitlines() if not line.startswith("Going on")]
 
 
-def wait_for_backup(process, folder):
-    """Waits for the first backup."""
-    while not (folder / BACKUP).exists():
+def wait_for(name, process, folder, written=None):
+    """Waits for a file that the training writes, or for one other than that which was `written` before."""
+    while _time_written(folder / name) in (None, written):
         if process.poll() is not None:
-            raise RuntimeError(f"The training has ended before its first backup: {process.stderr.read()}")
+            raise RuntimeError(f"The training has ended without {name}: {process.stderr.read()}")
         time.sleep(0.01)
 
 
+def _time_written(path):
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def run_whole(folder, arguments):
+    """Runs a training without any kill.
+
+    Returns:
+        Its figures, and the seconds from its first backup to its model.
+    """
+    process = start(folder, arguments)
+    wait_for(BACKUP, process, folder)
+    begin = time.monotonic()
+    wait_for(OUTPUT, process, folder)
+    seconds = time.monotonic() - begin
+    return finish(process), seconds
+
+
 def kill(folder, arguments, seconds):
-    """Starts a training, or goes on with it, and kills it some seconds after its first backup is there.
+    """Starts a training, or goes on with it, and kills it some seconds after the first backup that it writes.
 
     Returns:
         Whether the training was still going on.
     """
+    written = _time_written(folder / BACKUP)
     process = start(folder, arguments)
-    wait_for_backup(process, folder)
+    wait_for(BACKUP, process, folder, written)
     time.sleep(seconds)
     process.kill()
     process.communicate()
@@ -78,9 +100,9 @@ def main():
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--target", default="mlp_50")
     parser.add_argument("--dataset", default="digits")
-    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument(
-        "--pace", type=float, default=0.5, help="longest time to a kill, as a share of a whole training"
+        "--pace", type=float, default=0.3, help="longest time to a kill, as a share of a whole training"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     args = parser.parse_args()
@@ -90,17 +112,15 @@ def main():
     with tempfile.TemporaryDirectory() as root:
         whole = pathlib.Path(root, "whole")
         whole.mkdir()
-        process = start(whole, arguments)
-        wait_for_backup(process, whole)
-        begin = time.monotonic()
-        figures = finish(process)
-        seconds = time.monotonic() - begin
+        figures, seconds = run_whole(whole, arguments)
         while kills < args.kills:
             folder = pathlib.Path(tempfile.mkdtemp(dir=root))
             of_run = 0
             while kills + of_run < args.kills and kill(folder, arguments, moments.uniform(0, args.pace * seconds)):
                 of_run += 1
-                print(f"killed {of_run} times in run {runs}", file=sys.stderr, flush=True)
+                print(f"run {runs} was killed {of_run} times", file=sys.stderr, flush=True)
+            if of_run == 0:
+                continue
             same = finish(start(folder, arguments)) == figures
             same = same and is_equal(read_state(folder / OUTPUT), read_state(whole / OUTPUT))
             same = same and [file.name for file in folder.iterdir()] == [OUTPUT]

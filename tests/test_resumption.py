@@ -68,11 +68,7 @@ def test_training_that_is_killed_thrice_ends_as_one_that_is_let_be(tmp_path):
     for folder in folders:
         folder.mkdir()
     whole, killed = folders
-    process = kills.start(whole, arguments)
-    kills.wait_for_backup(process, whole)
-    begin = time.monotonic()
-    figures = kills.finish(process)
-    seconds = time.monotonic() - begin
+    figures, seconds = kills.run_whole(whole, arguments)
     for share in (0.1, 0.3, 0.2):
         assert kills.kill(killed, arguments, share * seconds)
     assert kills.finish(kills.start(killed, arguments)) == figures
