@@ -4,7 +4,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs format lint clean
+.PHONY: help demo test docs format lint types clean
 
 help:
 	@echo "make demo    train, export and compare on the 8x8 digits, into cvhn-demo/ (offline once installed)"
@@ -12,6 +12,7 @@ help:
 	@echo "make docs    build the documentation, into site/ (offline once installed)"
 	@echo "make format  format the code"
 	@echo "make lint    check the code"
+	@echo "make types   check the type hints"
 	@echo "make clean   remove the virtual environment, the demo and caches"
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -38,6 +39,14 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 
+# The checker does not follow the package map of pyproject.toml, so it gets the folders as they are installed.
+types: $(INSTALLED)
+	rm -rf build/types && mkdir -p build/types/cvhn_tf
+	ln -s $(CURDIR)/cvhn_tf/* build/types/cvhn_tf/
+	ln -s $(CURDIR)/export build/types/cvhn_tf/export
+	ln -s $(CURDIR)/cli build/types/cvhn_tf_cli
+	$(VENV)/bin/mypy
+
 clean:
-	rm -rf $(VENV) cvhn-demo build site .hypothesis .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) cvhn-demo build site .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +

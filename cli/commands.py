@@ -35,7 +35,7 @@ from cvhn_tf_cli.arguments import (
 )
 from cvhn_tf_cli.errors import OneLineErrors
 from cvhn_tf_cli.loading import load_dataset, load_model, start_tensorflow
-from cvhn_tf_cli.terminal import show
+from cvhn_tf_cli.terminal import make_table, show
 
 app = typer.Typer(
     cls=OneLineErrors,
@@ -142,6 +142,7 @@ def train(
         ),
     ] = "auto",
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew where an unfinished training is.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ):
     """Train a variational hypernetwork of a target network and save it.
 
@@ -159,7 +160,7 @@ def train(
     from cvhn_tf.workers import is_chief
     from cvhn_tf_cli import strategies, training
 
-    distribution = strategies.make(strategy)
+    distribution = strategies.make(strategy, quiet)
     images = load_dataset(dataset)
     model = training.train(
         images,
@@ -170,10 +171,11 @@ def train(
         seed=seed,
         complexity_range=complexity_range,
         learning_rate=learning_rate,
+        quiet=quiet,
         strategy=distribution,
         restart=restart,
     )
-    if not is_chief(distribution):
+    if quiet or not is_chief(distribution):
         return
     training.show_complexities(model, images)
     show(f"Wrote {output}. Next: cvhn-tf compare {output} --dataset {dataset} --output report")
@@ -423,6 +425,24 @@ def unpack(
     from cvhn_tf_cli import packing
 
     packing.unpack(file, output)
+
+
+@app.command()
+def doctor():
+    """Show versions, devices and whether LiteRT runs; exit code 1 and a sentence for each problem."""
+    from cvhn_tf_cli.doctor import diagnose
+
+    findings = diagnose()
+    table = make_table("", "", "found", "needed")
+    for finding in findings:
+        table.add_row(finding.name, finding.found, finding.needed, style="red" if finding.problem else None)
+    show(table)
+    problems = [finding.problem for finding in findings if finding.problem]
+    for problem in problems:
+        show(f"✗ {problem}")
+    if problems:
+        raise typer.Exit(1)
+    show("✓ Everything that cvhn-tf needs is there and works.")
 
 
 def _command_line(command, model, options):

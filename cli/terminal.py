@@ -10,9 +10,10 @@ from rich.table import Table
 
 @contextlib.contextmanager
 def progress(title, total, unit, shown=True):
-    """Gives `advance(done, figures, total)`: a bar in a terminal, at most ten lines elsewhere.
+    """Gives `advance(done, figures, total)`: a bar with the time left in a terminal, at most ten lines elsewhere.
 
-    Only one of several workers should have it `shown`.
+    A part of a unit, such as 1.5, moves the bar alone. Neither is there unless `shown`.
+    Only one of several workers should have it.
     """
     console = Console(stderr=True, quiet=not shown)
     bar = Progress(
@@ -28,7 +29,9 @@ def progress(title, total, unit, shown=True):
 
     def advance(done, figures, total=total):
         bar.update(task, completed=done, total=total, figures=figures)
-        if not console.is_terminal and (done * 10 // total > (done - 1) * 10 // total):
+        if console.is_terminal or done != int(done):
+            return
+        if done * 10 // total > (done - 1) * 10 // total:
             console.print(f"{title}: {done}/{total} {unit}  {figures}".rstrip(), soft_wrap=True, highlight=False)
 
     with bar:
@@ -37,9 +40,9 @@ def progress(title, total, unit, shown=True):
 
 def make_table(title, *columns) -> Table:
     """An empty table; figures are aligned to the right."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=any(columns))
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, show_header=any(columns))
     for column in columns:
-        table.add_column(column, justify="left" if column in ("", "encoding") else "right")
+        table.add_column(column, justify="left" if column in ("", "encoding", "found", "needed") else "right")
     return table
 
 

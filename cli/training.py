@@ -32,6 +32,7 @@ def train(
     seed,
     complexity_range,
     learning_rate=None,
+    quiet=False,
     strategy=None,
     restart=False,
     **hypernetwork,
@@ -40,6 +41,7 @@ def train(
 
     Until it is complete, the model as far as it has come lies beside `output`, as `….partial.keras`. It holds the
     optimizer too, and stays there if the run is stopped: the same call goes on from it, unless it is to `restart`.
+    `quiet` shows no progress.
 
     Returns:
         The model, under `strategy`. Of several workers, only the chief has written it.
@@ -76,15 +78,12 @@ def train(
     backup = cvhn_tf.Backup(output.with_name(f"{output.stem}.partial{output.suffix}"), run)
     if restart and is_chief(strategy):
         backup.path.unlink(missing_ok=True)
-    first_epoch = _restore(backup, model)
+    first_epoch = _restore(backup, model, quiet)
     arrays = (dataset.x_train, dataset.y_train)
     batches = cvhn_tf.shuffled_batches(arrays, batch_size, seed=seed, first_epoch=first_epoch)
-    with progress(f"Training {target} on {dataset.name}", epochs, "epochs", shown=is_chief(strategy)) as advance:
-
-        def report(epoch, logs):
-            figures = f"loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.3f}  kl_bits {logs['kl_bits']:,.0f}"
-            advance(epoch + 1, figures)
-
+    with progress(
+        f"Training {target} on {dataset.name}", epochs, "epochs", shown=is_chief(strategy) and not quiet
+    ) as advance:
         try:
             model.fit(
                 batches,
@@ -93,7 +92,7 @@ def train(
                 epochs=epochs,
                 shuffle=False,  # they come shuffled
                 verbose=0,
-                callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=report), backup],
+                callbacks=[_Progress(advance), backup],
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(_describe(backup, epochs)) from None
@@ -114,12 +113,12 @@ def train(
     return model
 
 
-def _restore(backup, model):
+def _restore(backup, model, quiet):
     try:
         first_epoch = backup.restore(model)
     except ValueError as error:
         raise ValueError(f"{error}. `--restart` begins anew") from error
-    if first_epoch and is_chief(model.distribute_strategy):
+    if first_epoch and not quiet and is_chief(model.distribute_strategy):
         show(f"Going on from {backup.path}, after {first_epoch} epochs; --restart would begin anew")
     return first_epoch
 
@@ -148,3 +147,24 @@ def show_complexities(model, dataset):
         accuracy = (outputs.argmax(axis=-1) == dataset.y_test).mean()
         table.add_row(f"{complexity:g}", f"{model.description_length(complexity):,.0f}", f"{accuracy:.4f}")
     show(table)
+
+
+class _Progress(keras.callbacks.Callback):
+    """Tells the progress bar of each step, and of the figures of each epoch."""
+
+    def __init__(self, advance):
+        super().__init__()
+        self._advance = advance
+        self._epoch, self._figures = 0, ""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        steps = self.params["steps"]
+        if steps and batch + 1 < steps:  # the epoch's last step is reported with its figures
+            self._advance(self._epoch + (batch + 1) / steps, self._figures)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._figures = f"loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.3f}  kl_bits {logs['kl_bits']:,.0f}"
+        self._advance(epoch + 1, self._figures)

@@ -1,5 +1,6 @@
 """cvhn-tf: variational hypernetworks for Keras with complexity control."""
 
+from cvhn_tf import callbacks, datasets, targets
 from cvhn_tf.complexity import ComplexityRange
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 from cvhn_tf.layers import Variational
@@ -16,7 +17,10 @@ __all__ = [
     "PivotAdam",
     "Variational",
     "VariationalHypernetwork",
+    "callbacks",
+    "datasets",
     "default_optimizer",
     "load_model",
     "shuffled_batches",
+    "targets",
 ]

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 import numbers
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -34,9 +36,9 @@ class ComplexityRange:
             )
 
     @classmethod
-    def of(cls, bounds) -> "ComplexityRange":
+    def of(cls, bounds: "ComplexityRange | tuple[float, float]") -> "ComplexityRange":
         """Takes a `ComplexityRange` or a pair `(low, high)`."""
-        if isinstance(bounds, cls):
+        if isinstance(bounds, ComplexityRange):
             return bounds
         try:
             low, high = bounds
@@ -51,7 +53,7 @@ class ComplexityRange:
         """λ = 1, the evidence lower bound itself, or the geometric middle of a range without it."""
         return 1.0 if self.low <= 1.0 <= self.high else math.sqrt(self.low * self.high)
 
-    def check(self, complexity) -> float:
+    def check(self, complexity: Any) -> float:
         """Returns `complexity` as a float, or raises a `ValueError` if it is no number in the range."""
         if not _is_finite_number(complexity):
             raise ValueError(f"Expected `complexity` to be one finite number. Received: complexity={complexity!r}")
@@ -63,12 +65,12 @@ class ComplexityRange:
             )
         return min(max(float(complexity), self.low), self.high)
 
-    def encode(self, complexity):
+    def encode(self, complexity: tf.Tensor) -> tf.Tensor:
         """Maps complexities, a tensor of any shape, to encoded complexities in [0, 1]."""
         log_low, log_high = math.log(self.low), math.log(self.high)
         return tf.clip_by_value((tf.math.log(complexity) - log_low) / (log_high - log_low), 0.0, 1.0)
 
-    def sample(self, samples: int, seed):
+    def sample(self, samples: int, seed: tf.Tensor) -> tf.Tensor:
         """Draws log-uniform complexities, one from each of `samples` equal strata of log λ.
 
         Args:
@@ -87,7 +89,7 @@ class ComplexityRange:
         ratio = self.high / self.low
         return [self.low * ratio ** (i / (count - 1)) for i in range(count)]
 
-    def grid_or(self, complexities, count=9) -> list[float]:
+    def grid_or(self, complexities: Sequence[float] | None, count: int = 9) -> list[float]:
         """`complexities`, each of them checked, or a grid of `count` where they are None.
 
         Raises:

@@ -109,12 +109,11 @@ def _load_tfds(name: str) -> Dataset:
             f"({_first_line(error)})."
         ) from error
     label = builder.info.features["label"]
-    arrays = [
-        array
+    (x_train, y_train), (x_test, y_test) = [
+        (np.divide(splits[split]["image"], 255, dtype="float32"), splits[split]["label"].astype("int64"))
         for split in ("train", "test")
-        for array in (np.divide(splits[split]["image"], 255, dtype="float32"), splits[split]["label"].astype("int64"))
     ]
-    return Dataset(name, *arrays, label.num_classes, tuple(label.names))
+    return Dataset(name, x_train, y_train, x_test, y_test, label.num_classes, tuple(label.names))
 
 
 def _prepare(builder):

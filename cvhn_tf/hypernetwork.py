@@ -13,16 +13,22 @@ import copy
 import math
 import numbers
 import random
+from typing import Any
 
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from cvhn_tf import estimators, parameterizations, priors
+from cvhn_tf import estimators, noise, parameterizations, predictive, priors
 from cvhn_tf.complexity import ComplexityRange, batch_shares
 from cvhn_tf.complexity_distribution import ComplexityDistribution
 from cvhn_tf.distribution import DistributedModel
+from cvhn_tf.estimators import Estimator
 from cvhn_tf.graph import finalize_normalization, variational_graph
+from cvhn_tf.parameter_counts import describe_parameters
+from cvhn_tf.parameterizations import Parameterization
+from cvhn_tf.predictive import ClassPrediction, ValuePrediction
+from cvhn_tf.priors import Prior
 from cvhn_tf.training_data import TrainingData
 from cvhn_tf.workers import count_workers, of_chief
 
@@ -73,21 +79,21 @@ class VariationalHypernetwork(DistributedModel):
 
     def __init__(
         self,
-        target,
+        target: keras.Model,
         *,
-        complexity_range=(1e-2, 1e2),
-        complexity_distribution=None,
-        parameterization="hierarchical",
-        prior="automatic_relevance",
-        estimator="local_reparameterization",
-        complexity_samples=4,
-        train_size=None,
-        kl_warmup=0.3,
-        initial_stddev=1e-2,
-        seed=None,
-        name=None,
-        **kwargs,
-    ):
+        complexity_range: ComplexityRange | tuple[float, float] = (1e-2, 1e2),
+        complexity_distribution: Any = None,
+        parameterization: str | dict[str, Any] | Parameterization = "hierarchical",
+        prior: str | dict[str, Any] | Prior = "automatic_relevance",
+        estimator: str | dict[str, Any] | Estimator = "local_reparameterization",
+        complexity_samples: int = 4,
+        train_size: int | None = None,
+        kl_warmup: int | float = 0.3,
+        initial_stddev: float = 1e-2,
+        seed: int | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         self.complexity_range = ComplexityRange.of(complexity_range)
         self.complexity_distribution = None
@@ -150,8 +156,7 @@ class VariationalHypernetwork(DistributedModel):
             complexities = source.sample(self.complexity_samples, self._make_seed(step))
         else:
             complexities = tf.reshape(self._complexity.value, [1])
-        # One noise for all replicas would give each the same errors; λ in contrast is drawn jointly.
-        noise_seed = tf.random.experimental.stateless_fold_in(self._make_seed(step), 1 + _replica_id())
+        noise_seed = noise.of_replica(self._make_seed(step))  # λ in contrast is drawn jointly
         outputs, kls = self._graph([*self._target.flatten_inputs(inputs), complexities, noise_seed], training=training)
         kl = tf.add_n(kls)
         shares = tf.constant(batch_shares(complexities.shape[0]))  # the NLL has the same
@@ -225,11 +230,14 @@ class VariationalHypernetwork(DistributedModel):
             )
         return super().train_on_batch(*args, **kwargs)
 
-    def summary(self, *args, expand_nested=True, **kwargs):
-        """As `keras.Model.summary`; shows the layers of the target unless `expand_nested=False`."""
-        super().summary(*args, expand_nested=expand_nested, **kwargs)
+    def summary(self, line_length=None, positions=None, print_fn=None, expand_nested=True, **kwargs):
+        """As `keras.Model.summary`, with the layers of the target unless `expand_nested=False`, and then how large
+        the target is, and how large the hypernetwork that gives its weights.
+        """
+        super().summary(line_length, positions, print_fn, expand_nested, **kwargs)
+        (print_fn or print)(describe_parameters(self._graph, self._target, self.parameterization))
 
-    def posterior(self, complexity) -> dict[str, tfp.distributions.Normal]:
+    def posterior(self, complexity: float) -> dict[str, tfp.distributions.Normal]:
         """The posterior N(μ(λ), σ²(λ)) of each weight, by the weight's path in `at(complexity)`.
 
         Under a deterministic prior each is a `tfp.distributions.Deterministic`: its stddev is 0.
@@ -253,7 +261,7 @@ class VariationalHypernetwork(DistributedModel):
                 of_weight[path] = of_layer[id(layer)][i]
         return of_weight
 
-    def description_length(self, complexity) -> float:
+    def description_length(self, complexity: float) -> float:
         """KL(q(w | λ) ‖ p(w)) of the whole posterior in bits.
 
         Under a fixed prior this is the bits-back code length of the weights. Under `AutomaticRelevance` and
@@ -267,7 +275,27 @@ class VariationalHypernetwork(DistributedModel):
         kls = [layer.kl(layer.posteriors(complexities), complexities) for layer in layers.values()]
         return float(tf.add_n([tf.cast(kl, tf.float64) for kl in kls])[0]) / math.log(2)
 
-    def at(self, complexity) -> keras.Model:
+    def predict_distribution(
+        self, x: Any, complexity: float | None = None, samples: int = 32, **kwargs: Any
+    ) -> ClassPrediction | ValuePrediction:
+        """Predictions averaged over networks drawn from the posterior, and how sure they are.
+
+        Args:
+            x: Array of examples, or a list or dict of arrays for several inputs.
+            complexity: λ; `self.complexity` by default.
+            samples: Number of networks, at least 2.
+            **kwargs: `outputs`, `batch_size` and `seed`, as in `cvhn_tf.predictive.predict_distribution`.
+
+        Returns:
+            `cvhn_tf.predictive.ClassPrediction`: mean probabilities, their entropy, and the mutual information
+            between class and weights. Where `outputs="values"` a `ValuePrediction`: mean and variance.
+
+        Raises:
+            ValueError: If an argument is out of range or `x` does not fit the model.
+        """
+        return predictive.predict_distribution(self, x, complexity, samples, **kwargs)
+
+    def at(self, complexity: float) -> keras.Model:
         """A new plain Keras model of the target's architecture that holds the posterior means.
 
         Raises:
@@ -314,11 +342,6 @@ class VariationalHypernetwork(DistributedModel):
             synchronization=synchronization,
             name=name,
         )
-
-
-def _replica_id():
-    context = tf.distribute.get_replica_context()
-    return 0 if context is None else tf.cast(context.replica_id_in_sync_group, tf.int32)
 
 
 def _positive_integer(name, value):

@@ -1,13 +1,22 @@
 """`Variational`: any Keras layer with λ-conditioned random weights."""
 
+import numbers
+import random
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 from keras import tree
 
-from cvhn_tf import channels, estimators, parameterizations, priors
-from cvhn_tf.complexity import ComplexityRange, batch_shares
+from cvhn_tf import channels, estimators, noise, parameterizations, priors
+from cvhn_tf.batch_parts import concat_batches, split_batch
+from cvhn_tf.complexity import ComplexityRange
+from cvhn_tf.estimators import Estimator
+from cvhn_tf.parameterizations import Parameterization
+from cvhn_tf.priors import Prior
+from cvhn_tf.wrappable import check_wrappable
 
 # Adam moves every variable by the same distance a step. log σ moves by this share of it: where it follows the mean
 # slowly, weights that carry nothing lose their mean instead of drowning it in noise, and can be pruned without loss.
@@ -18,20 +27,30 @@ _LOG_STDDEV_RATE = 0.25
 class Variational(keras.layers.Wrapper):
     """Wraps a Keras layer and replaces its trainable weights by a posterior N(mean(λ), stddev(λ)²).
 
+    With a `complexity` of its own it is a layer like any other, in a functional, Sequential or subclassed model: it
+    takes and gives what the wrapped layer does, and adds `λ · KL / N` to the losses. One λ for all layers of a
+    model, drawn anew in each step, takes a model that hands it to them, as `VariationalHypernetwork` or a subclassed
+    one of yours does: without `complexity`, λ is an argument of the call, and the KL a second output.
+
     Called with several complexities, the layer shares the batch out between them in order: the first part
     of the batch passes through a network of the first complexity, and so on (`cvhn_tf.complexity.batch_shares`).
 
     Args:
-        layer: The `keras.layers.Layer` to wrap. Its current weights, if it is built, become the initial means.
+        layer: The `keras.layers.Layer` to wrap, which then belongs to this one. Its current weights, if it is built,
+            become the initial means.
         complexity_range: `ComplexityRange` or pair `(low, high)`.
-        parameterization: How the posterior depends on λ; see `cvhn_tf.parameterizations`.
+        parameterization: How the posterior depends on λ; see `cvhn_tf.parameterizations`. By default
+            `"hierarchical"`, or `"constant"` where `complexity` is fixed.
         prior: What the description length is measured against; see `cvhn_tf.priors`.
         estimator: How noise enters in training; see `cvhn_tf.estimators`. Layers that are not linear in their
             weights use `WeightSampling` in the place of one that is for linear layers only.
         initial_stddev: Standard deviation of every weight before training.
-        salt: Non-negative integer that sets the noise of this layer apart from that of others with the same seed.
+        salt: Non-negative integer that sets the noise of this layer apart from that of others with the same seed; drawn
+            at random by default.
         shared: What the layers of a model share: the result of `parameterization.create_shared`, made once for all
             of them. By default the layer makes its own.
+        complexity: λ, a number in the range, where it is fixed.
+        train_size: Number of training examples N, which scales the KL in the loss. Goes with `complexity`.
 
     Raises:
         ValueError: If an argument is out of range, just one of `prior` and `estimator` is deterministic, or the
@@ -39,16 +58,22 @@ class Variational(keras.layers.Wrapper):
 
     Call arguments:
         inputs, *args: Inputs of the wrapped layer.
-        complexity: Tensor of shape (complexities,), the λs.
-        seed: Integer tensor of shape (2,) for the weight noise. Needed when training.
+        complexity: Tensor of shape (complexities,), the λs. Not where `complexity` is fixed.
+        seed: Integer tensor of shape (2,) for the weight noise. Needed when training. Not where `complexity` is
+            fixed: there each step draws noise of its own, from a counter that is saved with the weights.
         training: Whether to draw noise (True) or to use the posterior means (False).
         options: Dict of the wrapped layer's arguments that are no tensors, such as `use_causal_mask`.
         **kwargs: Tensor arguments of the wrapped layer that are given by name.
 
     Returns:
-        A pair: outputs of the wrapped layer, and the KL in nats, a tensor of shape (complexities,).
+        Outputs of the wrapped layer where `complexity` is fixed; otherwise a pair of these and the KL in nats, a
+        tensor of shape (complexities,).
 
-    Example:
+    Examples:
+
+    >>> layer = Variational(keras.layers.Dense(3), complexity=1.0, train_size=1000)
+    >>> layer(np.ones((4, 2))).shape, len(layer.losses)
+    (TensorShape([4, 3]), 1)
 
     >>> layer = Variational(keras.layers.Dense(3))
     >>> outputs, kl = layer(np.ones((4, 2)), complexity=np.array([1.0]))
@@ -58,21 +83,29 @@ class Variational(keras.layers.Wrapper):
 
     def __init__(
         self,
-        layer,
-        complexity_range=(1e-2, 1e2),
-        parameterization="hierarchical",
-        prior="automatic_relevance",
-        estimator="local_reparameterization",
-        initial_stddev=1e-2,
-        salt=0,
-        shared=None,
-        **kwargs,
-    ):
+        layer: keras.layers.Layer,
+        complexity_range: ComplexityRange | tuple[float, float] = (1e-2, 1e2),
+        parameterization: str | dict[str, Any] | Parameterization | None = None,
+        prior: str | dict[str, Any] | Prior = "automatic_relevance",
+        estimator: str | dict[str, Any] | Estimator = "local_reparameterization",
+        initial_stddev: float = 1e-2,
+        salt: int | None = None,
+        shared: keras.layers.Layer | None = None,
+        complexity: float | None = None,
+        train_size: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(layer, keras.layers.Layer):
+            raise ValueError(f"Expected `layer` to be a `keras.layers.Layer`. Received: layer={layer!r}")
         kwargs.setdefault("name", layer.name)
         # The wrapped layer casts its own inputs; λ must stay in float32 under mixed precision.
         super().__init__(layer, autocast=False, **kwargs)
         self.complexity_range = ComplexityRange.of(complexity_range)
-        self.parameterization = parameterizations.get(parameterization)
+        self.complexity = None if complexity is None else self.complexity_range.check(complexity)
+        self.train_size = self._check_train_size(train_size)
+        self.parameterization = parameterizations.get(
+            parameterization or ("hierarchical" if complexity is None else "constant")
+        )
         self.prior = priors.get(prior)
         self.estimator = estimators.get(estimator)
         self._check_determinism()
@@ -81,7 +114,7 @@ class Variational(keras.layers.Wrapper):
         if not initial_stddev > 0:
             raise ValueError(f"Expected `initial_stddev` to be positive. Received: initial_stddev={initial_stddev}")
         self.initial_stddev = float(initial_stddev)
-        self.salt = int(salt)
+        self.salt = random.randint(0, 2**31 - 1) if salt is None else int(salt)
         self.shared = shared or self.parameterization.create_shared(self.prior.posterior_parameters)
         self.supports_masking = True
         self._activation = None
@@ -95,22 +128,46 @@ class Variational(keras.layers.Wrapper):
         # Positions instead of the variables themselves, which Keras would track as weights of this layer too.
         trainable = {id(weight) for weight in self.layer.trainable_variables}
         self._replaced = [i for i, weight in enumerate(self.layer.variables) if id(weight) in trainable]
+        check_wrappable(self.layer, self.replaced_weights())
         self._means, self._log_stddevs = [], []
         for weight in self.replaced_weights():
-            self._check(weight)
             name = weight.path.removeprefix(f"{self.layer.path}/").replace("/", "_")
-            initial_mean = weight.numpy()
+            with tf.init_scope():  # a subclassed model may be built while TensorFlow traces its call
+                initial_mean = np.asarray(weight.value)
             initial_log_stddev = np.full_like(initial_mean, np.log(self.initial_stddev) / _LOG_STDDEV_RATE)
             self._means.append(self.parameterization.create(self, f"{name}_mean", initial_mean))
             if not self.prior.deterministic:
                 self._log_stddevs.append(self.parameterization.create(self, f"{name}_log_stddev", initial_log_stddev))
             weight.trainable = False
+        if self.complexity is not None:
+            # As the counter of `VariationalHypernetwork`: each replica's own, and saved.
+            self._step = keras.Variable(
+                "zeros",
+                shape=(),
+                dtype="int64",
+                trainable=False,
+                autocast=False,
+                aggregation="only_first_replica",
+                synchronization="on_read",
+                name="step",
+            )
         self.built = True
 
-    def replaced_weights(self):
+    def replaced_weights(self) -> list[keras.Variable]:
         """The variables of the wrapped layer whose place the posteriors take, in the order of `posteriors`."""
         variables = self.layer.variables
         return [variables[i] for i in self._replaced]
+
+    def _check_train_size(self, train_size):
+        if (train_size is None) != (self.complexity is None):
+            raise ValueError(
+                "Expected both `complexity` and `train_size`, for a layer that adds its description length to the "
+                f"loss, or neither. Received: complexity={self.complexity}, train_size={train_size}"
+            )
+        is_count = isinstance(train_size, numbers.Integral) and not isinstance(train_size, bool) and train_size > 0
+        if train_size is not None and not is_count:
+            raise ValueError(f"Expected `train_size` to be a positive integer. Received: train_size={train_size!r}")
+        return train_size
 
     def _check_determinism(self):
         if self.prior.deterministic != self.estimator.deterministic:
@@ -119,20 +176,7 @@ class Variational(keras.layers.Wrapper):
                 f"neither. Received: prior={type(self.prior).__name__}, estimator={type(self.estimator).__name__}"
             )
 
-    def _check(self, weight):
-        problem = None
-        if weight.constraint is not None:
-            problem = f"weight '{weight.name}' has the constraint {weight.constraint}"
-        elif not np.issubdtype(weight.numpy().dtype, np.floating):
-            problem = f"weight '{weight.name}' has dtype {weight.dtype}"
-        elif self.layer.activity_regularizer is not None:
-            problem = f"it has the activity regularizer {self.layer.activity_regularizer}"
-        elif getattr(self.layer, "stateful", False):
-            problem = "it is stateful"
-        if problem:
-            raise ValueError(f"Layer '{self.name}' ({type(self.layer).__name__}) cannot be variational: {problem}.")
-
-    def posteriors(self, complexity):
+    def posteriors(self, complexity: tf.Tensor) -> list[tfp.distributions.Distribution]:
         """One `tfp.distributions.Normal` of shape (complexities, *weight_shape) for each trainable weight.
 
         Under a deterministic prior it is a `tfp.distributions.Deterministic`, of stddev 0.
@@ -149,7 +193,7 @@ class Variational(keras.layers.Wrapper):
         stddevs = [tf.exp(_LOG_STDDEV_RATE * value) for value in self._evaluate(self._log_stddevs, complexity)]
         return [tfp.distributions.Normal(mean, stddev) for mean, stddev in zip(means, stddevs, strict=True)]
 
-    def means(self, complexity):
+    def means(self, complexity: tf.Tensor) -> list[tf.Tensor]:
         """The posterior means alone.
 
         Args:
@@ -166,12 +210,14 @@ class Variational(keras.layers.Wrapper):
         # 1 + λ it is of one size everywhere, and at each λ still points the same way.
         gradient_scale = 1 / (1 + complexity)
         values = [self.parameterization.evaluate(variable, encoded) for variable in variables]
+        if self.complexity is not None:
+            return values
         scales = [tf.reshape(gradient_scale, [-1] + [1] * (len(value.shape) - 1)) for value in values]
         return [
             _scale_gradient(value, tf.cast(scale, value.dtype)) for value, scale in zip(values, scales, strict=True)
         ]
 
-    def kl(self, posteriors, complexity):
+    def kl(self, posteriors: list[tfp.distributions.Distribution], complexity: tf.Tensor) -> tf.Tensor:
         """KL of all weights together, as `prior` has it.
 
         Args:
@@ -187,16 +233,41 @@ class Variational(keras.layers.Wrapper):
         ]
         return tf.add_n([tf.cast(kl, tf.float32) for kl in kls])
 
-    def call(self, inputs, *args, complexity, seed=None, training=False, options=None, **kwargs):
+    def call(self, inputs, *args, complexity=None, seed=None, training=False, options=None, **kwargs):
+        self._check_call(complexity, seed)
+        if self.complexity is None:
+            return self._call_at(complexity, seed, training, options, inputs, *args, **kwargs)
+        step = tf.identity(self._step.value)
+        if training:
+            self._step.assign_add(1)
+        seed = noise.of_replica(tf.stack([0, tf.cast(step % 2**31, tf.int32)]))
+        outputs, kl = self._call_at([self.complexity], seed, training, options, inputs, *args, **kwargs)
+        if not self._get_own_losses():  # a layer that is called twice is described once
+            self.add_loss(self.prior.kl_weight(tf.constant(self.complexity)) * kl[0] / self.train_size)
+        return outputs
+
+    def _check_call(self, complexity, seed):
+        if self.complexity is None and complexity is None:
+            raise ValueError(
+                f"Layer '{self.name}' needs `complexity`, in the call or once and for all when it is made. "
+                "Received: complexity=None"
+            )
+        if self.complexity is not None and (complexity is not None or seed is not None):
+            raise ValueError(
+                f"Layer '{self.name}' has its own complexity, {self.complexity:g}, and noise. "
+                f"Received: complexity={complexity}, seed={seed}"
+            )
+
+    def _call_at(self, complexity, seed, training, options, inputs, *args, **kwargs):
         complexity = tf.convert_to_tensor(complexity, tf.float32)
         posteriors = self.posteriors(complexity)
         kl = self.kl(posteriors, complexity)
 
         def function(inputs, weights):
-            groups = _split_batch(inputs, complexity.shape[0])
+            groups = split_batch(inputs, complexity.shape[0])
             weights = zip(*[tf.unstack(weight) for weight in weights], strict=True)
             outputs = [self._call_layer(g, w, options or {}) for g, w in zip(groups, weights, strict=True)]
-            return _concat_batches(outputs, tf.shape(tree.flatten(inputs)[0])[0])
+            return concat_batches(outputs, tf.shape(tree.flatten(inputs)[0])[0])
 
         if training:
             if seed is None:
@@ -220,9 +291,13 @@ class Variational(keras.layers.Wrapper):
                 variable.assign(value)
         return outputs
 
-    def compute_output_spec(self, inputs, *args, complexity, seed=None, training=False, options=None, **kwargs):
+    def compute_output_spec(self, inputs, *args, complexity=None, seed=None, training=False, options=None, **kwargs):
+        self._check_call(complexity, seed)
         outputs = self.layer.compute_output_spec(inputs, *args, **kwargs, **(options or {}))
-        return outputs, keras.KerasTensor((complexity.shape[0],), dtype="float32")
+        if self.complexity is not None:
+            return outputs
+        shape = complexity.shape if hasattr(complexity, "shape") else np.shape(complexity)
+        return outputs, keras.KerasTensor((shape[0],), dtype="float32")
 
     def compute_mask(self, inputs, previous_mask):
         return None  # the wrapped layer has set the mask of its outputs itself
@@ -239,58 +314,14 @@ class Variational(keras.layers.Wrapper):
             "estimator": keras.saving.serialize_keras_object(self.estimator),
             "initial_stddev": self.initial_stddev,
             "salt": self.salt,
+            "complexity": self.complexity,
+            "train_size": self.train_size,
         }
 
 
 @tf.custom_gradient
 def _scale_gradient(value, scale):
     return tf.identity(value), lambda gradient: (gradient * scale, None)
-
-
-def _split_batch(inputs, parts):
-    """Cuts every tensor of a nested structure along its first axis, as `batch_shares` has it, no part being empty.
-
-    Where there are fewer examples than parts, as in a last batch, zeros stand for those that are missing: TensorFlow's
-    convolutions on CPU fail without examples. `_concat_batches` drops what comes of them.
-    """
-    if parts == 1:
-        return [inputs]
-    tensors = tree.flatten(inputs)
-    batch = tf.shape(tensors[0])[0]
-    missing = tf.maximum(parts - batch, 0)
-    beyond_one_each = tf.cast(batch + missing - parts, tf.float32)
-    ends = tf.range(1, parts + 1) + tf.cast(
-        tf.round(tf.cumsum(tf.constant(batch_shares(parts))) * beyond_one_each), tf.int32
-    )
-    sizes = ends - tf.concat([[0], ends[:-1]], 0)
-
-    def cut(tensor):
-        padded = tf.pad(tensor, [[0, missing], *[[0, 0]] * (len(tensor.shape) - 1)])
-        return tf.split(padded, sizes, num=parts)
-
-    split = []
-    for tensor in tensors:
-        pieces = cut(tensor)
-        if getattr(tensor, "_keras_mask", None) is not None:
-            for piece, mask in zip(pieces, cut(tensor._keras_mask), strict=True):
-                piece._keras_mask = mask
-        split.append(pieces)
-    return [tree.pack_sequence_as(inputs, list(pieces)) for pieces in zip(*split, strict=True)]
-
-
-def _concat_batches(parts, batch):
-    """Puts the outputs of the parts together again: of the first `batch` examples, the others being padding."""
-    if len(parts) == 1:
-        return parts[0]
-
-    def concat(*tensors):
-        outputs = tf.concat(tensors, 0)[:batch]
-        masks = [getattr(tensor, "_keras_mask", None) for tensor in tensors]
-        if masks[0] is not None:
-            outputs._keras_mask = tf.concat(masks, 0)[:batch]
-        return outputs
-
-    return tree.map_structure(concat, *parts)
 
 
 def _with_mask_of(source, tensor):

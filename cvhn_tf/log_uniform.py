@@ -15,7 +15,7 @@ tfd = tfp.distributions
 _K1, _K2, _K3 = 0.63576, 1.87320, 1.48695
 
 
-class LogUniform(tfd.Distribution):
+class LogUniform(tfp.distributions.Distribution):
     """The improper distribution with density 1 / |w|: any order of magnitude of a weight is as likely as another.
 
     Since its integral is infinite, `log_prob` and the KL from it are defined up to a constant. The KL's is chosen so

@@ -1,5 +1,7 @@
 """Adam whose step costs as much as the pivots it visits, in one pass over the memory."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -23,7 +25,13 @@ class PivotAdam(SumsGradientsFirst, keras.optimizers.Adam):
     Reference: [Kingma & Ba, 2014](https://arxiv.org/abs/1412.6980).
     """
 
-    def __init__(self, learning_rate=3e-3, global_clipnorm=1.0, name="pivot_adam", **kwargs):
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 3e-3,
+        global_clipnorm: float | None = 1.0,
+        name: str = "pivot_adam",
+        **kwargs: Any,
+    ) -> None:
         if kwargs.get("amsgrad"):
             raise ValueError("Expected `amsgrad` to be False for PivotAdam. Received: amsgrad=True")
         if kwargs.get("clipnorm") is not None or kwargs.get("clipvalue") is not None:
@@ -118,7 +126,7 @@ class HoldThenDecay(keras.optimizers.schedules.LearningRateSchedule):
         return {"learning_rate": self.learning_rate, "total_steps": self.total_steps}
 
 
-def default_optimizer(total_steps, learning_rate=3e-3) -> PivotAdam:
+def default_optimizer(total_steps: float, learning_rate: float = 3e-3) -> PivotAdam:
     """`PivotAdam` with a learning rate that holds for half of the training and then falls linearly to zero.
 
     Args:

@@ -1,12 +1,14 @@
 """A training that was killed goes on from its last backup, and ends where it would have ended."""
 
 import json
+import os
 import pathlib
 import signal
 import threading
 import time
 import zipfile
 import zlib
+from typing import Any
 
 import keras
 
@@ -48,7 +50,7 @@ class Backup(keras.callbacks.Callback):
         run: Dict of what the result depends on, as JSON can hold it. A backup of another run is refused.
     """
 
-    def __init__(self, path, run=None):
+    def __init__(self, path: str | os.PathLike[str], run: dict[str, Any] | None = None) -> None:
         super().__init__()
         self.path = pathlib.Path(path)
         self.run = json.loads(json.dumps(run or {}))
@@ -57,7 +59,7 @@ class Backup(keras.callbacks.Callback):
         self._sigterm = self._handler = None
         self._is_terminated = False
 
-    def restore(self, model) -> int:
+    def restore(self, model: keras.Model) -> int:
         """Sets a compiled model to the backup, if there is one. All workers must call it.
 
         Returns:
@@ -91,7 +93,7 @@ class Backup(keras.callbacks.Callback):
                 variable.assign(of_chief(strategy, variable.numpy()))
         return self.saved_epochs
 
-    def remove(self):
+    def remove(self) -> None:
         """Removes the backup, once the result of the training is safe."""
         if is_chief(self.model.distribute_strategy):
             self.path.unlink(missing_ok=True)

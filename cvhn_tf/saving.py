@@ -1,5 +1,6 @@
 """Loading a saved hypernetwork, with errors that say what the file is instead."""
 
+import os
 import pathlib
 
 import keras
@@ -7,7 +8,7 @@ import keras
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 
-def load_model(path, compile=True) -> VariationalHypernetwork:
+def load_model(path: str | os.PathLike[str], compile: bool = True) -> VariationalHypernetwork:
     """As `keras.saving.load_model`, for `.keras` files of a `VariationalHypernetwork` only.
 
     Args:

@@ -1,9 +1,11 @@
 """Strings, configs and instances: three ways to say the same prior, parameterization or estimator."""
 
+from collections.abc import Mapping
+
 import keras
 
 
-def resolve(argument: str, identifier, base: type, names: dict[str, type]):
+def resolve(argument: str, identifier, base: type, names: Mapping[str, type]):
     """Returns the instance of `base` that `identifier` says.
 
     Args:

@@ -1,10 +1,12 @@
 """Training batches in an order that follows from a seed and the epoch, so that a resumed run finds its place."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 
-def shuffled_batches(arrays, batch_size, *, seed, first_epoch=0) -> tf.data.Dataset:
+def shuffled_batches(arrays: Any, batch_size: int, *, seed: int, first_epoch: int = 0) -> tf.data.Dataset:
     """Batches of one epoch after another without end, each a permutation of its own.
 
     The order of an epoch depends on `seed` and the epoch's number alone, where that of `fit(x, y)` depends on how many

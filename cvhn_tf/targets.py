@@ -6,11 +6,13 @@ target = cvhn_tf.targets.get("lenet_300_100", (28, 28, 1), 10)  # the same
 ```
 """
 
+from collections.abc import Sequence
+
 import keras
 from keras import layers
 
 
-def lenet_300_100(input_shape, num_classes) -> keras.Model:
+def lenet_300_100(input_shape: Sequence[int], num_classes: int) -> keras.Model:
     """The fully connected LeNet with hidden layers of 300 and 100 units, for images of any size.
 
     266,610 parameters on 28×28×1 images with 10 classes.
@@ -27,7 +29,7 @@ def lenet_300_100(input_shape, num_classes) -> keras.Model:
     )
 
 
-def mlp_50(input_shape, num_classes) -> keras.Model:
+def mlp_50(input_shape: Sequence[int], num_classes: int) -> keras.Model:
     """One hidden layer of 50 units: the 784-50-10 network that the method was published with.
 
     39,760 parameters on 28×28×1 images with 10 classes.
@@ -41,7 +43,7 @@ def mlp_50(input_shape, num_classes) -> keras.Model:
     )
 
 
-def lenet_5(input_shape, num_classes) -> keras.Model:
+def lenet_5(input_shape: Sequence[int], num_classes: int) -> keras.Model:
     """LeNet-5 with 6 and 16 filters and dense layers of 120 and 84 units, with ReLU and max pooling.
 
     The first convolution pads ("same"), so that 28×28 images give the published feature maps of 32×32 ones.
@@ -67,7 +69,7 @@ def lenet_5(input_shape, num_classes) -> keras.Model:
     )
 
 
-def lenet_5_caffe(input_shape, num_classes) -> keras.Model:
+def lenet_5_caffe(input_shape: Sequence[int], num_classes: int) -> keras.Model:
     """Caffe's LeNet-5 with 20 and 50 filters and one dense layer of 500 units, the one that pruning papers measure.
 
     431,080 parameters on 28×28×1 images with 10 classes.
@@ -91,7 +93,7 @@ def lenet_5_caffe(input_shape, num_classes) -> keras.Model:
     )
 
 
-def convnet(input_shape, num_classes) -> keras.Model:
+def convnet(input_shape: Sequence[int], num_classes: int) -> keras.Model:
     """Three blocks of two 3×3 convolutions (32, 64 and 128 filters) with batch normalization, then global pooling.
 
     289,642 parameters on 32×32×3 images with 10 classes.
@@ -124,7 +126,7 @@ def names() -> tuple[str, ...]:
     return tuple(_TARGETS)
 
 
-def get(name: str, input_shape, num_classes: int) -> keras.Model:
+def get(name: str, input_shape: Sequence[int], num_classes: int) -> keras.Model:
     """Builds a target network.
 
     Args:

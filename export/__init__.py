@@ -7,6 +7,7 @@ from cvhn_tf.export.candidate import Candidate
 from cvhn_tf.export.compact import compact
 from cvhn_tf.export.compare import Comparison, Row, compare
 from cvhn_tf.export.convert import to_tflite
+from cvhn_tf.export.curve import SizeAccuracyCurve
 from cvhn_tf.export.entropy_coding import CodedSize, entropy_coded_size
 from cvhn_tf.export.evaluate import Evaluation, evaluate_tflite
 from cvhn_tf.export.finetune import finetune
@@ -31,6 +32,7 @@ __all__ = [
     "Evaluation",
     "PackedModel",
     "Row",
+    "SizeAccuracyCurve",
     "TFLiteArtifact",
     "annotate",
     "best",

@@ -43,7 +43,7 @@ class TFLiteArtifact:
         """Size after gzip in bytes: what a download or an app package holds."""
         return len(gzip.compress(self.content, compresslevel=9, mtime=0))
 
-    def save(self, path) -> pathlib.Path:
+    def save(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Writes the file whole or not at all; with metadata, a `.json` file beside it as well.
 
         The JSON file holds the metadata, and size and SHA-256 of the TFLite file that it belongs to.

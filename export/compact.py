@@ -11,7 +11,7 @@ from cvhn_tf.export.rebuild import as_functional, rebuild
 _LEAST_UNUSED_SHARE = 0.25
 
 
-def compact(keras_model):
+def compact(keras_model: keras.Model) -> keras.Model:
     """A smaller model with the same outputs, without the channels that are dead.
 
     A channel (a unit of a Dense layer, a filter of a convolution, and what normalization, pooling, activations and

@@ -4,6 +4,9 @@ import csv
 import dataclasses
 import io
 import json
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +21,7 @@ from cvhn_tf.export.plot import plot_front
 from cvhn_tf.export.prune import check_sparsity, check_structure, prune
 from cvhn_tf.export.report import report
 from cvhn_tf.export.verify import ConversionError
+from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 SPARSITIES = (0.0, 0.9, 0.95, 0.98, 0.985, 0.99)
 
@@ -99,7 +103,7 @@ class Comparison:
     def __iter__(self):
         return iter(self.rows)
 
-    def best(self, max_bytes=None, min_accuracy=None) -> Row | None:
+    def best(self, max_bytes: int | None = None, min_accuracy: float | None = None) -> Row | None:
         """The most accurate row of at most `max_bytes`, or the smallest of at least `min_accuracy`.
 
         Returns:
@@ -115,7 +119,7 @@ class Comparison:
             return min(fitting, key=lambda row: (row.size_bytes, -row.accuracy), default=None)
         return max(fitting, key=lambda row: (row.accuracy, -row.size_bytes), default=None)
 
-    def artifact_of(self, row) -> TFLiteArtifact:
+    def artifact_of(self, row: Row) -> TFLiteArtifact:
         """The file of a row.
 
         Raises:
@@ -128,7 +132,7 @@ class Comparison:
             )
         return self.artifacts[self.rows.index(row)]
 
-    def to_csv(self, path=None) -> str:
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
         """The table as CSV; written to `path` too if it is given."""
         text = io.StringIO()
         writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(Row)], lineterminator="\n")
@@ -136,7 +140,7 @@ class Comparison:
         writer.writerows(dataclasses.asdict(row) for row in self.rows)
         return _written(text.getvalue(), path)
 
-    def to_json(self, path=None) -> str:
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """The table as JSON, `{"rows": […], "skipped": […]}`; written to `path` too if it is given."""
         table = {
             "rows": [dataclasses.asdict(row) for row in self.rows],
@@ -144,7 +148,7 @@ class Comparison:
         }
         return _written(json.dumps(table, indent=1) + "\n", path)
 
-    def to_markdown(self, path=None) -> str:
+    def to_markdown(self, path: str | os.PathLike[str] | None = None) -> str:
         """The table as Markdown, rows on the Pareto front marked; written to `path` too if it is given."""
         names = [field.name for field in dataclasses.fields(Row)]
         lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
@@ -152,25 +156,30 @@ class Comparison:
             lines.append("| " + " | ".join(_cell(getattr(row, name)) for name in names) + " |")
         return _written("\n".join(lines) + "\n", path)
 
-    def report(self, path=None, command=None, files=None) -> str:
+    def report(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        command: str | None = None,
+        files: dict[Any, str] | None = None,
+    ) -> str:
         """The comparison as one web page, as in `cvhn_tf.export.report`."""
         return report(self, path, command, files)
 
-    def plot(self, path):
+    def plot(self, path: str | os.PathLike[str]) -> None:
         """Writes a PNG picture of accuracy against file size, a point a row, with the Pareto front."""
         write_atomically(path, plot_front(self.rows))
 
 
 def compare(
-    model,
-    data,
-    complexities=None,
-    sparsities=SPARSITIES,
-    quantizations=(None, "dynamic_range"),
-    scope="global",
-    representative_data=None,
-    progress=None,
-    structure="weight",
+    model: VariationalHypernetwork,
+    data: tuple[Any, Any] | tf.data.Dataset,
+    complexities: Sequence[float] | None = None,
+    sparsities: Sequence[float] = SPARSITIES,
+    quantizations: Sequence[str | None] = (None, "dynamic_range"),
+    scope: str = "global",
+    representative_data: Any = None,
+    progress: Callable[..., object] | None = None,
+    structure: str = "weight",
 ) -> Comparison:
     """Prunes, compacts, converts, runs and measures every combination. No training.
 
@@ -215,7 +224,7 @@ def compare(
                 try:
                     artifact = to_tflite(network, quantization, representative_data=representative_data)
                 except ConversionError as error:
-                    result = Skipped(complexity, sparsity, quantization, str(error))
+                    result: Any = Skipped(complexity, sparsity, quantization, str(error))
                     skipped.append(result)
                 else:
                     measured = evaluate_tflite(artifact, x, y)
@@ -229,8 +238,8 @@ def compare(
                         parameters_kept=kept,
                         size_bytes=artifact.size_bytes,
                         gzip_bytes=artifact.gzip_bytes,
-                        keras_accuracy=keras_accuracy,
-                        accuracy=measured.accuracy,
+                        keras_accuracy=keras_accuracy,  # type: ignore[arg-type]  # the labels are classes
+                        accuracy=measured.accuracy,  # type: ignore[arg-type]
                         latency_ms=measured.latency_ms,
                         calibration_error=measured.calibration_error,
                         structure=structure,

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import os
-import tempfile
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.pad_inputs import pad_inputs
+from cvhn_tf.export.quiet import native_stderr_off
 from cvhn_tf.export.stored_grid import keep_grid
 from cvhn_tf.export.tflite_file import has_sparse_weights, keep_keras_names
 from cvhn_tf.export.verify import ConversionError, as_input_arrays, verification_inputs, verify
@@ -23,7 +24,12 @@ _LEAST_SPARSITY = 0.3
 _CALIBRATION_EXAMPLES = 200
 
 
-def to_tflite(keras_model, quantization=None, sparse="auto", representative_data=None) -> TFLiteArtifact:
+def to_tflite(
+    keras_model: keras.Model,
+    quantization: str | None = None,
+    sparse: bool | str = "auto",
+    representative_data: Any = None,
+) -> TFLiteArtifact:
     """Converts a Keras model, and runs the file with LiteRT before handing it over.
 
     Inputs and outputs of the file's signature have the names of the Keras model's, and its order. Weights that lie on
@@ -201,17 +207,12 @@ def _with_batch_of_one(keras_model):
 
 @contextlib.contextmanager
 def _quiet():
-    """Keeps the converter's chatter off the terminal: Python logs, and what its C++ part writes to stderr."""
+    """Keeps the converter's chatter off the terminal: Python logs, prints, and what its C++ part writes to stderr."""
     logger = logging.getLogger("tensorflow")
     level = logger.level
     logger.setLevel(logging.ERROR)
-    with tempfile.TemporaryFile() as sink, open(os.devnull, "w") as nothing:
-        saved = os.dup(2)
-        os.dup2(sink.fileno(), 2)
-        try:
-            with contextlib.redirect_stdout(nothing):
-                yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            logger.setLevel(level)
+    try:
+        with native_stderr_off(), open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,10 +1,14 @@
 """The real code length of a network: its bytes once it is coded and decoded again, beside its KL in bits."""
 
 import dataclasses
+from typing import Any
+
+import tensorflow as tf
 
 from cvhn_tf.export.compare import as_arrays
 from cvhn_tf.export.evaluate import accuracy
 from cvhn_tf.export.packed import pack, unpack
+from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +42,14 @@ class CodedSize:
 
 
 def entropy_coded_size(
-    model, complexity, sparsity=None, snr_threshold=None, data=None, step=2.0, rate_weight=0.3, scope="global"
+    model: VariationalHypernetwork,
+    complexity: float,
+    sparsity: float | None = None,
+    snr_threshold: float | None = None,
+    data: tuple[Any, Any] | tf.data.Dataset | None = None,
+    step: float = 2.0,
+    rate_weight: float = 0.3,
+    scope: str = "global",
 ) -> CodedSize:
     """Codes the network at a complexity, decodes it, and measures both.
 

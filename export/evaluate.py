@@ -1,7 +1,9 @@
 """What a TFLite file is worth: accuracy or loss, calibration, and latency, in LiteRT."""
 
 import dataclasses
+import os
 import pathlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -31,7 +33,12 @@ class Evaluation:
     calibration_error: float | None = None
 
 
-def evaluate_tflite(artifact, x, y, loss=None) -> Evaluation:
+def evaluate_tflite(
+    artifact: TFLiteArtifact | bytes | str | os.PathLike[str],
+    x: Any,
+    y: Any,
+    loss: str | keras.losses.Loss | None = None,
+) -> Evaluation:
     """Runs a file over a data set with LiteRT.
 
     Args:

@@ -2,6 +2,8 @@
 
 import math
 import numbers
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,14 +15,14 @@ from cvhn_tf.training_data import TrainingData
 
 
 def finetune(
-    pruned_model,
-    data,
-    epochs=3,
-    loss="sparse_categorical_crossentropy",
-    learning_rate=3e-3,
-    batch_size=256,
-    callbacks=(),
-):
+    pruned_model: keras.Model,
+    data: tuple[Any, Any] | tf.data.Dataset,
+    epochs: int = 3,
+    loss: str | keras.losses.Loss = "sparse_categorical_crossentropy",
+    learning_rate: float = 3e-3,
+    batch_size: int = 256,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> keras.Model:
     """A network like `pruned_model`, its weights trained on, those that are zero kept zero.
 
     Goes behind `prune` or `compact`, or with any Keras model that has zeros. Every trainable weight that is zero stays

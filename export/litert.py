@@ -7,6 +7,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from cvhn_tf.export.artifact import TFLiteArtifact
+from cvhn_tf.export.quiet import native_stderr_off
 
 
 class LiteRTModel:
@@ -20,7 +21,8 @@ class LiteRTModel:
     def __init__(self, content, threads=1):
         content = content.content if isinstance(content, TFLiteArtifact) else content
         self._interpreter = Interpreter(model_content=content, num_threads=threads)
-        self._interpreter.allocate_tensors()
+        with native_stderr_off():  # the first one of a process tells which delegate it uses
+            self._interpreter.allocate_tensors()
         self._inputs = self._interpreter.get_input_details()
         self._outputs = self._interpreter.get_output_details()
         signature = next(iter(self._interpreter.get_signature_list().values()), None)

@@ -1,22 +1,28 @@
 """The smallest packed file of an accuracy, by trying complexities, sparsities and steps."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
 from cvhn_tf.export.compare import as_arrays
 from cvhn_tf.export.evaluate import accuracy
 from cvhn_tf.export.packed import PackedModel, pack_network
 from cvhn_tf.export.prune import check_sparsity
 from cvhn_tf.export.quantize import check_step, quantize
 from cvhn_tf.export.weight_coding import encode_weights
+from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 
 def smallest_packed(
-    model,
-    data,
-    min_accuracy,
-    complexities=None,
-    sparsities=(0.95,),
-    steps=(2.0, 3.0),
-    rate_weights=(0.15, 0.3, 0.6),
-    progress=None,
+    model: VariationalHypernetwork,
+    data: tuple[Any, Any] | tf.data.Dataset,
+    min_accuracy: float,
+    complexities: Sequence[float] | None = None,
+    sparsities: Sequence[float] = (0.95,),
+    steps: Sequence[float] = (2.0, 3.0),
+    rate_weights: Sequence[float] = (0.15, 0.3, 0.6),
+    progress: Callable[..., object] | None = None,
 ) -> PackedModel | None:
     """The smallest packed network that is accurate enough. No training.
 

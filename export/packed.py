@@ -17,6 +17,7 @@ Numbers are little-endian.
 
 import dataclasses
 import json
+import os
 import pathlib
 import struct
 import zlib
@@ -27,6 +28,7 @@ import numpy as np
 from cvhn_tf.export.artifact import write_atomically
 from cvhn_tf.export.quantize import quantize
 from cvhn_tf.export.weight_coding import decode_weights, encode_weights
+from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 _MAGIC = b"CVHN"
 _VERSION = 1
@@ -63,7 +65,7 @@ class PackedModel:
         """Bits of `weights_bytes`, for each weight that is not zero. Which weights these are is among them."""
         return 8 * self.weights_bytes / max(self.weights_kept, 1)
 
-    def save(self, path) -> pathlib.Path:
+    def save(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Writes the file whole or not at all.
 
         Raises:
@@ -73,7 +75,13 @@ class PackedModel:
 
 
 def pack(
-    model, complexity, sparsity=None, snr_threshold=None, step=2.0, rate_weight=0.3, scope="global"
+    model: VariationalHypernetwork,
+    complexity: float,
+    sparsity: float | None = None,
+    snr_threshold: float | None = None,
+    step: float = 2.0,
+    rate_weight: float = 0.3,
+    scope: str = "global",
 ) -> PackedModel:
     """The network at a complexity, pruned, quantized and entropy-coded. `unpack` makes a Keras model of it.
 
@@ -111,7 +119,7 @@ def pack_network(network, tensors) -> PackedModel:
     return PackedModel(content, len(architecture), kept)
 
 
-def unpack(source) -> keras.Model:
+def unpack(source: PackedModel | bytes | str | os.PathLike[str]) -> keras.Model:
     """The network of a packed file.
 
     Checks its magic, version, lengths and checksum before it decodes anything. The architecture is made in Keras's safe

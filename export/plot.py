@@ -1,6 +1,7 @@
 """The picture of a comparison: accuracy against file size."""
 
 import io
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
@@ -28,7 +29,7 @@ def plot_front(rows) -> bytes:
     axes = figure.add_subplot()
     complexities = [row.complexity for row in rows]
     norm = LogNorm(min(complexities), max(complexities) * (1 + 1e-9))
-    points = None
+    points: Any = None
     for quantization in dict.fromkeys(row.quantization for row in rows):
         some = [row for row in rows if row.quantization == quantization]
         points = axes.scatter(

@@ -7,13 +7,20 @@ import numpy as np
 import tensorflow_probability as tfp
 
 from cvhn_tf.export.weight_groups import block_groups, masks_of_highest_groups, unit_groups
+from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 STRUCTURES = ("weight", "unit", "block")
 
 
 def prune(
-    model, complexity, sparsity=None, snr_threshold=None, scope="global", include_biases=False, structure="weight"
-):
+    model: VariationalHypernetwork,
+    complexity: float,
+    sparsity: float | None = None,
+    snr_threshold: float | None = None,
+    scope: str = "global",
+    include_biases: bool = False,
+    structure: str = "weight",
+) -> keras.Model:
     """The plain network at a complexity with its weights of lowest SNR set to zero.
 
     A weight's signal-to-noise ratio is `SNR = |mean| / stddev` under the posterior; one of low SNR could take any

@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from typing import Any
 
 import keras
 import numpy as np
@@ -50,7 +51,14 @@ _NORMALIZED = (keras.layers.Conv2D, keras.layers.Dense, keras.layers.DepthwiseCo
 
 
 def quantization_aware(
-    model, x, y, epochs=3, loss="sparse_categorical_crossentropy", learning_rate=1e-3, batch_size=256, seed=0
+    model: keras.Model,
+    x: Any,
+    y: Any,
+    epochs: int = 3,
+    loss: str | keras.losses.Loss = "sparse_categorical_crossentropy",
+    learning_rate: float = 1e-3,
+    batch_size: int = 256,
+    seed: int = 0,
 ) -> tuple[TFLiteArtifact, keras.Model]:
     """Trains a network on, with weights and activations rounded to 8 bits as its file will, and makes the int8 file.
 

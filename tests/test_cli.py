@@ -55,12 +55,14 @@ def model_path(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("command", [(), ("demo",), ("train",), ("export",), ("compare",), ("pack",), ("unpack",)])
+@pytest.mark.parametrize(
+    "command", [(), ("demo",), ("train",), ("export",), ("compare",), ("pack",), ("unpack",), ("doctor",)]
+)
 def test_help_names_every_option(command):
     result = run(*command, "--help", env={"COLUMNS": "200"})
     assert result.exit_code == 0
     expected = {
-        (): ("demo", "train", "export", "compare", "pack", "unpack", "--version"),
+        (): ("demo", "train", "export", "compare", "pack", "unpack", "doctor", "--version"),
         ("demo",): ("--output", "--epochs", "--seed"),
         ("train",): (
             "--dataset",
@@ -72,6 +74,7 @@ def test_help_names_every_option(command):
             "--strategy",
             "--restart",
             "--output",
+            "--quiet",
         ),
         ("export",): (
             "--complexity",
@@ -93,6 +96,7 @@ def test_help_names_every_option(command):
         ("compare",): ("--dataset", "--complexities", "--sparsities", "--encodings", "--output"),
         ("pack",): ("--complexity", "--sparsity", "--step", "--rate-weight", "--dataset", "--output"),
         ("unpack",): ("--output",),
+        ("doctor",): ("exit code 1",),
     }
     for option in expected[command]:
         assert option in result.output
@@ -440,6 +444,31 @@ def test_compare_removes_the_files_of_an_earlier_report_only(model_path, tmp_pat
     assert run("compare", model_path, *arguments).exit_code == 0
     assert not stale.exists()
     assert other.exists()
+
+
+def test_quiet_training_prints_nothing_and_progress_goes_to_stderr(tmp_path):
+    arguments = ("train", "--target", "mlp_50", "--epochs", 2, "--output", tmp_path / "m.keras")
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("Training mlp_50 on digits: ")]
+    assert [line.split(": ")[1].split(" ")[0] for line in lines] == ["1/2", "2/2"]
+    assert "loss" in lines[0] and "Training" not in result.stdout
+    quiet = run(*arguments, "--quiet")
+    assert (quiet.exit_code, quiet.output) == (0, "")
+    assert (tmp_path / "m.keras").exists()
+    fails(run("train", "--quiet", "--dataset", "imagenet", "--output", tmp_path / "m.keras"), 2, "imagenet")
+
+
+def test_progress_moves_with_each_step_and_gives_figures_after_each_epoch(compiled, data):
+    from cvhn_tf_cli import training
+
+    told = []
+    progress = training._Progress(lambda *done_and_figures: told.append(done_and_figures))
+    logs = compiled().fit(*data, batch_size=16, epochs=2, verbose=0, callbacks=[progress]).history
+    assert [done for done, _ in told] == [0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2]
+    assert [figures for _, figures in told[:3]] == ["", "", ""]
+    assert all(f"loss {logs['loss'][0]:.3f}" in figures for _, figures in told[3:7])
+    assert f"loss {logs['loss'][1]:.3f}" in told[7][1]
 
 
 def test_equal_seeds_give_equal_models(tmp_path):

@@ -1,0 +1,214 @@
+"""How sure a prediction is: networks drawn from the posterior, and how far their outputs agree.
+
+Classification, with probabilities p₁ … p_S of S drawn networks, everything in nats:
+
+    entropy            = H(mean p)               # all that is unsure about the class
+    mutual information = H(mean p) − mean H(p)   # the part that knowing the weights would settle
+
+What is left, mean H(p), is noise in the data itself, which no further training examples would take away.
+"""
+
+import dataclasses
+import math
+import numbers
+import random
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+if TYPE_CHECKING:
+    from cvhn_tf.hypernetwork import VariationalHypernetwork
+
+OUTPUTS = ("probabilities", "logits", "values")
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassPrediction:
+    """Prediction of a class, averaged over networks drawn from the posterior.
+
+    Args:
+        mean: Mean probabilities, shape (examples, …, classes), or (examples, …, 1) for the probability of class 1.
+        entropy: Entropy of `mean` in nats, shape (examples, …): from 0 to log(classes).
+        mutual_information: Between class and weights, in nats, shape (examples, …): from 0 to `entropy`.
+    """
+
+    mean: np.ndarray
+    entropy: np.ndarray
+    mutual_information: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class ValuePrediction:
+    """Prediction of real values, averaged over networks drawn from the posterior.
+
+    Args:
+        mean: Mean output, shape (examples, …).
+        variance: Variance of the output over the posterior, shape (examples, …), in the squared unit of the output.
+            It is the uncertainty about the weights alone: the variance of the noise in the data adds to it.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+
+
+def predict_distribution(
+    model: "VariationalHypernetwork",
+    x: Any,
+    complexity: float | None = None,
+    samples: int = 32,
+    *,
+    outputs: str = "probabilities",
+    batch_size: int = 256,
+    seed: int | None = None,
+) -> ClassPrediction | ValuePrediction:
+    """Averages the predictions of networks drawn from the posterior at a complexity.
+
+    Each draw sets the weights of one plain network, which predicts all of `x`: what layers do in training, such as
+    dropout, takes no part.
+
+    Args:
+        model: `cvhn_tf.VariationalHypernetwork`.
+        x: Array of examples, or a list or dict of arrays for several inputs.
+        complexity: λ of the posterior; `model.complexity` by default.
+        samples: Number of networks, at least 2.
+        outputs: What the target gives: `"probabilities"` or `"logits"` of classes on its last axis (one column means
+            those of class 1 against class 0), or real `"values"`.
+        batch_size: Examples per step.
+        seed: Non-negative integer: equal seeds give equal draws. Drawn at random by default.
+
+    Returns:
+        `ClassPrediction`, or `ValuePrediction` where `outputs="values"`.
+
+    Raises:
+        ValueError: If an argument is out of range, `x` does not fit the model or is not finite, or the model has
+            several outputs, all before a network is drawn; or if outputs that should be probabilities are none.
+
+    Reference: [Houlsby et al., 2011](https://arxiv.org/abs/1112.5745) on mutual information between class and weights,
+    [Depeweg et al., 2018](https://arxiv.org/abs/1710.07283) on what the two parts of the uncertainty mean.
+    """
+    complexity = model.complexity if complexity is None else model.complexity_range.check(complexity)
+    if outputs not in OUTPUTS:
+        raise ValueError(f"Expected `outputs` to be one of {OUTPUTS}. Received: outputs={outputs!r}")
+    _check_integer("samples", samples, at_least=2)
+    _check_integer("batch_size", batch_size, at_least=1)
+    if seed is not None:
+        _check_integer("seed", seed, at_least=0)
+    network = model.at(complexity)
+    if len(network.outputs) != 1:
+        raise ValueError(f"Expected a target with one output. Received: a target with {len(network.outputs)} outputs")
+    _check_inputs(x, network)
+    seed = random.randint(0, 2**31 - 1) if seed is None else int(seed) % 2**31
+    draws = _predictions(network, model.posterior(complexity), x, samples, batch_size, seed)
+    if outputs == "values":
+        return summarize_values(draws)
+    return summarize_classes(_probabilities(draw, outputs) for draw in draws)
+
+
+def summarize_classes(draws: Iterable[np.ndarray]) -> ClassPrediction:
+    """Mean, entropy and mutual information of some predictions of classes.
+
+    Args:
+        draws: Iterable of float arrays of equal shape (…, classes), the probabilities of one network each; or
+            (…, 1), the probability of class 1.
+    """
+    mean, mean_entropy = np.zeros(()), np.zeros(())
+    for count, probabilities in enumerate(draws, 1):
+        mean = mean + (probabilities - mean) / count
+        mean_entropy = mean_entropy + (_entropy(probabilities) - mean_entropy) / count
+    entropy = _entropy(mean)
+    # Rounding may leave a difference of equal numbers below zero.
+    return ClassPrediction(mean, entropy, np.maximum(entropy - mean_entropy, 0.0))
+
+
+def summarize_values(draws: Iterable[np.ndarray]) -> ValuePrediction:
+    """Mean and variance of some predictions of real values.
+
+    Args:
+        draws: Iterable of at least two float arrays of equal shape, the outputs of one network each.
+
+    Reference: [Welford, 1962](https://doi.org/10.1080/00401706.1962.10490022), which needs each draw once and does not
+    lose a small variance beside a large mean.
+    """
+    mean, squares = np.zeros(()), np.zeros(())
+    for count, values in enumerate(draws, 1):
+        difference = values - mean
+        mean = mean + difference / count
+        squares = squares + difference * (values - mean)
+    return ValuePrediction(mean, squares / (count - 1))
+
+
+def _predictions(network, posteriors, x, samples, batch_size, seed):
+    """Gives the outputs of each drawn network, one array in float64 after the other."""
+    variables = [variable for variable in network.variables if variable.path in posteriors]
+    examples = len(keras.tree.flatten(x)[0])
+    batches = [
+        keras.tree.map_structure(lambda array, start=start: np.asarray(array)[start : start + batch_size], x)
+        for start in range(0, examples, batch_size)
+    ]
+    for sample in range(samples):
+        for i, variable in enumerate(variables):
+            noise = tf.random.experimental.stateless_fold_in([seed, sample], i)
+            variable.assign(posteriors[variable.path].sample(seed=noise))
+        outputs = [keras.tree.flatten(network.predict_on_batch(batch))[0] for batch in batches]
+        yield np.concatenate(outputs).astype("float64")
+
+
+def _probabilities(draw, outputs):
+    if outputs == "logits":
+        return _sigmoid(draw) if draw.shape[-1] == 1 else _softmax(draw)
+    off_by = np.abs(draw.sum(axis=-1) - 1).max() if draw.shape[-1] > 1 else 0.0
+    if not (draw.min() >= 0 and draw.max() <= 1 + 1e-3 and off_by <= 1e-2):  # float16 rounds
+        raise ValueError(
+            "Expected the model to give probabilities, between 0 and 1 and with a sum of 1 over the classes; pass "
+            '`outputs="logits"` or `outputs="values"` if it gives something else. '
+            f"Received: outputs between {draw.min():g} and {draw.max():g}"
+        )
+    return draw / draw.sum(axis=-1, keepdims=True) if draw.shape[-1] > 1 else np.minimum(draw, 1.0)
+
+
+def _entropy(probabilities):
+    if probabilities.shape[-1] == 1:
+        probabilities = np.concatenate([probabilities, 1 - probabilities], axis=-1)
+    logarithms = np.log(probabilities, out=np.zeros_like(probabilities), where=probabilities > 0)
+    return -(probabilities * logarithms).sum(axis=-1)
+
+
+def _softmax(logits):
+    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def _sigmoid(logits):
+    return 0.5 * (1 + np.tanh(0.5 * logits))
+
+
+def _check_integer(name, value, at_least):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < at_least:
+        raise ValueError(f"Expected `{name}` to be an integer of at least {at_least}. Received: {name}={value!r}")
+
+
+def _check_inputs(x, network):
+    arrays = [np.asarray(array) for array in keras.tree.flatten(x)]
+    expected = [tuple(tensor.shape[1:]) for tensor in network.inputs]
+    fits = len(arrays) == len(expected) and all(
+        array.ndim == 1 + len(shape)
+        and len(array) == len(arrays[0]) > 0
+        and all(size in (None, received) for size, received in zip(shape, array.shape[1:], strict=True))
+        for array, shape in zip(arrays, expected, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"Expected `x` to have shapes {[('examples', *shape) for shape in expected]}, at least one example. "
+            f"Received: x of shapes {[array.shape for array in arrays]}"
+        )
+    for array in arrays:
+        is_float = np.issubdtype(array.dtype, np.floating)
+        if not (is_float or np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
+            raise ValueError(f"Expected `x` to be numbers. Received: x of dtype {array.dtype}")
+        if is_float and not math.isfinite(array.sum(dtype="float64")):
+            raise ValueError(
+                f"Expected `x` to be finite. Received: x with {int((~np.isfinite(array)).sum())} NaN or infinite values"
+            )

@@ -1,0 +1,65 @@
+"""A callback that draws the size-accuracy curve while a model trains."""
+
+import numbers
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from cvhn_tf.export.compare import as_arrays, compare
+
+
+class SizeAccuracyCurve(keras.callbacks.Callback):
+    """Exports and measures at some complexities every few epochs, and draws accuracy against file size.
+
+    Writes `epoch-<number>.png` and `epoch-<number>.csv` to a folder, as `compare` has them, after every `frequency`
+    epochs and after the last. A file takes about a second.
+
+    Args:
+        folder: Folder to write to; made if it is missing.
+        data: As in `cvhn_tf.export.compare`.
+        frequency: Number of epochs from one curve to the next.
+        complexities: λs; by default three over the model's range, evenly spaced in log λ.
+        sparsities: Shares of pruned weights, each in [0, 1).
+        **compare_arguments: Further arguments of `cvhn_tf.export.compare`.
+
+    Raises:
+        ValueError: If `frequency` is no positive integer, or `data` are no examples with class labels.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        data: tuple[Any, Any] | tf.data.Dataset,
+        frequency: int = 10,
+        complexities: Sequence[float] | None = None,
+        sparsities: Sequence[float] = (0.5, 0.9, 0.98),
+        **compare_arguments: Any,
+    ) -> None:
+        super().__init__()
+        if isinstance(frequency, bool) or not isinstance(frequency, numbers.Integral) or frequency < 1:
+            raise ValueError(f"Expected `frequency` to be a positive integer. Received: frequency={frequency!r}")
+        self.folder, self.data, self.frequency = pathlib.Path(folder), as_arrays(data), frequency
+        self.complexities, self.sparsities, self.compare_arguments = complexities, sparsities, compare_arguments
+
+    def on_train_begin(self, logs=None):
+        self.complexities = self.model.complexity_range.grid_or(self.complexities, count=3)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.frequency and epoch + 1 != self.params["epochs"]:
+            return
+        comparison = compare(
+            self.model,
+            self.data,
+            complexities=self.complexities,
+            sparsities=self.sparsities,
+            **{"quantizations": ("dynamic_range",), **self.compare_arguments},
+        )
+        name = f"epoch-{epoch + 1:0{len(str(self.params['epochs']))}d}"
+        comparison.to_csv(self.folder / f"{name}.csv")
+        if comparison.rows:
+            comparison.plot(self.folder / f"{name}.png")
