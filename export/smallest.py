@@ -1,6 +1,11 @@
 """The smallest TFLite file that loses no more accuracy than is allowed."""
 
 import numbers
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
 
 from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.compare import as_arrays
@@ -12,7 +17,13 @@ from cvhn_tf.export.verify import ConversionError, verification_inputs, verify
 _LARGEST_ERROR = 0.05
 
 
-def smallest(keras_model, representative_data=None, data=None, max_accuracy_loss=0.001, rounded=None) -> TFLiteArtifact:
+def smallest(
+    keras_model: keras.Model,
+    representative_data: Any = None,
+    data: tuple[Any, Any] | tf.data.Dataset | None = None,
+    max_accuracy_loss: float = 0.001,
+    rounded: Mapping[int, keras.Model] | None = None,
+) -> TFLiteArtifact:
     """The smallest working file over all encodings among those as good as the float32 file, or nearly.
 
     With labelled data, those are the files whose accuracy on it is at most `max_accuracy_loss` below the float32
