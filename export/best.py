@@ -115,7 +115,8 @@ def best(
         structures: Those of `prune` to try.
         quantizations: Those of `to_tflite` to try; by default all for which there are the packages, `"int8"` only if
             there is representative data.
-        representative_data: As in `to_tflite`.
+        representative_data: As in `to_tflite`. Take some hundreds of training examples for a network with batch
+            normalization, which `recalibrate` gives the statistics of each pruned network then.
         labels: Names of the classes, to be written into the file as by `annotate`, beside complexity, sparsity and
             structure. They count as part of its size.
         verbose: Whether to show progress on stderr.
@@ -152,7 +153,7 @@ def best(
     x, y = as_arrays(data)
     _check_examples(x, y)
 
-    prunings = Prunings(model, x, y)
+    prunings = Prunings(model, x, y, representative_data)
 
     def searched(some_budgets):
         trials = Trials(prunings, some_budgets, quantizations, x, y, representative_data, labels)
