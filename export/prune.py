@@ -10,6 +10,7 @@ from cvhn_tf.export.weight_groups import block_groups, masks_of_highest_groups, 
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 STRUCTURES = ("weight", "unit", "block")
+"""What `prune` can drop as one: a weight, a unit or filter, a block of four weights."""
 
 
 def prune(
