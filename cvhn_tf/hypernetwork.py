@@ -89,7 +89,7 @@ class VariationalHypernetwork(DistributedModel):
         complexity_samples: int = 4,
         train_size: int | None = None,
         kl_warmup: int | float = 0.3,
-        initial_stddev: float = 2e-3,
+        initial_stddev: float = 4e-3,
         seed: int | None = None,
         name: str | None = None,
         **kwargs: Any,

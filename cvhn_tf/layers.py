@@ -88,7 +88,7 @@ class Variational(keras.layers.Wrapper):
         parameterization: str | dict[str, Any] | Parameterization | None = None,
         prior: str | dict[str, Any] | Prior = "automatic_relevance",
         estimator: str | dict[str, Any] | Estimator = "local_reparameterization",
-        initial_stddev: float = 2e-3,
+        initial_stddev: float = 4e-3,
         salt: int | None = None,
         shared: keras.layers.Layer | None = None,
         complexity: float | None = None,
