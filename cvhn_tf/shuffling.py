@@ -24,7 +24,7 @@ def shuffled_batches(arrays: Any, batch_size: int, *, seed: int, first_epoch: in
         first_epoch: Number of the epoch to begin with.
 
     Returns:
-        An endless `tf.data.Dataset`.
+        An endless `tf.data.Dataset`, so that a `VariationalHypernetwork` needs its `train_size`.
     """
     with tf.device("CPU:0"):
         arrays = keras.tree.map_structure(tf.convert_to_tensor, arrays)
