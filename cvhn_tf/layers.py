@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 from keras import tree
 
 from cvhn_tf import channels, estimators, noise, parameterizations, priors
+from cvhn_tf.argument_checks import check_integer, check_positive
 from cvhn_tf.batch_parts import concat_batches, split_batch
 from cvhn_tf.complexity import ComplexityRange
 from cvhn_tf.estimators import Estimator
@@ -111,10 +112,8 @@ class Variational(keras.layers.Wrapper):
         self._check_determinism()
         if self.estimator.linear_only and not isinstance(layer, channels.LINEAR_LAYERS):
             self.estimator = estimators.WeightSampling()
-        if not initial_stddev > 0:
-            raise ValueError(f"Expected `initial_stddev` to be positive. Received: initial_stddev={initial_stddev}")
-        self.initial_stddev = float(initial_stddev)
-        self.salt = random.randint(0, 2**31 - 1) if salt is None else int(salt)
+        self.initial_stddev = check_positive("initial_stddev", initial_stddev)
+        self.salt = random.randint(0, 2**31 - 1) if salt is None else check_integer("salt", salt, 0, below=2**31)
         self.shared = shared or self.parameterization.create_shared(self.prior.posterior_parameters)
         self.supports_masking = True
         self._activation = None

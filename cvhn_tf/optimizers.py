@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from cvhn_tf.argument_checks import check_positive
 from cvhn_tf.gradient_sums import SumsGradientsFirst
 
 
@@ -114,8 +115,7 @@ class HoldThenDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, learning_rate, total_steps):
         for name, value in (("learning_rate", learning_rate), ("total_steps", total_steps)):
-            if not value > 0:
-                raise ValueError(f"Expected `{name}` to be positive. Received: {name}={value!r}")
+            check_positive(name, value)
         self.learning_rate, self.total_steps = learning_rate, total_steps
 
     def __call__(self, step):

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cvhn_tf.export.compare import as_arrays, compare
+from cvhn_tf.export.compare import compare
+from cvhn_tf.export.labelled_examples import as_arrays
 
 
 class SizeAccuracyCurve(keras.callbacks.Callback):
