@@ -15,14 +15,16 @@ def replacing(path):
         path: Path of the file to write.
 
     Raises:
-        OSError: If the folder is missing or cannot be written to, or `path` is a folder. Where there was a file, it is
-            as it was.
+        OSError: If the folder is missing or cannot be written to, or `path` is a folder or a
+            device. Where there was a file, it is as it was.
     """
     path = pathlib.Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"Expected a path in a folder that exists. Received: path={str(path)!r}")
     if path.is_dir():
         raise IsADirectoryError(f"Expected the path of a file. Received: path={str(path)!r}, which is a folder")
+    if path.exists() and not path.is_file():  # to rename onto /dev/null would take it from the machine
+        raise OSError(f"Expected the path of a file. Received: path={str(path)!r}, which is a device or a pipe")
     # A name that no other thread has and nobody can guess, ending in the process that `remove_leftovers` asks for.
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}-{os.getpid()}{path.suffix}")
     try:
