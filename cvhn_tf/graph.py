@@ -107,7 +107,7 @@ def finalize_normalization(network):
 
 def _make_network(config):
     # Deserialising a functional model empties its config.
-    return keras.saving.deserialize_keras_object(copy.deepcopy(config))
+    return keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)
 
 
 def _check_target(target):

@@ -338,7 +338,7 @@ class VariationalHypernetwork(DistributedModel):
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        target = keras.saving.deserialize_keras_object(copy.deepcopy(config.pop("target")))
+        target = keras.saving.deserialize_keras_object(copy.deepcopy(config.pop("target")), safe_mode=True)
         return cls(target, **config)
 
     def _add_counter(self, name, value, dtype="float32", synchronization="auto"):
