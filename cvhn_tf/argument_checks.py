@@ -11,6 +11,15 @@ def check_positive(name, value) -> float:
     return float(value)
 
 
+def check_initial_stddev(value) -> float:
+    """Returns `value` as a float, or raises a `ValueError` unless its square and their quotients fit in float32."""
+    if not is_finite_number(value) or not 1e-8 <= value <= 1e4:
+        raise ValueError(
+            f"Expected `initial_stddev` to be a positive number in [1e-08, 10000]. Received: initial_stddev={value!r}"
+        )
+    return float(value)
+
+
 def check_integer(name, value, at_least=1, below=math.inf) -> int:
     """Returns `value` as an int, or raises a `ValueError` unless it is an integer in [at_least, below)."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not at_least <= value < below:

@@ -20,7 +20,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from cvhn_tf import estimators, noise, parameterizations, predictive, priors
-from cvhn_tf.argument_checks import check_integer, check_positive
+from cvhn_tf.argument_checks import check_initial_stddev, check_integer
 from cvhn_tf.complexity import ComplexityRange, batch_shares
 from cvhn_tf.complexity_distribution import ComplexityDistribution
 from cvhn_tf.distribution import DistributedModel
@@ -58,7 +58,8 @@ class VariationalHypernetwork(DistributedModel):
         train_size: Number of training examples N. By default `fit` takes it from its data.
         kl_warmup: Share of the training steps over which the weight β of the KL grows linearly from 0 to 1,
             or a number of steps if it is an integer. 0 turns the warm-up off.
-        initial_stddev: Standard deviation of every weight before training; unused where weights have no noise.
+        initial_stddev: Standard deviation of every weight before training, in [1e-8, 1e4]; unused where weights have no
+            noise.
         seed: Seed of the complexities and the weight noise; drawn at random by default.
 
     Raises:
@@ -107,7 +108,7 @@ class VariationalHypernetwork(DistributedModel):
         self.complexity_samples = check_integer("complexity_samples", complexity_samples)
         self.train_size = None if train_size is None else check_integer("train_size", train_size)
         self.kl_warmup = _check_warmup(kl_warmup)
-        self.initial_stddev = check_positive("initial_stddev", initial_stddev)
+        self.initial_stddev = check_initial_stddev(initial_stddev)
         seed = random.randint(1, 2**31 - 1) if seed is None else check_integer("seed", seed, at_least=0, below=2**31)
         self.seed = int(of_chief(self.distribute_strategy, seed))  # λ is drawn jointly
 

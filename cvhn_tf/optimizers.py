@@ -95,7 +95,12 @@ class PivotAdam(SumsGradientsFirst, keras.optimizers.Adam):
         if not self.global_clipnorm:
             return super()._clip_gradients(grads)
         # Keras's own would turn sparse gradients into dense ones.
-        return tf.clip_by_global_norm(grads, self.global_clipnorm)[0]
+        # Of a target in float64, what layers share is in float32: their norms are summed in one type.
+        given = [grad for grad in grads if grad is not None]
+        norm = None
+        if len({grad.dtype for grad in given}) > 1:
+            norm = tf.norm(tf.stack([tf.cast(tf.norm(getattr(grad, "values", grad)), tf.float32) for grad in given]))
+        return tf.clip_by_global_norm(grads, self.global_clipnorm, use_norm=norm)[0]
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")

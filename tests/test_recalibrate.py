@@ -68,7 +68,7 @@ def test_short_training_is_at_its_accuracy_only_after_recalibration():
 
 
 def test_bad_arguments_are_refused(network, x):
-    with pytest.raises(ValueError, match="data of shapes"):
+    with pytest.raises(ValueError, match="`x` of shapes"):
         export.recalibrate(network, x[..., :1])
     with pytest.raises(ValueError, match="batch_size"):
         export.recalibrate(network, x, batch_size=0)
