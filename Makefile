@@ -4,7 +4,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs format lint types clean
+.PHONY: help demo test docs format lint types audit clean
 
 help:
 	@echo "make demo    train, export and compare on the 8x8 digits, into cvhn-demo/ (offline once installed)"
@@ -13,6 +13,7 @@ help:
 	@echo "make format  format the code"
 	@echo "make lint    check the code"
 	@echo "make types   check the type hints"
+	@echo "make audit   look up known vulnerabilities of the dependencies (asks the network)"
 	@echo "make clean   remove the virtual environment, the demo and caches"
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -46,6 +47,12 @@ types: $(INSTALLED)
 	ln -s $(CURDIR)/export build/types/cvhn_tf/export
 	ln -s $(CURDIR)/cli build/types/cvhn_tf_cli
 	$(VENV)/bin/mypy
+
+audit: $(INSTALLED)
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(VENV)/bin/python -m pip freeze --exclude-editable > build/audit/installed.txt
+	build/audit/bin/pip-audit --no-deps --disable-pip -r build/audit/installed.txt
 
 clean:
 	rm -rf $(VENV) cvhn-demo build site .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -116,7 +116,7 @@ def tfmot(args, data):
             (folder / "job.json").write_text(json.dumps(job))
             peer = pathlib.Path(__file__).with_name("tfmot_peer.py")
             subprocess.run([sys.executable, peer, folder / "job.json"], check=True)
-            with np.load(folder / "result.npz") as result:
+            with np.load(folder / "result.npz", allow_pickle=False) as result:
                 network.set_weights([result[key] for key in sorted(result.files) if key.isdigit()])
                 seconds[f"tfmot {method} {sparsity:g}"] = float(result["seconds"])
             rows += measure(network, data, method=f"tfmot {method}", sparsity=sparsity)

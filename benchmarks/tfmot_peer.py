@@ -70,7 +70,7 @@ def main():
     with open(sys.argv[1]) as file:
         job = json.load(file)
     tf_keras.utils.set_random_seed(job["seed"])
-    with np.load(job["data"]) as arrays:
+    with np.load(job["data"], allow_pickle=False) as arrays:
         data = {"x": arrays["x_train"], "y": arrays["y_train"]}
     model = build(job["layers"], data["x"].shape[1:])
     method = {"prune_low_magnitude": prune_low_magnitude, "cluster_weights": cluster_weights}[job["method"]]

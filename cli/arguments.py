@@ -86,8 +86,8 @@ def check_rate_weight(value):
 
 
 def check_learning_rate(value):
-    """Raises a `ValueError` unless `value` is None or positive."""
-    if value is not None and not value > 0:
+    """Raises a `ValueError` unless `value` is None, or positive and finite."""
+    if value is not None and not 0.0 < value < math.inf:
         raise ValueError(f"Expected `--learning-rate` to be positive. Received: --learning-rate={value}")
 
 
@@ -115,6 +115,7 @@ def count_workers() -> int:
         jobs = {job: len(addresses) for job, addresses in cluster.items()}
         task = config.get("task", {})
         is_known = not jobs or int(task["index"]) in range(jobs[task["type"]])
+        is_known &= all(_is_address(address) for addresses in cluster.values() for address in addresses)
     except (ValueError, TypeError, AttributeError, KeyError):
         is_known = False
     if not is_known or set(jobs) - {"chief", "worker"}:
@@ -124,6 +125,11 @@ def count_workers() -> int:
             f"Received: TF_CONFIG={text}"
         )
     return sum(jobs.values())
+
+
+def _is_address(text):
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isdecimal() and 0 < int(port) < 2**16
 
 
 def check_model_output(path):
@@ -150,6 +156,8 @@ def check_writable(path):
         raise ValueError(f"Expected a place to write to. Received: --output={path} ({error.strerror})") from error
     if path.is_dir():
         raise ValueError(f"Expected a file name. Received: --output={path}, which is a folder")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"Expected a file name. Received: --output={path}, which is a device or a pipe")
 
 
 def parse_numbers(option, text):

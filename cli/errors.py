@@ -1,11 +1,14 @@
 """What the user can mend is one line on stderr; anything else is a bug and keeps its traceback."""
 
+import shlex
 import traceback
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+# Click's `UsageError`, which newer versions of Typer carry within themselves.
+(_UsageError,) = typer.BadParameter.__bases__
 _OUR_PACKAGES = ("cvhn_tf", "cvhn_tf_cli")
 
 
@@ -13,8 +16,12 @@ class OneLineErrors(TyperGroup):
     """A group of commands that ends with an exit code and one line: 2 for bad input, 1 for the world's failures."""
 
     def invoke(self, ctx):
+        words = [*getattr(ctx, "_protected_args", ()), *ctx.args]  # empty once they are parsed
         try:
             return super().invoke(ctx)
+        except _UsageError as error:
+            help_command = f"`{error.ctx.command_path if error.ctx else ctx.command_path} --help` explains"
+            _fail(f"{error.format_message().rstrip('.')}. Received: {shlex.join(words)}. {help_command}", 2)
         except KeyboardInterrupt as interrupt:
             _fail(f"Interrupted. {interrupt}", 130)
         except ValueError as error:

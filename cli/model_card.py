@@ -1,6 +1,6 @@
 """The model card: what a TFLite file is, how good it is and how it was made, for people."""
 
-from cvhn_tf.export.artifact import write_atomically
+from cvhn_tf.atomic import write_atomically
 
 
 def write_model_card(output, artifact, figures, command, dataset=None, examples=None):

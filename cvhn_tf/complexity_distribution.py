@@ -114,4 +114,10 @@ def _from_config(config):
             "Expected the config of `complexity_distribution` to name a class of `tfp.distributions`. "
             f"Received: complexity_distribution={config!r}"
         )
-    return distribution_class(**config.get("config", {}))
+    try:
+        return distribution_class(**config.get("config", {}))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Expected the config of `complexity_distribution` to hold what {config['class_name']} takes. "
+            f"Received: complexity_distribution={config!r} ({error})"
+        ) from error

@@ -6,6 +6,7 @@ import dataclasses
 import keras
 from keras import tree
 
+from cvhn_tf.finite_weights import check_finite_weights
 from cvhn_tf.layers import Variational
 
 # Normalisation keeps one set of weights for all complexities: its scale only makes sense with its statistics.
@@ -58,7 +59,8 @@ def variational_graph(target, **variational_arguments):
         The graph, and the `Target` that says which weight is where in it.
 
     Raises:
-        ValueError: If the target is no built functional or Sequential model, or has nothing to train.
+        ValueError: If the target is no built functional or Sequential model, has nothing to train, or a weight that is
+            not finite.
     """
     _check_target(target)
     config = keras.saving.serialize_keras_object(target)
@@ -70,6 +72,7 @@ def variational_graph(target, **variational_arguments):
             f"Received: target={target.name!r} with {len(target.weights)} weights, whose config gives "
             f"{len(private.weights)}. A layer that is shared between a model and a model nested in it is such a case."
         )
+    check_finite_weights("target", target)
     private.set_weights(target.get_weights())
     finalize_normalization(private)
     variables, paths = list(private.variables), [variable.path for variable in private.variables]
@@ -104,7 +107,7 @@ def finalize_normalization(network):
 
 def _make_network(config):
     # Deserialising a functional model empties its config.
-    return keras.saving.deserialize_keras_object(copy.deepcopy(config))
+    return keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)
 
 
 def _check_target(target):

@@ -20,16 +20,18 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from cvhn_tf import estimators, noise, parameterizations, predictive, priors
+from cvhn_tf.argument_checks import check_initial_stddev, check_integer
 from cvhn_tf.complexity import ComplexityRange, batch_shares
 from cvhn_tf.complexity_distribution import ComplexityDistribution
 from cvhn_tf.distribution import DistributedModel
 from cvhn_tf.estimators import Estimator
+from cvhn_tf.finite_weights import check_finite_variables
 from cvhn_tf.graph import finalize_normalization, variational_graph
 from cvhn_tf.parameter_counts import describe_parameters
 from cvhn_tf.parameterizations import Parameterization
 from cvhn_tf.predictive import ClassPrediction, ValuePrediction
 from cvhn_tf.priors import Prior
-from cvhn_tf.training_data import TrainingData
+from cvhn_tf.training_data import TrainingData, check_finite
 from cvhn_tf.workers import count_workers, of_chief
 
 
@@ -56,7 +58,8 @@ class VariationalHypernetwork(DistributedModel):
         train_size: Number of training examples N. By default `fit` takes it from its data.
         kl_warmup: Share of the training steps over which the weight β of the KL grows linearly from 0 to 1,
             or a number of steps if it is an integer. 0 turns the warm-up off.
-        initial_stddev: Standard deviation of every weight before training; unused where weights have no noise.
+        initial_stddev: Standard deviation of every weight before training, in [1e-8, 1e4]; unused where weights have no
+            noise.
         seed: Seed of the complexities and the weight noise; drawn at random by default.
 
     Raises:
@@ -102,11 +105,11 @@ class VariationalHypernetwork(DistributedModel):
         self.parameterization = parameterizations.get(parameterization)
         self.prior = priors.get(prior)
         self.estimator = estimators.get(estimator)
-        self.complexity_samples = _positive_integer("complexity_samples", complexity_samples)
-        self.train_size = None if train_size is None else _positive_integer("train_size", train_size)
+        self.complexity_samples = check_integer("complexity_samples", complexity_samples)
+        self.train_size = None if train_size is None else check_integer("train_size", train_size)
         self.kl_warmup = _check_warmup(kl_warmup)
-        self.initial_stddev = initial_stddev
-        seed = random.randint(1, 2**31 - 1) if seed is None else int(seed)
+        self.initial_stddev = check_initial_stddev(initial_stddev)
+        seed = random.randint(1, 2**31 - 1) if seed is None else check_integer("seed", seed, at_least=0, below=2**31)
         self.seed = int(of_chief(self.distribute_strategy, seed))  # λ is drawn jointly
 
         self._graph, self._target = variational_graph(
@@ -115,7 +118,7 @@ class VariationalHypernetwork(DistributedModel):
             parameterization=self.parameterization,
             prior=self.prior,
             estimator=self.estimator,
-            initial_stddev=initial_stddev,
+            initial_stddev=self.initial_stddev,
             shared=self.parameterization.create_shared(self.prior.posterior_parameters),
         )
         # Each replica counts by itself: a count in common would make replicas take turns within `call`, and mix up
@@ -200,12 +203,19 @@ class VariationalHypernetwork(DistributedModel):
 
         Raises:
             ValueError: If N cannot be known from the data and `train_size` was not given, or if the warm-up is
-                a share of a number of steps that cannot be known, or if arrays hold NaN or infinity. All before the
-                first step.
+                a share of a number of steps that cannot be known, or if an argument is out of range, or if arrays hold
+                NaN or infinity, do not fit the target's inputs, or are labels of classes that there are not, or if a
+                weight is not finite. All before the first step.
         """
         workers = count_workers(self.distribute_strategy)
+        check_integer("epochs", epochs)
+        check_finite_variables("model", self, self.trainable_variables)
         data = TrainingData(x, y, batch_size, validation_split, steps_per_epoch, workers)
-        data.check_finite()
+        data.check_inputs(self._graph.inputs[:-2], self._target.flatten_inputs)
+        data.check_labels(getattr(self, "loss", None), self._graph.outputs[0].shape)
+        check_finite("sample_weight", kwargs.get("sample_weight"))
+        if isinstance(kwargs.get("validation_data"), tuple | list):
+            check_finite("validation_data", kwargs["validation_data"])
         self._train_size.assign(self.train_size or data.count_examples())
         if isinstance(self.kl_warmup, int):
             self._warmup_steps.assign(self.kl_warmup)
@@ -329,7 +339,7 @@ class VariationalHypernetwork(DistributedModel):
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        target = keras.saving.deserialize_keras_object(copy.deepcopy(config.pop("target")))
+        target = keras.saving.deserialize_keras_object(copy.deepcopy(config.pop("target")), safe_mode=True)
         return cls(target, **config)
 
     def _add_counter(self, name, value, dtype="float32", synchronization="auto"):
@@ -342,12 +352,6 @@ class VariationalHypernetwork(DistributedModel):
             synchronization=synchronization,
             name=name,
         )
-
-
-def _positive_integer(name, value):
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ValueError(f"Expected `{name}` to be a positive integer. Received: {name}={value!r}")
-    return int(value)
 
 
 def _check_warmup(kl_warmup):

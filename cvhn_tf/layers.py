@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 from keras import tree
 
 from cvhn_tf import channels, estimators, noise, parameterizations, priors
+from cvhn_tf.argument_checks import check_initial_stddev, check_integer
 from cvhn_tf.batch_parts import concat_batches, split_batch
 from cvhn_tf.complexity import ComplexityRange
 from cvhn_tf.estimators import Estimator
@@ -44,7 +45,7 @@ class Variational(keras.layers.Wrapper):
         prior: What the description length is measured against; see `cvhn_tf.priors`.
         estimator: How noise enters in training; see `cvhn_tf.estimators`. Layers that are not linear in their
             weights use `WeightSampling` in the place of one that is for linear layers only.
-        initial_stddev: Standard deviation of every weight before training.
+        initial_stddev: Standard deviation of every weight before training, in [1e-8, 1e4].
         salt: Non-negative integer that sets the noise of this layer apart from that of others with the same seed; drawn
             at random by default.
         shared: What the layers of a model share: the result of `parameterization.create_shared`, made once for all
@@ -111,10 +112,8 @@ class Variational(keras.layers.Wrapper):
         self._check_determinism()
         if self.estimator.linear_only and not isinstance(layer, channels.LINEAR_LAYERS):
             self.estimator = estimators.WeightSampling()
-        if not initial_stddev > 0:
-            raise ValueError(f"Expected `initial_stddev` to be positive. Received: initial_stddev={initial_stddev}")
-        self.initial_stddev = float(initial_stddev)
-        self.salt = random.randint(0, 2**31 - 1) if salt is None else int(salt)
+        self.initial_stddev = check_initial_stddev(initial_stddev)
+        self.salt = random.randint(0, 2**31 - 1) if salt is None else check_integer("salt", salt, 0, below=2**31)
         self.shared = shared or self.parameterization.create_shared(self.prior.posterior_parameters)
         self.supports_masking = True
         self._activation = None

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from cvhn_tf.argument_checks import check_positive
 from cvhn_tf.gradient_sums import SumsGradientsFirst
 
 
@@ -94,7 +95,12 @@ class PivotAdam(SumsGradientsFirst, keras.optimizers.Adam):
         if not self.global_clipnorm:
             return super()._clip_gradients(grads)
         # Keras's own would turn sparse gradients into dense ones.
-        return tf.clip_by_global_norm(grads, self.global_clipnorm)[0]
+        # Of a target in float64, what layers share is in float32: their norms are summed in one type.
+        given = [grad for grad in grads if grad is not None]
+        norm = None
+        if len({grad.dtype for grad in given}) > 1:
+            norm = tf.norm(tf.stack([tf.cast(tf.norm(getattr(grad, "values", grad)), tf.float32) for grad in given]))
+        return tf.clip_by_global_norm(grads, self.global_clipnorm, use_norm=norm)[0]
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -114,8 +120,7 @@ class HoldThenDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, learning_rate, total_steps):
         for name, value in (("learning_rate", learning_rate), ("total_steps", total_steps)):
-            if not value > 0:
-                raise ValueError(f"Expected `{name}` to be positive. Received: {name}={value!r}")
+            check_positive(name, value)
         self.learning_rate, self.total_steps = learning_rate, total_steps
 
     def __call__(self, step):

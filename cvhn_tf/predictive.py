@@ -19,6 +19,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvhn_tf.finite_weights import check_finite_weights
+
 if TYPE_CHECKING:
     from cvhn_tf.hypernetwork import VariationalHypernetwork
 
@@ -83,8 +85,9 @@ def predict_distribution(
         `ClassPrediction`, or `ValuePrediction` where `outputs="values"`.
 
     Raises:
-        ValueError: If an argument is out of range, `x` does not fit the model or is not finite, or the model has
-            several outputs, all before a network is drawn; or if outputs that should be probabilities are none.
+        ValueError: If an argument is out of range, `x` does not fit the model, it or a weight is not finite, or the
+            model has several outputs, all before a network is drawn; or if outputs that should be probabilities are
+            none.
 
     Reference: [Houlsby et al., 2011](https://arxiv.org/abs/1112.5745) on mutual information between class and weights,
     [Depeweg et al., 2018](https://arxiv.org/abs/1710.07283) on what the two parts of the uncertainty mean.
@@ -97,6 +100,7 @@ def predict_distribution(
     if seed is not None:
         _check_integer("seed", seed, at_least=0)
     network = model.at(complexity)
+    check_finite_weights("model", network)
     if len(network.outputs) != 1:
         raise ValueError(f"Expected a target with one output. Received: a target with {len(network.outputs)} outputs")
     _check_inputs(x, network)

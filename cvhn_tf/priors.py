@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from cvhn_tf.argument_checks import check_positive
 from cvhn_tf.channels import of_matrix
 from cvhn_tf.log_uniform import LogUniform as LogUniformDistribution
 from cvhn_tf.serialization import resolve
@@ -74,7 +75,7 @@ class Normal(Prior):
     """
 
     def __init__(self, stddev: float = 1.0) -> None:
-        self.stddev = _check_stddev(stddev)
+        self.stddev = check_positive("stddev", stddev)
 
     def kl(self, posterior, complexity, channels=None):
         prior = tfp.distributions.Normal(tf.zeros((), posterior.dtype), tf.cast(self.stddev, posterior.dtype))
@@ -97,7 +98,7 @@ class ScaledNormal(Prior):
     """
 
     def __init__(self, stddev: float = 1.0) -> None:
-        self.stddev = _check_stddev(stddev)
+        self.stddev = check_positive("stddev", stddev)
 
     def kl(self, posterior, complexity, channels=None):
         stddev = tf.cast(self.stddev * tf.math.rsqrt(complexity), posterior.dtype)
@@ -196,7 +197,7 @@ class L2(Prior):
     deterministic = True
 
     def __init__(self, stddev: float = 1.0) -> None:
-        self.stddev = _check_stddev(stddev)
+        self.stddev = check_positive("stddev", stddev)
 
     def kl(self, posterior, complexity, channels=None):
         return 0.5 * _sum_over_weight(tf.square(posterior.loc / self.stddev))
@@ -218,12 +219,6 @@ _PRIORS = {
 def get(identifier) -> Prior:
     """Takes a `Prior`, its serialised config, or its name: the class's, such as `"scaled_normal"` or `"l2"`."""
     return resolve("prior", identifier, Prior, _PRIORS)
-
-
-def _check_stddev(stddev):
-    if not stddev > 0:
-        raise ValueError(f"Expected `stddev` to be positive. Received: stddev={stddev}")
-    return float(stddev)
 
 
 def _sum_over_weight(kl):

@@ -12,7 +12,9 @@ from typing import Any
 
 import keras
 
+from cvhn_tf.archive import check_archive
 from cvhn_tf.atomic import remove_leftovers, replacing
+from cvhn_tf.finite_weights import first_non_finite
 from cvhn_tf.workers import any_worker, is_chief, of_chief
 
 _RECORD = "run.json"
@@ -23,6 +25,10 @@ class Terminated(SystemExit):
 
     def __init__(self):
         super().__init__(128 + signal.SIGTERM)
+
+
+class NonFiniteWeights(RuntimeError):
+    """Training has made a weight NaN or infinite, after which it can only go on to nothing."""
 
 
 class Backup(keras.callbacks.Callback):
@@ -48,16 +54,28 @@ class Backup(keras.callbacks.Callback):
     Args:
         path: File of the backup, ending in .keras.
         run: Dict of what the result depends on, as JSON can hold it. A backup of another run is refused.
+
+    Raises:
+        ValueError: If `path` does not end in .keras, or JSON cannot hold `run`.
+        NonFiniteWeights: By `fit`, if a weight is NaN or infinite after an epoch, which then is not saved: the backup
+            stays that of an epoch before.
+        FileNotFoundError: When training begins, if the folder of `path` is missing.
     """
 
     def __init__(self, path: str | os.PathLike[str], run: dict[str, Any] | None = None) -> None:
         super().__init__()
+        if not isinstance(path, str | os.PathLike) or pathlib.Path(path).suffix != ".keras":
+            raise ValueError(f"Expected `path` to be that of a file ending in .keras. Received: path={path!r}")
         self.path = pathlib.Path(path)
-        self.run = json.loads(json.dumps(run or {}))
+        try:
+            self.run = json.loads(json.dumps(run or {}))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"Expected `run` to hold what JSON can hold. Received: run={run!r} ({error})") from error
         self.saved_epochs = 0
         self._due = 0.0
         self._sigterm = self._handler = None
         self._is_terminated = False
+        self._divergence = None
 
     def restore(self, model: keras.Model) -> int:
         """Sets a compiled model to the backup, if there is one. All workers must call it.
@@ -69,6 +87,8 @@ class Backup(keras.callbacks.Callback):
             ValueError: If the backup is of another run or none that can be read, or `run` is not the same on all
                 workers.
         """
+        if not getattr(model, "compiled", False):
+            raise ValueError(f"Expected `model` to be compiled. Received: model={model!r}, which is not")
         strategy = model.distribute_strategy
         digest = zlib.crc32(json.dumps(self.run, sort_keys=True).encode()) >> 1  # fits int32
         if any_worker(strategy, digest != of_chief(strategy, digest)):
@@ -99,6 +119,8 @@ class Backup(keras.callbacks.Callback):
             self.path.unlink(missing_ok=True)
 
     def on_train_begin(self, logs=None):
+        if is_chief(self.model.distribute_strategy) and not self.path.parent.is_dir():
+            raise FileNotFoundError(f"Expected `path` in a folder that exists. Received: path={str(self.path)!r}")
         self._sigterm = threading.Event()
         if threading.current_thread() is threading.main_thread():
 
@@ -110,6 +132,10 @@ class Backup(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._is_terminated = any_worker(self.model.distribute_strategy, self._sigterm.is_set())
+        self._divergence = self._find_divergence(epoch)
+        if self._divergence:
+            self.model.stop_training = True
+            return
         is_due = self._is_terminated or time.monotonic() >= self._due
         if is_due and is_chief(self.model.distribute_strategy):
             self._save(epoch + 1)
@@ -119,8 +145,22 @@ class Backup(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if self._handler is not None:
             signal.signal(signal.SIGTERM, self._handler)
+        if self._divergence:
+            raise NonFiniteWeights(self._divergence)
         if self._is_terminated:
             raise Terminated
+
+    def _find_divergence(self, epoch):
+        """Says which weight is not finite. Replicas hold the same ones, so that all workers come to the same end."""
+        path = first_non_finite(self.model.trainable_variables)
+        if path is None:
+            return None
+        step = int(self.model.optimizer.iterations.numpy())
+        kept = f"The backup of epoch {self.saved_epochs} stays" if self.saved_epochs else "There is no backup"
+        return (
+            f"Training has diverged: {path!r} holds NaN or infinity after epoch {epoch + 1}, step {step}. "
+            f"A smaller learning rate may help. {kept}: {str(self.path)!r}"
+        )
 
     def _save(self, epochs):
         start = time.monotonic()
@@ -141,17 +181,23 @@ class Backup(keras.callbacks.Callback):
         if not self.path.exists():
             return 0
         try:
+            check_archive(self.path)
             with zipfile.ZipFile(self.path) as archive:
                 record = json.loads(archive.read(_RECORD))
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
-            raise ValueError(
-                f"Expected the backup of a training, or no file. Received: {str(self.path)!r} ({error})"
-            ) from error
-        self._check_run(record["run"])
-        model.load_weights(self.path)
-        for state, value in zip(_random_states(model), record["random_states"], strict=True):
-            state.assign(value)
-        return record["epochs"]
+            saved, random_states, epochs = (record[name] for name in ("run", "random_states", "epochs"))
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise self._refusal(error) from error
+        self._check_run(saved)
+        try:
+            model.load_weights(self.path)
+            for state, value in zip(_random_states(model), random_states, strict=True):
+                state.assign(value)
+        except Exception as error:  # whatever broken weights make Keras and HDF5 raise
+            raise self._refusal(error) from error
+        return epochs
+
+    def _refusal(self, error):
+        return ValueError(f"Expected the backup of a training, or no file. Received: {str(self.path)!r} ({error})")
 
     def _check_run(self, saved):
         names = [name for name in {**saved, **self.run} if saved.get(name) != self.run.get(name)]

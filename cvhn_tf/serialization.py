@@ -18,7 +18,7 @@ def resolve(argument: str, identifier, base: type, names: Mapping[str, type]):
         ValueError: If `identifier` is none of these.
     """
     if isinstance(identifier, dict):
-        identifier = keras.saving.deserialize_keras_object(identifier)
+        identifier = keras.saving.deserialize_keras_object(identifier, safe_mode=True)
     if isinstance(identifier, str) and identifier in names:
         identifier = names[identifier]()
     if not isinstance(identifier, base):

@@ -5,6 +5,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from cvhn_tf.argument_checks import check_integer
+from cvhn_tf.training_data import check_finite
+
 
 def shuffled_batches(arrays: Any, batch_size: int, *, seed: int, first_epoch: int = 0) -> tf.data.Dataset:
     """Batches of one epoch after another without end, each a permutation of its own.
@@ -25,10 +28,22 @@ def shuffled_batches(arrays: Any, batch_size: int, *, seed: int, first_epoch: in
 
     Returns:
         An endless `tf.data.Dataset`, so that a `VariationalHypernetwork` needs its `train_size`.
+
+    Raises:
+        ValueError: If an argument is out of range, or the arrays differ in length, are empty or not finite.
     """
+    check_integer("batch_size", batch_size)
+    check_integer("seed", seed, at_least=0)
+    check_integer("first_epoch", first_epoch, at_least=0)
+    counts = [array.shape[0] if getattr(array, "shape", ()) else 0 for array in keras.tree.flatten(arrays)]
+    if len(set(counts)) != 1 or not counts[0]:
+        raise ValueError(
+            f"Expected `arrays` of the same number of examples, at least one. Received: arrays of {counts} examples"
+        )
+    check_finite("arrays", arrays)
     with tf.device("CPU:0"):
         arrays = keras.tree.map_structure(tf.convert_to_tensor, arrays)
-    count = len(keras.tree.flatten(arrays)[0])
+    count = counts[0]
 
     def indices_of(epoch):
         order = tf.random.experimental.stateless_shuffle(tf.range(count), tf.stack([tf.cast(seed, tf.int64), epoch]))

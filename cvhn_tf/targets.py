@@ -9,6 +9,7 @@ target = cvhn_tf.targets.get("lenet_300_100", (28, 28, 1), 10)  # the same
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 from keras import layers
 
 
@@ -138,13 +139,24 @@ def get(name: str, input_shape: Sequence[int], num_classes: int) -> keras.Model:
         A built `keras.Model` whose output sums to one over the classes.
 
     Raises:
-        ValueError: If `name` is unknown, `num_classes` is below 2, or the images are too small for the network.
+        ValueError: If `name` is unknown, `num_classes` is below 2, or `input_shape` is no shape of images or too small
+            for the network.
     """
     if name not in _TARGETS:
         raise ValueError(f"Expected `name` to be one of {list(names())}. Received: name={name!r}")
     if not isinstance(num_classes, int) or num_classes < 2:
         raise ValueError(f"Expected `num_classes` to be an integer of 2 or more. Received: num_classes={num_classes!r}")
+    _check_image_shape(input_shape)
     return _TARGETS[name](input_shape, num_classes)
+
+
+def _check_image_shape(input_shape):
+    is_shape = isinstance(input_shape, Sequence) and not isinstance(input_shape, str) and len(input_shape) > 0
+    if not (is_shape and all(isinstance(size, int | np.integer) and size > 0 for size in input_shape)):
+        raise ValueError(
+            "Expected `input_shape` to be the shape of one image, (height, width, channels). "
+            f"Received: input_shape={input_shape!r}"
+        )
 
 
 def _sequential(name, input_shape, *stack) -> keras.Model:

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import pathlib
-import tempfile
+
+from cvhn_tf.atomic import write_atomically
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,20 +67,28 @@ class TFLiteArtifact:
         return write_atomically(path, self.content)
 
 
-def write_atomically(path, content: bytes) -> pathlib.Path:
-    """Writes `content` to a temporary file beside `path` and renames it, so that no half file is ever seen."""
-    path = pathlib.Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are for their owner alone
-        os.replace(temporary, path)
-    except BaseException:
-        pathlib.Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
+def content_of(name, source) -> bytes:
+    """The bytes of a `TFLiteArtifact`, of bytes, or of the file at a path.
+
+    Args:
+        name: Name of the user's argument.
+        source: What was given.
+
+    Raises:
+        OSError: If there is no such file.
+        TypeError: If it is none of these.
+        ValueError: If the bytes do not begin as those of a TFLite file.
+    """
+    if isinstance(source, TFLiteArtifact):
+        content = source.content
+    elif isinstance(source, bytes | bytearray | memoryview):
+        content = bytes(source)
+    elif isinstance(source, str | os.PathLike):
+        content = pathlib.Path(source).read_bytes()
+    else:
+        raise TypeError(
+            f"Expected `{name}` to be a `TFLiteArtifact`, bytes or the path of a file. Received: {name}={source!r}"
+        )
+    if content[4:8] != b"TFL3":
+        raise ValueError(f"Expected a TFLite file. Received: {len(content)} bytes that are none")
+    return content

@@ -13,18 +13,21 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cvhn_tf.export.artifact import TFLiteArtifact, write_atomically
+from cvhn_tf.atomic import write_atomically
+from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.budget_search import search
 from cvhn_tf.export.budgets import Budgets
 from cvhn_tf.export.candidate import Candidate
-from cvhn_tf.export.compare import as_arrays
 from cvhn_tf.export.convert import available_quantizations, check_quantization
+from cvhn_tf.export.labelled_examples import as_arrays, check_examples
 from cvhn_tf.export.layer_statistics import LayerSparsity, SnrHistogram
+from cvhn_tf.export.metadata import check_class_names
 from cvhn_tf.export.nearest import describe_nearest
-from cvhn_tf.export.prune import STRUCTURES, check_model, check_sparsity, check_structure
+from cvhn_tf.export.prune import STRUCTURES, as_list, check_model, check_sparsity, check_structure
 from cvhn_tf.export.prunings import Prunings
 from cvhn_tf.export.report import report
 from cvhn_tf.export.trials import Trials
+from cvhn_tf.export.verify import as_input_arrays
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 
@@ -139,19 +142,27 @@ def best(
     budgets = Budgets(max_bytes, max_gzip_bytes, max_description_bits, max_latency_ms, min_accuracy)
     check_model(model)
     if complexities is not None:
-        complexities = _given("complexities", model.complexity_range.grid_or(complexities))
-    for sparsity in () if sparsities is None else _given("sparsities", sparsities):
+        complexities = model.complexity_range.grid_or(as_list("complexities", complexities))
+    sparsities = as_list("sparsities", sparsities)
+    for sparsity in sparsities or ():
         check_sparsity(sparsity)
-    for structure in _given("structures", structures):
+    structures = as_list("structures", structures)
+    for structure in structures:
         check_structure(structure)
     if quantizations is None:
         quantizations = available_quantizations(representative_data is not None)
-    for quantization in _given("quantizations", quantizations):
+    quantizations = as_list("quantizations", quantizations)
+    for quantization in quantizations:
         check_quantization(quantization)
     if "int8" in quantizations and representative_data is None:
         raise ValueError("Expected `representative_data` for quantization 'int8'. Received: representative_data=None")
     x, y = as_arrays(data)
-    _check_examples(x, y)
+    network = model.at(model.complexity_range.low)
+    check_examples(network, x, y)
+    if representative_data is not None:
+        as_input_arrays(network, representative_data)
+    if labels is not None:
+        check_class_names(labels, network.outputs[0].shape[-1])
 
     prunings = Prunings(model, x, y, representative_data)
 
@@ -168,21 +179,6 @@ def best(
             others = searched(dataclasses.replace(budgets, min_accuracy=None))
         raise ValueError(describe_nearest(trials, others))
     return Best(trials.artifact, trials.best, trials.trace, prunings.histograms, prunings.layer_sparsities)
-
-
-def _given(name, values):
-    values = list(values)
-    if not values:
-        raise ValueError(f"Expected `{name}` to hold at least one. Received: {name}={values}")
-    return values
-
-
-def _check_examples(x, y):
-    lengths = [len(array) for array in (x if isinstance(x, list | tuple) else [x])]
-    if len(y) == 0 or any(length != len(y) for length in lengths):
-        raise ValueError(
-            f"Expected as many labels as examples, at least one. Received: {lengths} examples and {len(y)} labels"
-        )
 
 
 @contextlib.contextmanager

@@ -21,10 +21,17 @@ def calibration_error(outputs: np.ndarray, y: np.ndarray, bins: int = BINS) -> f
     Returns:
         Error in [0, 1]; None where the outputs are no probabilities of classes, such as logits.
 
+    Raises:
+        ValueError: If there is not one label for each of the outputs.
+
     Reference: [Guo et al., 2017](https://arxiv.org/abs/1706.04599).
     """
     if not _are_probabilities(outputs):
         return None
+    if len(y) != len(outputs):
+        raise ValueError(
+            f"Expected `y` of one label for each of the outputs. Received: {len(y)} labels, {len(outputs)} outputs"
+        )
     if outputs.shape[1] == 1:
         outputs = np.concatenate([1 - outputs, outputs], axis=1)
     if y.ndim == 2 and y.shape[1] == outputs.shape[1]:

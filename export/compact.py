@@ -5,6 +5,7 @@ import numpy as np
 
 from cvhn_tf.export.channel_graph import ChannelGraph
 from cvhn_tf.export.channel_stages import Flattening, Passing
+from cvhn_tf.export.check_network import check_network
 from cvhn_tf.export.rebuild import as_functional, rebuild
 
 # Selecting features costs an operation and an index each: worth it only if many weights go.
@@ -32,8 +33,10 @@ def compact(keras_model: keras.Model) -> keras.Model:
         Functional Keras model, or `keras_model` itself if nothing can be removed.
 
     Raises:
+        ValueError: If it is no such model.
         TypeError, ValueError: If something can be removed and Keras cannot make one of the layers from its config.
     """
+    check_network("keras_model", keras_model)
     model = as_functional(keras_model)
     if model is None:
         return keras_model

@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cvhn_tf.export.artifact import TFLiteArtifact, write_atomically
+from cvhn_tf.atomic import write_atomically
+from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.compact import compact
 from cvhn_tf.export.convert import check_quantization, to_tflite
 from cvhn_tf.export.evaluate import accuracy, evaluate_tflite, keras_outputs
+from cvhn_tf.export.labelled_examples import as_arrays, check_examples
 from cvhn_tf.export.layer_statistics import LayerSparsity, SnrHistogram, layer_sparsity, snr_histogram
 from cvhn_tf.export.pareto import pareto_front
 from cvhn_tf.export.plot import plot_front
-from cvhn_tf.export.prune import check_sparsity, check_structure, prune
+from cvhn_tf.export.prune import as_list, check_model, check_sparsity, check_structure, prune
 from cvhn_tf.export.recalibrate import recalibrate
 from cvhn_tf.export.report import report
-from cvhn_tf.export.verify import ConversionError
+from cvhn_tf.export.verify import ConversionError, as_input_arrays
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 SPARSITIES = (0.0, 0.9, 0.95, 0.98, 0.985, 0.99)
@@ -202,7 +204,9 @@ def compare(
     Raises:
         ValueError: If an argument is out of range, before anything is converted.
     """
-    complexities = model.complexity_range.grid_or(complexities)
+    check_model(model)
+    complexities = model.complexity_range.grid_or(as_list("complexities", complexities))
+    sparsities, quantizations = as_list("sparsities", sparsities), as_list("quantizations", quantizations)
     for sparsity in sparsities:
         check_sparsity(sparsity)
     check_structure(structure)
@@ -211,6 +215,10 @@ def compare(
     if "int8" in quantizations and representative_data is None:
         raise ValueError("Expected `representative_data` for quantization 'int8'. Received: representative_data=None")
     x, y = as_arrays(data)
+    judge = model.at(complexities[0])
+    check_examples(judge, x, y)
+    if representative_data is not None:
+        as_input_arrays(judge, representative_data)
     rows, artifacts, skipped, histograms, layer_sparsities = [], [], [], [], []
     total = len(complexities) * len(sparsities) * len(quantizations)
     for complexity in complexities:
@@ -254,30 +262,6 @@ def compare(
     front = pareto_front(rows)
     rows = [dataclasses.replace(row, pareto=i in front) for i, row in enumerate(rows)]
     return Comparison(rows, artifacts, skipped, histograms, layer_sparsities)
-
-
-def as_arrays(data):
-    """Examples and class labels of a pair of arrays or of a dataset of batches.
-
-    Raises:
-        ValueError: If it is neither, or the labels are no classes.
-    """
-    if isinstance(data, tf.data.Dataset):
-        batches = [(np.asarray(x), np.asarray(y)) for x, y, *_ in data.as_numpy_iterator()]
-        x, y = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    else:
-        try:
-            x, y = data
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"Expected `data` to be a pair (x, y) or a tf.data.Dataset. Received: data={type(data)}"
-            ) from None
-        y = np.asarray(y)
-    if y.ndim == 2 and y.shape[1] > 1:
-        y = y.argmax(1)
-    if not np.array_equal(y, np.round(y)):
-        raise ValueError("Expected class labels, to measure accuracy. Received: labels that are no classes")
-    return x, y
 
 
 def _written(text, path):

@@ -10,12 +10,14 @@ import numpy as np
 import tensorflow as tf
 
 from cvhn_tf.export.artifact import TFLiteArtifact
+from cvhn_tf.export.check_network import check_network
 from cvhn_tf.export.pad_inputs import pad_inputs
 from cvhn_tf.export.quiet import native_stderr_off
 from cvhn_tf.export.stored_grid import keep_grid
 from cvhn_tf.export.tflite_file import has_sparse_weights, keep_keras_names
 from cvhn_tf.export.verify import ConversionError, as_input_arrays, verification_inputs, verify
 from cvhn_tf.export.weight_only import is_available, quantize_weights_only
+from cvhn_tf.finite_weights import check_finite_weights
 
 QUANTIZATIONS = (None, "float16", "dynamic_range", "int8", "weight_only_int8", "weight_only_int4")
 _WEIGHT_ONLY_BITS = {"weight_only_int8": 8, "weight_only_int4": 4}
@@ -51,11 +53,12 @@ def to_tflite(
         `TFLiteArtifact`.
 
     Raises:
-        ValueError: If an argument is unknown, or representative data is missing or has the wrong shape or type.
+        ValueError: If an argument is unknown, representative data is missing or has the wrong shape or type, or a
+            weight is not finite.
         ModuleNotFoundError: If ai-edge-quantizer is needed and not installed.
         ConversionError: If no file of this kind works in LiteRT.
     """
-    _check(quantization, sparse, representative_data)
+    _check(keras_model, quantization, sparse, representative_data)
     inputs = verification_inputs(keras_model, representative_data)
     calibration = None
     if quantization == "int8":
@@ -95,7 +98,9 @@ def available_quantizations(with_data) -> list[str | None]:
     ]
 
 
-def _check(quantization, sparse, representative_data):
+def _check(keras_model, quantization, sparse, representative_data):
+    check_network("keras_model", keras_model)
+    check_finite_weights("keras_model", keras_model)
     check_quantization(quantization)
     if sparse not in (True, False, "auto"):
         raise ValueError(f"Expected `sparse` to be True, False or 'auto'. Received: sparse={sparse!r}")

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cvhn_tf.export.compare import as_arrays, compare
+from cvhn_tf.export.compare import compare
+from cvhn_tf.export.labelled_examples import as_arrays
 
 
 class SizeAccuracyCurve(keras.callbacks.Callback):

@@ -2,15 +2,15 @@
 
 import dataclasses
 import os
-import pathlib
 from typing import Any
 
 import keras
 import numpy as np
 
-from cvhn_tf.export.artifact import TFLiteArtifact
+from cvhn_tf.export.artifact import TFLiteArtifact, content_of
 from cvhn_tf.export.calibration import calibration_error
-from cvhn_tf.export.litert import LiteRTModel
+from cvhn_tf.export.litert import open_file
+from cvhn_tf.training_data import check_finite, check_labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +48,12 @@ def evaluate_tflite(
         loss: `keras.losses.Loss` or its name; None for accuracy alone.
 
     Raises:
-        ValueError: If there are no examples, or numbers of examples differ.
+        OSError: If there is no such file.
+        TypeError: If `artifact` is none of these.
+        ValueError: If LiteRT cannot open the file; if there are no examples, numbers of examples differ, examples do
+            not fit the file's inputs or are not finite, or labels name classes that it does not have.
     """
+    content = content_of("artifact", artifact)
     inputs = [np.asarray(array) for array in (x if isinstance(x, list | tuple) else [x])]
     y = np.asarray(y)
     if len(y) == 0 or any(len(array) != len(y) for array in inputs):
@@ -57,12 +61,16 @@ def evaluate_tflite(
             "Expected `x` and `y` of the same number of examples, at least one. "
             f"Received: {[len(array) for array in inputs]} and {len(y)} examples"
         )
-    content = artifact.content if isinstance(artifact, TFLiteArtifact) else artifact
-    content = content if isinstance(content, bytes) else pathlib.Path(content).read_bytes()
-    litert = LiteRTModel(content)
+    check_finite("x", inputs)
+    check_finite("y", y)
+    loss = None if loss is None else keras.losses.get(loss)
+    litert = open_file(content)
+    litert.check_inputs(inputs)
+    if loss is None and (classes := litert.count_classes()) and y.size == len(y):
+        check_labels("y", y, classes)
     batches = [litert.run([a[i : i + 1000] for a in inputs])[0] for i in range(0, len(y), 1000)]
     outputs = np.concatenate(batches)
-    loss = None if loss is None else float(np.mean(keras.losses.get(loss)(y, outputs)))
+    loss = None if loss is None else float(np.mean(loss(y, outputs)))
     right = accuracy(outputs, y)
     calibration = None if right is None else calibration_error(outputs, y)
     return Evaluation(right, loss, litert.latency_ms(inputs), len(y), calibration)

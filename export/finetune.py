@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvhn_tf.export.check_network import check_network
+from cvhn_tf.finite_weights import check_finite_weights
 from cvhn_tf.graph import finalize_normalization
 from cvhn_tf.optimizers import HoldThenDecay
 from cvhn_tf.training_data import TrainingData
@@ -47,11 +49,12 @@ def finetune(
         Plain Keras model, not compiled.
 
     Raises:
-        ValueError: If an argument is out of range, the data holds NaN or infinity, or its length is not known.
+        ValueError: If an argument is out of range, the data holds NaN or infinity, does not fit the network or its
+            length is not known, or a weight is not finite.
     """
     check_training(epochs, learning_rate, batch_size)
-    arguments, steps = _fit_arguments(data, batch_size)
     network = copy_of(pruned_model)
+    arguments, steps = _fit_arguments(data, batch_size, network, loss)
     for weight in network.trainable_weights:
         weight.constraint = _KeepZeros(weight, weight.constraint)
     for layer in network._flatten_layers():
@@ -70,10 +73,10 @@ def copy_of(model):
     """A new model of the same layers and weights.
 
     Raises:
-        ValueError: If it is no built functional or Sequential Keras model.
+        ValueError: If it is no built functional or Sequential Keras model, or a weight is not finite.
     """
-    if not (isinstance(model, keras.Sequential | keras.Function) and model.built):
-        raise ValueError(f"Expected a built functional or Sequential Keras model. Received: {model!r}")
+    check_network("model", model)
+    check_finite_weights("model", model)
     copied = keras.models.clone_model(model)
     copied.set_weights(model.get_weights())
     finalize_normalization(copied)
@@ -113,7 +116,7 @@ class _KeepZeros:
         return keras.ops.where(self._kept, value, keras.ops.zeros_like(value))
 
 
-def _fit_arguments(data, batch_size):
+def _fit_arguments(data, batch_size, network, loss):
     """What `fit` needs to know of the data, and the number of steps of an epoch."""
     if isinstance(data, tf.data.Dataset):
         batches = int(data.cardinality())
@@ -130,5 +133,6 @@ def _fit_arguments(data, batch_size):
             f"Expected `data` to be a pair (x, y) or a tf.data.Dataset. Received: data={type(data)}"
         ) from None
     examples = TrainingData(x, y, batch_size, None, None)
-    examples.check_finite()
+    examples.check_inputs(network.inputs)
+    examples.check_labels(loss, network.outputs[0].shape)
     return {"x": x, "y": y, "batch_size": batch_size}, examples.count_batches()

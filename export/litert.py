@@ -43,6 +43,28 @@ class LiteRTModel:
         if len(names) > 1 and set(names) <= set(by_name):
             self._inputs = [by_name[name] for name in names]
 
+    def check_inputs(self, arrays):
+        """Raises a `ValueError` unless arrays are of the shapes of the inputs, and of numbers."""
+        expected = [tuple(detail["shape_signature"][1:]) for detail in self._inputs]
+        fits = len(arrays) == len(expected) and all(
+            array.ndim == 1 + len(shape)
+            and all(size in (-1, given) for size, given in zip(shape, array.shape[1:], strict=True))
+            for array, shape in zip(arrays, expected, strict=True)
+        )
+        if not fits or any(array.dtype.kind in "OUSc" for array in arrays):
+            shapes = [("examples", *(int(size) for size in shape)) for shape in expected]
+            raise ValueError(
+                f"Expected `x` of numbers, of shapes {shapes}. "
+                f"Received: x of shapes {[array.shape for array in arrays]}, dtypes {[str(a.dtype) for a in arrays]}"
+            )
+
+    def count_classes(self) -> int | None:
+        """Number of classes of a classifier, whose only output is of shape (examples, classes); else None."""
+        shapes = [detail["shape_signature"] for detail in self._outputs]
+        if len(shapes) != 1 or len(shapes[0]) != 2 or shapes[0][1] < 1:
+            return None
+        return max(int(shapes[0][1]), 2)
+
     def run(self, inputs):
         """Outputs for a batch: list of arrays for a list of arrays."""
         batch = len(inputs[0])
@@ -70,6 +92,20 @@ class LiteRTModel:
             self._interpreter.invoke()
             times.append(time.perf_counter() - start)
         return 1e3 * float(np.median(times))
+
+
+def open_file(content) -> LiteRTModel:
+    """A TFLite file from anywhere, opened.
+
+    Raises:
+        ValueError: If LiteRT cannot open it.
+    """
+    try:
+        return LiteRTModel(content)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"Expected a TFLite file that LiteRT can open. Received: {len(content):,} bytes ({error})"
+        ) from error
 
 
 def _number(name):

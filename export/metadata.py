@@ -9,7 +9,6 @@ import dataclasses
 import importlib.metadata
 import json
 import os
-import pathlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from cvhn_tf.export.artifact import TFLiteArtifact
+from cvhn_tf.export.artifact import TFLiteArtifact, content_of
 from cvhn_tf.export.tflite_file import parse, serialize
 from cvhn_tf.export.verify import ConversionError
 
@@ -47,12 +46,11 @@ def annotate(
         ValueError: If the labels are no strings, or not one for each class.
         ConversionError: If LiteRT cannot run the file, or its outputs change.
     """
+    if not isinstance(artifact, TFLiteArtifact):
+        raise TypeError(f"Expected `artifact` to be a `TFLiteArtifact`. Received: artifact={artifact!r}")
     inputs, outputs = _describe(artifact.content)
     if labels is not None:
-        labels = list(labels)
-        classes = outputs[0]["shape"][-1]
-        if len(labels) != classes or not all(isinstance(label, str) for label in labels):
-            raise ValueError(f"Expected `labels` to be {classes} strings. Received: labels={labels}")
+        labels = check_class_names(labels, outputs[0]["shape"][-1])
     metadata = {
         "package": "cvhn-tf",
         "version": importlib.metadata.version("cvhn-tf"),
@@ -71,6 +69,15 @@ def annotate(
     return dataclasses.replace(artifact, content=content, metadata=metadata)
 
 
+def check_class_names(labels: Any, classes: int) -> list[str]:
+    """Returns the labels as a list, or raises a `ValueError` unless they are strings, one for each class."""
+    is_list = isinstance(labels, Iterable) and not isinstance(labels, str)
+    names = list(labels) if is_list else []
+    if len(names) != classes or not all(isinstance(label, str) for label in names):
+        raise ValueError(f"Expected `labels` to be {classes} strings. Received: labels={labels!r}")
+    return names
+
+
 def read_metadata(source: TFLiteArtifact | bytes | bytearray | memoryview | str | os.PathLike[str]) -> dict[str, Any]:
     """What `annotate` wrote into a file.
 
@@ -79,14 +86,10 @@ def read_metadata(source: TFLiteArtifact | bytes | bytearray | memoryview | str 
 
     Raises:
         OSError: If there is no such file.
+        TypeError: If `source` is none of these.
         ValueError: If it is no TFLite file, or holds no such metadata.
     """
-    content = source.content if isinstance(source, TFLiteArtifact) else source
-    if not isinstance(content, bytes | bytearray | memoryview):
-        content = pathlib.Path(content).read_bytes()
-    content = bytes(content)
-    if content[4:8] != b"TFL3":
-        raise ValueError(f"Expected a TFLite file. Received: {len(content)} bytes that are none")
+    content = content_of("source", source)
     try:
         model = parse(content)
         found = [model.buffers[entry.buffer].data for entry in model.metadata or [] if entry.name == _NAME]

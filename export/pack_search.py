@@ -5,10 +5,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from cvhn_tf.export.compare import as_arrays
+from cvhn_tf.argument_checks import check_share
 from cvhn_tf.export.evaluate import accuracy
+from cvhn_tf.export.labelled_examples import as_arrays, check_examples
 from cvhn_tf.export.packed import PackedModel, pack_network
-from cvhn_tf.export.prune import check_sparsity
+from cvhn_tf.export.prune import as_list, check_model, check_sparsity
 from cvhn_tf.export.quantize import check_step, quantize
 from cvhn_tf.export.weight_coding import encode_weights
 from cvhn_tf.hypernetwork import VariationalHypernetwork
@@ -46,14 +47,17 @@ def smallest_packed(
     Raises:
         ValueError: If an argument is out of range, before anything is tried.
     """
-    complexities = model.complexity_range.grid_or(complexities)
-    for sparsity in sparsities:
+    check_model(model)
+    check_share("min_accuracy", min_accuracy)
+    complexities = model.complexity_range.grid_or(as_list("complexities", complexities))
+    for sparsity in as_list("sparsities", sparsities):
         check_sparsity(sparsity)
     for step in steps:
         for rate_weight in rate_weights:
             check_step(step, rate_weight)
     x, y = as_arrays(data)
     judge, best = model.at(model.complexity_range.low), None
+    check_examples(judge, x, y)
     for complexity in complexities:
         for sparsity in sparsities:
             for step in steps:

@@ -25,7 +25,7 @@ import zlib
 import keras
 import numpy as np
 
-from cvhn_tf.export.artifact import write_atomically
+from cvhn_tf.atomic import write_atomically
 from cvhn_tf.export.quantize import quantize
 from cvhn_tf.export.weight_coding import decode_weights, encode_weights
 from cvhn_tf.hypernetwork import VariationalHypernetwork
@@ -34,6 +34,8 @@ _MAGIC = b"CVHN"
 _VERSION = 1
 _PREFIX = struct.Struct("<4sBII")
 _HEADER = struct.Struct("<4sBIIII")
+# Bytes of JSON: ResNet-152's takes less than one million.
+_LARGEST_ARCHITECTURE = 2**26
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,15 +135,14 @@ def unpack(source: PackedModel | bytes | str | os.PathLike[str]) -> keras.Model:
 
     Raises:
         OSError: If there is no such file.
+        TypeError: If `source` is none of these.
         ValueError: If the content is no packed network, or not the whole of one, or has been changed, or needs a class
             that is not registered.
     """
-    if isinstance(source, PackedModel):
-        source = source.content
-    content = bytes(source) if isinstance(source, bytes | bytearray | memoryview) else pathlib.Path(source).read_bytes()
+    content = _content_of(source)
     checksum, architecture, weights = _split(content)
     try:
-        config = json.loads(zlib.decompress(architecture))
+        config = json.loads(_decompress(architecture))
         network = keras.saving.deserialize_keras_object(config, safe_mode=True)
     except Exception as error:  # whatever a class's `from_config` may raise
         raise _refusal(f"an architecture that Keras cannot make: {_first_line(error)}") from error
@@ -154,6 +155,27 @@ def unpack(source: PackedModel | bytes | str | os.PathLike[str]) -> keras.Model:
     if decoded != checksum:
         raise _refusal("weights that decode to other numbers than were packed")
     return network
+
+
+def _content_of(source):
+    if isinstance(source, PackedModel):
+        return source.content
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if isinstance(source, str | os.PathLike):
+        return pathlib.Path(source).read_bytes()
+    raise TypeError(
+        f"Expected `source` to be a `PackedModel`, bytes or the path of a file. Received: source={source!r}"
+    )
+
+
+def _decompress(architecture):
+    """The JSON of an architecture, which may not expand without bounds."""
+    decompressor = zlib.decompressobj()
+    text = decompressor.decompress(architecture, _LARGEST_ARCHITECTURE)
+    if not decompressor.eof or decompressor.unused_data:
+        raise ValueError(f"it is no whole zlib stream of at most {_LARGEST_ARCHITECTURE:,} bytes")
+    return text
 
 
 def _split(content):

@@ -1,12 +1,14 @@
 """Pruning by signal-to-noise ratio: weights that carry no information become zero."""
 
 import numbers
+from collections.abc import Iterable
 
 import keras
 import numpy as np
 import tensorflow_probability as tfp
 
 from cvhn_tf.export.weight_groups import block_groups, masks_of_highest_groups, unit_groups
+from cvhn_tf.finite_weights import check_finite_weights
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 STRUCTURES = ("weight", "unit", "block")
@@ -51,7 +53,8 @@ def prune(
 
     Raises:
         ValueError: If an argument is out of range, not just one of `sparsity` and `snr_threshold` is given, a
-            threshold is given for weights without noise, or `include_biases` with units or blocks.
+            threshold is given for weights without noise, `include_biases` with units or blocks, or a weight is not
+            finite.
     """
     check_model(model)
     check_sparsity(sparsity, snr_threshold)
@@ -69,6 +72,7 @@ def prune(
             f"Received: include_biases={include_biases}, structure={structure!r}"
         )
     network = model.at(complexity)
+    check_finite_weights("model", network)
     snr = relevances(model, complexity, include_biases)
     groups = {"weight": None, "unit": unit_groups, "block": block_groups}[structure]
     groups = groups and groups(network, snr)
@@ -103,6 +107,19 @@ def check_sparsity(sparsity, snr_threshold=None):
         raise ValueError(f"Expected `sparsity` to lie in [0, 1). Received: sparsity={sparsity!r}")
     if snr_threshold is not None and not (_is_number(snr_threshold) and snr_threshold >= 0):
         raise ValueError(f"Expected `snr_threshold` to be at least 0. Received: snr_threshold={snr_threshold!r}")
+
+
+def as_list(name, values):
+    """A list of the values that a search goes through, None if they are.
+
+    Raises:
+        ValueError: If it is no sequence, or an empty one.
+    """
+    if values is None:
+        return None
+    if isinstance(values, str) or not isinstance(values, Iterable) or not list(values):
+        raise ValueError(f"Expected `{name}` to be a list of at least one. Received: {name}={values!r}")
+    return list(values)
 
 
 def check_structure(structure):

@@ -217,6 +217,6 @@ def _run(job, x, y, weights):
         if process.returncode:
             lines = process.stderr.strip().splitlines() or [f"exit code {process.returncode}"]
             raise ConversionError(f"Quantization-aware training failed: {lines[-1]}")
-        with np.load(folder / "trained.npz") as arrays:
+        with np.load(folder / "trained.npz", allow_pickle=False) as arrays:
             trained = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
         return (folder / "model.tflite").read_bytes(), trained

@@ -103,9 +103,9 @@ def make_loss(loss):
 def main(folder):
     job = json.loads((folder / "job.json").read_text())
     tf_keras.utils.set_random_seed(job["seed"])
-    x, y = np.load(folder / "x.npy"), np.load(folder / "y.npy")
+    x, y = np.load(folder / "x.npy", allow_pickle=False), np.load(folder / "y.npy", allow_pickle=False)
     steps = job["epochs"] * -(-len(x) // job["batch_size"])
-    with np.load(folder / "weights.npz") as arrays:
+    with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
         model = build(job, (arrays[f"arr_{i}"] for i in range(len(arrays.files))))
     follow_activations(job["averages_decay"])
     network = quantized(model)

@@ -76,8 +76,6 @@ def quantize(model, complexity, sparsity=None, snr_threshold=None, step=2.0, rat
     tensors = []
     for weight in network.weights:
         values = keras.ops.convert_to_numpy(weight)
-        if values.dtype.kind in "fV" and not np.all(np.isfinite(values.astype("float64"))):
-            raise ValueError(f"Expected finite weights. Received: NaN or infinity in {weight.path!r}")
         distribution = posterior.get(weight.path)
         if distribution is None:
             tensors.append(None)

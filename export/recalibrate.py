@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from cvhn_tf.argument_checks import check_integer
+from cvhn_tf.export.check_network import check_network
 from cvhn_tf.export.verify import as_input_arrays
 from cvhn_tf.graph import finalize_normalization
 
@@ -35,9 +37,9 @@ def recalibrate(network: keras.Model, x: Any, batch_size: int = 256) -> keras.Mo
     artifact = export.to_tflite(export.compact(network))
     ```
     """
-    if not batch_size >= 1:
-        raise ValueError(f"Expected `batch_size` to be positive. Received: batch_size={batch_size}")
-    arrays = as_input_arrays(network, x)
+    check_network("network", network)
+    check_integer("batch_size", batch_size)
+    arrays = as_input_arrays(network, x, "x")
     if not _normalizations(network):
         return network
     copy = keras.models.clone_model(network)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from plotly.offline import get_plotlyjs
 
-from cvhn_tf.export.artifact import write_atomically
+from cvhn_tf.atomic import write_atomically
 from cvhn_tf.export.report_figures import (
     description_length_figure,
     layer_sparsity_figure,
@@ -76,6 +76,8 @@ def report(
     Returns:
         The page, HTML.
     """
+    if not hasattr(result, "rows"):
+        raise TypeError(f"Expected `result` to be what `compare` or `best` gives. Received: result={result!r}")
     chosen = getattr(result, "chosen", None)
     figures = {
         "size-accuracy": size_accuracy_figure(result.rows, chosen),

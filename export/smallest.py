@@ -1,17 +1,19 @@
 """The smallest TFLite file that loses no more accuracy than is allowed."""
 
-import numbers
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from cvhn_tf.argument_checks import check_share
 from cvhn_tf.export.artifact import TFLiteArtifact
-from cvhn_tf.export.compare import as_arrays
+from cvhn_tf.export.check_network import check_network
 from cvhn_tf.export.convert import available_quantizations, to_tflite
 from cvhn_tf.export.evaluate import evaluate_tflite
+from cvhn_tf.export.labelled_examples import as_arrays, check_examples
 from cvhn_tf.export.verify import ConversionError, verification_inputs, verify
+from cvhn_tf.finite_weights import check_finite_weights
 
 # Without labelled data: share of the outputs' root mean square by which a file may differ from the Keras model.
 _LARGEST_ERROR = 0.05
@@ -45,8 +47,12 @@ def smallest(
         ValueError: If an argument is out of range, before anything is converted.
         ConversionError: If there is no such file.
     """
-    _check_loss(max_accuracy_loss)
+    check_share("max_accuracy_loss", max_accuracy_loss)
+    check_network("keras_model", keras_model)
+    check_finite_weights("keras_model", keras_model)
     examples = None if data is None else as_arrays(data)
+    if examples is not None:
+        check_examples(keras_model, *examples)
     inputs = verification_inputs(keras_model, representative_data)
     artifacts, failures = [], []
     for quantization in available_quantizations(representative_data is not None):
@@ -65,13 +71,6 @@ def smallest(
         if examples is None and _error(artifact, keras_model, inputs) <= _LARGEST_ERROR:
             return artifact
     raise ConversionError("; ".join(failures) or "No file is as good as the float32 file")
-
-
-def _check_loss(max_accuracy_loss):
-    if not isinstance(max_accuracy_loss, numbers.Real) or not 0 <= max_accuracy_loss <= 1:
-        raise ValueError(
-            f"Expected `max_accuracy_loss` to lie in [0, 1]. Received: max_accuracy_loss={max_accuracy_loss!r}"
-        )
 
 
 def _models(keras_model, quantization, rounded):

@@ -29,8 +29,13 @@ def verification_inputs(keras_model, representative_data=None):
     return [_random_input(keras_model, tensor, rng) for tensor in keras_model.inputs]
 
 
-def as_input_arrays(keras_model, data):
+def as_input_arrays(keras_model, data, name="representative_data"):
     """`data` (an array, or a list or dict of arrays) as a list in the order of the model's inputs.
+
+    Args:
+        keras_model: Functional or Sequential Keras model.
+        data: What was given.
+        name: Name of the user's argument.
 
     Raises:
         ValueError: If the shapes do not fit the model's inputs, or the values are no finite numbers.
@@ -38,7 +43,7 @@ def as_input_arrays(keras_model, data):
     if isinstance(data, dict):
         names = [tensor.name for tensor in keras_model.inputs]
         if not set(names) <= set(data):
-            raise ValueError(f"Expected data for the inputs {names}. Received: data for {list(data)}")
+            raise ValueError(f"Expected `{name}` for the inputs {names}. Received: data for {list(data)}")
         data = [data[name] for name in names]
     arrays = [np.asarray(array) for array in (data if isinstance(data, list | tuple) else [data])]
     expected = [tuple(tensor.shape[1:]) for tensor in keras_model.inputs]
@@ -48,13 +53,14 @@ def as_input_arrays(keras_model, data):
     )
     if not fits:
         raise ValueError(
-            f"Expected data of shapes {[('examples', *shape) for shape in expected]}, at least one example. "
+            f"Expected `{name}` of shapes {[('examples', *shape) for shape in expected]}, at least one example. "
             f"Received: shapes {[array.shape for array in arrays]}"
         )
     for array in arrays:
-        if array.dtype.kind not in "buifV" or not np.isfinite(array.astype("float64")).all():
+        is_number = array.dtype.kind in "buif" or array.dtype.name == "bfloat16"
+        if not is_number or not np.isfinite(array if array.dtype.kind in "buif" else array.astype("float32")).all():
             raise ValueError(
-                f"Expected data of finite numbers. Received: dtype {array.dtype}, or NaN or infinity in it"
+                f"Expected `{name}` to be finite numbers. Received: dtype {array.dtype}, or NaN or infinity in it"
             )
     return [array.astype(tensor.dtype) for array, tensor in zip(arrays, keras_model.inputs, strict=True)]
 

@@ -96,3 +96,32 @@ def test_authors_figures_stand_beside_the_same_method_complexity_and_sparsity():
     table = paper_report.make_table({"var-linear": [training], "defaults": [training]}, [1.0], authors)
     theirs = {0.0: 0.938, 0.5: 0.946, 0.7: 0.908, 0.8: 0.828, 0.9: 0.778}
     assert [paper_report.curve_of_authors(row) for row in table] == [theirs, {}]
+
+
+def test_changed_packed_files_are_refused_or_exact():
+    import fuzz_packed
+
+    result = fuzz_packed.fuzz(300, seed=1, inside=0.2, progress=lambda line: None)
+    assert result["wrong"] == []
+    assert set(result["outcomes"]["outside"]) == {"refused"}
+    assert sum(sum(counts.values()) for counts in result["outcomes"].values()) == 300
+
+
+def test_fuzzer_of_packed_files_finds_a_reader_that_takes_anything(monkeypatch):
+    import fuzz_packed
+
+    from cvhn_tf import export
+
+    first = fuzz_packed.make_files(1)[0]
+    network = export.unpack(first)
+    monkeypatch.setattr(fuzz_packed.export, "unpack", lambda content: network)
+    result = fuzz_packed.fuzz(20, seed=1, inside=0.0, progress=lambda line: None)
+    assert result["outcomes"]["outside"] == {"wrong": 20}
+
+
+def test_random_architectures_export_or_are_refused():
+    import fuzz_exports
+
+    result = fuzz_exports.fuzz(1, seed=3, seconds=600, progress=lambda *line, **options: None)
+    assert result["architectures"] == 1 and result["wrong"] == []
+    assert all(sum(counts.values()) == 1 for counts in result["outcomes"].values())

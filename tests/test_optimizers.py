@@ -60,7 +60,7 @@ def test_learning_rate_holds_for_half_of_the_training_and_ends_at_zero():
 
 @pytest.mark.parametrize("arguments", [(0, 10), (-1.0, 10), (1e-3, 0), (float("nan"), 10)])
 def test_schedule_refuses_what_is_not_positive(arguments):
-    with pytest.raises(ValueError, match="to be positive"):
+    with pytest.raises(ValueError, match="to be a positive number"):
         default_optimizer(arguments[1], arguments[0])
 
 

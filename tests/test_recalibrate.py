@@ -115,7 +115,7 @@ def test_command_line_recalibrates_on_training_images(encoding, short, digits, t
 
 
 def test_bad_arguments_are_refused(network, x):
-    with pytest.raises(ValueError, match="data of shapes"):
+    with pytest.raises(ValueError, match="`x` of shapes"):
         export.recalibrate(network, x[..., :1])
     with pytest.raises(ValueError, match="batch_size"):
         export.recalibrate(network, x, batch_size=0)
