@@ -14,6 +14,9 @@ from machine import describe_machine
 import cvhn_tf
 from cvhn_tf import datasets, export, targets
 
+# With 1/68 of the weights sparse variational dropout has 98.08% (Molchanov et al., 2017, a training of its own).
+SPARSITIES = (0.0, 0.9, 0.95, 0.98, 0.985, 1 - 1 / 68, 0.99)
+
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--epochs", type=int, default=40)
 parser.add_argument("--batch-size", type=int, default=256)
@@ -38,7 +41,7 @@ for complexity in model.complexity_range.grid(9):
     model.at(complexity)
     times_ms.append(1e3 * (time.perf_counter() - start))
 start = time.perf_counter()
-comparison = export.compare(model, (mnist.x_test, mnist.y_test), sparsities=(0.0, 0.9, 0.95, 0.98, 0.985, 0.99))
+comparison = export.compare(model, (mnist.x_test, mnist.y_test), sparsities=SPARSITIES)
 compare_seconds = time.perf_counter() - start
 comparison.to_csv(args.output / "table.csv")
 comparison.plot(args.output / "plot.png")
@@ -48,8 +51,8 @@ plain = export.to_tflite(export.compact(export.prune(model, 1.0, sparsity=0.98))
 best = {}
 for sparsity in sorted({row.sparsity for row in comparison}):
     row = max((row for row in comparison if row.sparsity == sparsity), key=lambda row: row.accuracy)
-    best[f"{1 - sparsity:.1%}"] = {name: getattr(row, name) for name in ("accuracy", "complexity", "size_bytes")}
-    best[f"{1 - sparsity:.1%}"]["encoding"] = row.quantization or "float32"
+    best[f"{1 - sparsity:.2%}"] = {name: getattr(row, name) for name in ("accuracy", "complexity", "size_bytes")}
+    best[f"{1 - sparsity:.2%}"]["encoding"] = row.quantization or "float32"
 result = {
     "fit_seconds": fit_seconds,
     "compare_seconds": compare_seconds,

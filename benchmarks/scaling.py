@@ -19,6 +19,8 @@ from local_workers import start_workers
 
 # Parameterizations whose messages are counted, with the complexities of a step.
 COUNTED = (
+    ("gated", 4),
+    ("gated", 1),
     ("hierarchical", 4),
     ("hierarchical", 1),
     ("piecewise_linear", 4),

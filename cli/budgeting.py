@@ -2,7 +2,7 @@
 
 from cvhn_tf import export as stages
 from cvhn_tf_cli.arguments import QUANTIZATIONS
-from cvhn_tf_cli.exporting import calibration_images
+from cvhn_tf_cli.exporting import calibration_images, dense_accuracy
 from cvhn_tf_cli.model_card import write_model_card
 from cvhn_tf_cli.terminal import make_table, show
 
@@ -26,8 +26,8 @@ def export_within(model, output, *, budgets, complexity, sparsity, structure, en
         verbose=True,
     )
     chosen = found.chosen
-    others = dataset.x_test[1::2], dataset.y_test[1::2]
-    measured = stages.evaluate_tflite(found.artifact, *others)
+    others = slice(1, None, 2)
+    measured = stages.evaluate_tflite(found.artifact, dataset.x_test[others], dataset.y_test[others])
     found.save(output)
     report = output.with_name(f"{output.stem}.report.html")
     found.report(report, command, {chosen: output.name})
@@ -41,17 +41,13 @@ def export_within(model, output, *, budgets, complexity, sparsity, structure, en
         "structure": chosen.structure,
         "encoding": found.artifact.encoding,
         "latency": f"{chosen.latency_ms:.4f} ms",
-        "dense accuracy": f"{_accuracy(model.at(chosen.complexity), *others):.4f} in Keras",
+        "dense accuracy": f"{dense_accuracy(model, chosen.complexity, dataset, others):.4f} in Keras",
         "selection accuracy": f"{chosen.accuracy:.4f} on the half of the test images that chose the file",
         "test accuracy": f"{measured.accuracy:.4f} on the other half",
     }
-    write_model_card(output, found.artifact, figures, command, dataset, len(others[1]))
+    write_model_card(output, found.artifact, figures, command, dataset, len(dataset.y_test[others]))
     table = make_table(f"{output}", "", "")
     for row in figures.items():
         table.add_row(*row)
     show(table)
     show(f"Wrote {output} and {report}, on {len(found.trace)} candidates.")
-
-
-def _accuracy(network, x, y):
-    return (network.predict(x, batch_size=1000, verbose=0).argmax(axis=-1) == y).mean()

@@ -7,7 +7,7 @@ from cvhn_tf_cli.arguments import QUANTIZATIONS
 from cvhn_tf_cli.model_card import write_model_card
 from cvhn_tf_cli.terminal import make_table, progress, show
 
-_CALIBRATION_EXAMPLES = 256
+_CALIBRATION_EXAMPLES = 1000
 # For `--encoding auto`: enough to see a tenth of a percentage point. Training images, so that test images can judge.
 _SELECTION_EXAMPLES = 10_000
 # Encodings whose weights become integers of so many bits.
@@ -38,11 +38,15 @@ def export(
     if finetune_epochs:
         network = _finetune(network, dataset, finetune_epochs)
         step = 0  # the posterior says nothing of weights that were trained since
+    else:
+        network = _recalibrated(network, calibration)
     networks = _compacted(network, structure)
     if encoding == "auto":
         by_bits = (
             {
-                bits: _compacted(stages.round_weights(model, **pruned, bits=bits, step=step), structure)
+                bits: _compacted(
+                    _recalibrated(stages.round_weights(model, **pruned, bits=bits, step=step), calibration), structure
+                )
                 for bits in (8, 4)
             }
             if step
@@ -62,7 +66,7 @@ def export(
     else:
         if step and encoding in _BITS:
             rounded = stages.round_weights(model, **pruned, bits=_BITS[encoding], step=step)
-            networks = _compacted(rounded, structure)
+            networks = _compacted(_recalibrated(rounded, calibration), structure)
         artifacts = [
             stages.to_tflite(network, quantization=QUANTIZATIONS[encoding], representative_data=calibration)
             for network in networks
@@ -81,9 +85,8 @@ def export(
     if finetune_epochs:
         figures["fine-tuning"] = f"{finetune_epochs} epochs"
     if dataset:
-        outputs = model.at(complexity).predict(dataset.x_test, batch_size=1000, verbose=0)
         measured = stages.evaluate_tflite(artifact, dataset.x_test, dataset.y_test)
-        figures["dense accuracy"] = f"{(outputs.argmax(axis=-1) == dataset.y_test).mean():.4f} in Keras"
+        figures["dense accuracy"] = f"{dense_accuracy(model, complexity, dataset):.4f} in Keras"
         figures["test accuracy"] = f"{measured.accuracy:.4f}"
         figures["latency"] = f"{measured.latency_ms:.4f} ms"
     artifact.save(output)
@@ -108,9 +111,20 @@ def _finetune(network, dataset, epochs):
         return stages.finetune(network, (dataset.x_train, dataset.y_train), epochs=epochs, callbacks=[report])
 
 
+def _recalibrated(network, calibration):
+    return network if calibration is None else stages.recalibrate(network, calibration)
+
+
 def calibration_images(dataset):
-    """The training images that int8 takes its ranges from."""
+    """The training images that batch normalization takes its statistics from, and int8 its ranges."""
     return dataset.x_train[:_CALIBRATION_EXAMPLES]
+
+
+def dense_accuracy(model, complexity, dataset, examples=slice(None)) -> float:
+    """Accuracy in Keras of the whole network at a complexity, on all test images or a slice of them."""
+    network = stages.recalibrate(model.at(complexity), calibration_images(dataset))
+    outputs = network.predict(dataset.x_test[examples], batch_size=1000, verbose=0)
+    return (outputs.argmax(axis=-1) == dataset.y_test[examples]).mean()
 
 
 def name_encoding(coded, joint=", ") -> str:

@@ -9,6 +9,7 @@ import cvhn_tf
 from cvhn_tf import targets
 from cvhn_tf.resumption import Terminated
 from cvhn_tf.workers import is_chief
+from cvhn_tf_cli.exporting import dense_accuracy
 from cvhn_tf_cli.saving import save_atomically
 from cvhn_tf_cli.terminal import make_table, progress, show
 
@@ -143,8 +144,7 @@ def show_complexities(model, dataset):
     complexity_range = model.complexity_range
     table = make_table(f"{dataset.name}, all weights kept", "complexity", "description length in bits", "test accuracy")
     for complexity in (complexity_range.low, complexity_range.default_complexity, complexity_range.high):
-        outputs = model.at(complexity).predict(dataset.x_test, batch_size=1024, verbose=0)
-        accuracy = (outputs.argmax(axis=-1) == dataset.y_test).mean()
+        accuracy = dense_accuracy(model, complexity, dataset)
         table.add_row(f"{complexity:g}", f"{model.description_length(complexity):,.0f}", f"{accuracy:.4f}")
     show(table)
 

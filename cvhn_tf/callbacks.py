@@ -7,7 +7,6 @@ model.fit(x, y, epochs=60, callbacks=[board])  # then: tensorboard --logdir logs
 """
 
 import importlib.util
-import numbers
 import os
 import pathlib
 from collections.abc import Sequence
@@ -57,11 +56,11 @@ class ComplexityBoard(keras.callbacks.Callback):
             raise ImportError("Expected TensorBoard to be installed: pip install 'cvhn-tf[tensorboard]'")
         if not isinstance(data, tf.data.Dataset) and not (isinstance(data, tuple | list) and len(data) == 2):
             raise ValueError(f"Expected `data` to be a pair (x, y) or a tf.data.Dataset. Received: data={type(data)}")
-        if isinstance(frequency, bool) or not isinstance(frequency, numbers.Integral) or frequency < 1:
+        if isinstance(frequency, bool) or not isinstance(frequency, int | np.integer) or frequency < 1:
             raise ValueError(f"Expected `frequency` to be a positive integer. Received: frequency={frequency!r}")
         self.log_dir = pathlib.Path(log_dir)
         self.data, self.complexities, self.frequency, self.batch_size = data, complexities, frequency, batch_size
-        self._writers = {}
+        self._writers: dict[str, Any] = {}
 
     def on_train_begin(self, logs=None):
         bounds = self.model.complexity_range

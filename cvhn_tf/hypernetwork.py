@@ -47,7 +47,7 @@ class VariationalHypernetwork(DistributedModel):
         complexity_distribution: Distribution of λ in training, cut off at the ends of the range: a distribution
             from `tfp.distributions` that has scalar parameters and a quantile function, or its config. By default λ is
             log-uniform.
-        parameterization: How the posterior depends on λ: `"hierarchical"`, `"piecewise_linear"`, `"linear"`,
+        parameterization: How the posterior depends on λ: `"gated"`, `"hierarchical"`, `"piecewise_linear"`, `"linear"`,
             `"constant"`, `"low_rank"`, `"generated"`, or an instance from `cvhn_tf.parameterizations`.
         prior: `"automatic_relevance"`, `"group_relevance"`, `"normal"`, `"scaled_normal"`, `"log_uniform"`, `"l2"`, or
             an instance from `cvhn_tf.priors`.
@@ -86,13 +86,13 @@ class VariationalHypernetwork(DistributedModel):
         *,
         complexity_range: ComplexityRange | tuple[float, float] = (1e-2, 1e2),
         complexity_distribution: Any = None,
-        parameterization: str | dict[str, Any] | Parameterization = "hierarchical",
+        parameterization: str | dict[str, Any] | Parameterization = "gated",
         prior: str | dict[str, Any] | Prior = "automatic_relevance",
         estimator: str | dict[str, Any] | Estimator = "local_reparameterization",
         complexity_samples: int = 4,
         train_size: int | None = None,
         kl_warmup: int | float = 0.3,
-        initial_stddev: float = 1e-2,
+        initial_stddev: float = 4e-3,
         seed: int | None = None,
         name: str | None = None,
         **kwargs: Any,

@@ -41,7 +41,7 @@ class Variational(keras.layers.Wrapper):
             become the initial means.
         complexity_range: `ComplexityRange` or pair `(low, high)`.
         parameterization: How the posterior depends on λ; see `cvhn_tf.parameterizations`. By default
-            `"hierarchical"`, or `"constant"` where `complexity` is fixed.
+            `"gated"`, or `"constant"` where `complexity` is fixed.
         prior: What the description length is measured against; see `cvhn_tf.priors`.
         estimator: How noise enters in training; see `cvhn_tf.estimators`. Layers that are not linear in their
             weights use `WeightSampling` in the place of one that is for linear layers only.
@@ -89,7 +89,7 @@ class Variational(keras.layers.Wrapper):
         parameterization: str | dict[str, Any] | Parameterization | None = None,
         prior: str | dict[str, Any] | Prior = "automatic_relevance",
         estimator: str | dict[str, Any] | Estimator = "local_reparameterization",
-        initial_stddev: float = 1e-2,
+        initial_stddev: float = 4e-3,
         salt: int | None = None,
         shared: keras.layers.Layer | None = None,
         complexity: float | None = None,
@@ -105,7 +105,7 @@ class Variational(keras.layers.Wrapper):
         self.complexity = None if complexity is None else self.complexity_range.check(complexity)
         self.train_size = self._check_train_size(train_size)
         self.parameterization = parameterizations.get(
-            parameterization or ("hierarchical" if complexity is None else "constant")
+            parameterization or ("gated" if complexity is None else "constant")
         )
         self.prior = priors.get(prior)
         self.estimator = estimators.get(estimator)

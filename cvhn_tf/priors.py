@@ -74,7 +74,7 @@ class Normal(Prior):
         stddev: Standard deviation of every weight, positive.
     """
 
-    def __init__(self, stddev=1.0):
+    def __init__(self, stddev: float = 1.0) -> None:
         self.stddev = check_positive("stddev", stddev)
 
     def kl(self, posterior, complexity, channels=None):
@@ -97,7 +97,7 @@ class ScaledNormal(Prior):
         stddev: Standard deviation of every weight at λ = 1, positive.
     """
 
-    def __init__(self, stddev=1.0):
+    def __init__(self, stddev: float = 1.0) -> None:
         self.stddev = check_positive("stddev", stddev)
 
     def kl(self, posterior, complexity, channels=None):
@@ -148,7 +148,7 @@ class GroupRelevance(Prior):
     Reference: [Louizos et al., 2017](https://arxiv.org/abs/1705.08665), on scales of whole units.
     """
 
-    def __init__(self, axis="output"):
+    def __init__(self, axis: str = "output") -> None:
         if axis not in ("output", "input"):
             raise ValueError(f"Expected `axis` to be 'output' or 'input'. Received: axis={axis!r}")
         self.axis = axis
@@ -196,7 +196,7 @@ class L2(Prior):
 
     deterministic = True
 
-    def __init__(self, stddev=1.0):
+    def __init__(self, stddev: float = 1.0) -> None:
         self.stddev = check_positive("stddev", stddev)
 
     def kl(self, posterior, complexity, channels=None):

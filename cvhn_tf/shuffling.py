@@ -27,7 +27,7 @@ def shuffled_batches(arrays: Any, batch_size: int, *, seed: int, first_epoch: in
         first_epoch: Number of the epoch to begin with.
 
     Returns:
-        An endless `tf.data.Dataset`.
+        An endless `tf.data.Dataset`, so that a `VariationalHypernetwork` needs its `train_size`.
 
     Raises:
         ValueError: If an argument is out of range, or the arrays differ in length, are empty or not finite.

@@ -1,12 +1,15 @@
 """The workers of a strategy: who saves, and what they tell each other."""
 
+import os
 import pathlib
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 
-def on_chief(strategy, *callbacks) -> list:
+def on_chief(strategy: tf.distribute.Strategy, *callbacks: keras.callbacks.Callback) -> list[keras.callbacks.Callback]:
     """The callbacks on the worker that saves and reports, and none on the others.
 
     Keras's `ModelCheckpoint` and `TensorBoard` write on every worker, to the same files where folders are shared.
@@ -18,7 +21,7 @@ def on_chief(strategy, *callbacks) -> list:
     return list(callbacks) if is_chief(strategy) else []
 
 
-def worker_folder(strategy, folder) -> pathlib.Path:
+def worker_folder(strategy: tf.distribute.Strategy, folder: str | os.PathLike[str]) -> pathlib.Path:
     """A folder of this worker's own in `folder`, made if need be, for `keras.callbacks.BackupAndRestore`.
 
     Args:
@@ -31,14 +34,14 @@ def worker_folder(strategy, folder) -> pathlib.Path:
     return own
 
 
-def count_workers(strategy) -> int:
+def count_workers(strategy: tf.distribute.Strategy) -> int:
     """Number of processes that train together under a strategy."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return 1
     return strategy.num_replicas_in_sync // len(strategy.extended.worker_devices)
 
 
-def is_chief(strategy) -> bool:
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that saves and reports: the chief, else the first worker, or the only one."""
     if count_workers(strategy) == 1:
         return True
@@ -47,7 +50,7 @@ def is_chief(strategy) -> bool:
     return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
 
 
-def of_chief(strategy, value):
+def of_chief(strategy: tf.distribute.Strategy, value: Any) -> np.ndarray:
     """The chief's value, on every worker. All of them must call it, with arrays of one shape.
 
     Args:
@@ -63,7 +66,7 @@ def of_chief(strategy, value):
         return tf.Variable(value, trainable=False).numpy()  # variables start everywhere as on the chief
 
 
-def any_worker(strategy, flag: bool) -> bool:
+def any_worker(strategy: tf.distribute.Strategy, flag: bool) -> bool:
     """Whether `flag` is set on any worker. All of them must call it."""
     if count_workers(strategy) == 1:
         return flag

@@ -19,6 +19,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--epochs", type=int, default=40)
 parser.add_argument("--examples", type=int, default=2000, help="number of training images")
 parser.add_argument("--size", type=int, default=48, help="width and height of an image in pixels, at least 32")
+parser.add_argument("--sparsities", type=float, nargs="+", default=[0.0, 0.5, 0.8], metavar="SHARE")
 parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("shapes.tflite"))
 args = parser.parse_args()
 batch_size = 64
@@ -70,7 +71,7 @@ total_steps = args.epochs * -(-len(x_train) // batch_size)
 model.compile(cvhn_tf.default_optimizer(total_steps), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 model.fit(x_train, y_train, batch_size=batch_size, epochs=args.epochs, verbose=2)
 
-for sparsity in (0.0, 0.5, 0.8):
+for sparsity in args.sparsities:
     # Its batch normalization gets the statistics of this network, without which it would be far from its best.
     network = export.recalibrate(export.prune(model, complexity=1e-3, sparsity=sparsity, structure="unit"), x_train)
     artifact = export.to_tflite(export.compact(network), quantization="dynamic_range", representative_data=x_train[:16])

@@ -33,6 +33,7 @@ comparison = export.compare(
     complexities=(0.1, 1.0),
     sparsities=(0.0, 0.5, 0.8),
     quantizations=("dynamic_range",),
+    representative_data=x_train[:1000],  # for batch normalization
     structure="unit",
 )
 args.output.mkdir(parents=True, exist_ok=True)

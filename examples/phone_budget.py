@@ -36,6 +36,7 @@ comparison = export.compare(
     (images.x_test, images.y_test),
     complexities=model.complexity_range.grid(3),
     sparsities=(0.9, 0.95, 0.98, 0.99),
+    representative_data=images.x_train[:1000],  # for targets with batch normalization
     progress=lambda done, total, _: print(f"\r{done} of {total} files measured", end="", flush=True),
 )
 print()

@@ -22,6 +22,7 @@ LENGTH = 16
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--epochs", type=int, default=40)
 parser.add_argument("--examples", type=int, default=4000, help="number of training sentences")
+parser.add_argument("--sparsities", type=float, nargs="+", default=[0.0, 0.5, 0.8], metavar="SHARE")
 parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("mood.tflite"))
 args = parser.parse_args()
 batch_size = 64
@@ -54,7 +55,7 @@ total_steps = args.epochs * -(-len(x_train) // batch_size)
 model.compile(cvhn_tf.default_optimizer(total_steps), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 model.fit(x_train, y_train, batch_size=batch_size, epochs=args.epochs, verbose=2)
 
-for sparsity in (0.0, 0.5, 0.8):
+for sparsity in args.sparsities:
     network = export.prune(model, complexity=0.1, sparsity=sparsity)
     artifact = export.smallest(network, representative_data=x_train[:200])
     accuracy = export.evaluate_tflite(artifact, x_test, y_test).accuracy

@@ -4,7 +4,12 @@ import contextlib
 import csv
 import dataclasses
 import io
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
 
+import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -23,6 +28,7 @@ from cvhn_tf.export.prunings import Prunings
 from cvhn_tf.export.report import report
 from cvhn_tf.export.trials import Trials
 from cvhn_tf.export.verify import as_input_arrays
+from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,15 +54,20 @@ class Best:
         """The trace, by the name that it has in a comparison."""
         return self.trace
 
-    def report(self, path=None, command=None, files=None) -> str:
+    def report(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        command: str | None = None,
+        files: dict[Any, str] | None = None,
+    ) -> str:
         """The search as one web page, as in `cvhn_tf.export.report`."""
         return report(self, path, command, files)
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Writes the file whole or not at all."""
         return self.artifact.save(path)
 
-    def to_csv(self, path=None) -> str:
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
         """The trace as CSV; written to `path` too if it is given."""
         text = io.StringIO()
         names = [field.name for field in dataclasses.fields(Candidate)]
@@ -69,21 +80,21 @@ class Best:
 
 
 def best(
-    model,
-    data,
+    model: VariationalHypernetwork,
+    data: tuple[Any, Any] | tf.data.Dataset,
     *,
-    max_bytes=None,
-    max_gzip_bytes=None,
-    max_description_bits=None,
-    max_latency_ms=None,
-    min_accuracy=None,
-    complexities=None,
-    sparsities=None,
-    structures=STRUCTURES,
-    quantizations=None,
-    representative_data=None,
-    labels=None,
-    verbose=False,
+    max_bytes: float | None = None,
+    max_gzip_bytes: float | None = None,
+    max_description_bits: float | None = None,
+    max_latency_ms: float | None = None,
+    min_accuracy: float | None = None,
+    complexities: Sequence[float] | None = None,
+    sparsities: Sequence[float] | None = None,
+    structures: Sequence[str] = STRUCTURES,
+    quantizations: Sequence[str | None] | None = None,
+    representative_data: Any = None,
+    labels: Sequence[str] | None = None,
+    verbose: bool = False,
 ) -> Best:
     """The most accurate file within budgets; with `min_accuracy`, the smallest that keeps it and the other budgets.
 
@@ -107,7 +118,8 @@ def best(
         structures: Those of `prune` to try.
         quantizations: Those of `to_tflite` to try; by default all for which there are the packages, `"int8"` only if
             there is representative data.
-        representative_data: As in `to_tflite`.
+        representative_data: As in `to_tflite`. Take some hundreds of training examples for a network with batch
+            normalization, which `recalibrate` gives the statistics of each pruned network then.
         labels: Names of the classes, to be written into the file as by `annotate`, beside complexity, sparsity and
             structure. They count as part of its size.
         verbose: Whether to show progress on stderr.
@@ -152,7 +164,7 @@ def best(
     if labels is not None:
         check_class_names(labels, network.outputs[0].shape[-1])
 
-    prunings = Prunings(model, x, y)
+    prunings = Prunings(model, x, y, representative_data)
 
     def searched(some_budgets):
         trials = Trials(prunings, some_budgets, quantizations, x, y, representative_data, labels)

@@ -5,7 +5,7 @@ import numpy as np
 BINS = 15
 
 
-def calibration_error(outputs, y, bins=BINS) -> float | None:
+def calibration_error(outputs: np.ndarray, y: np.ndarray, bins: int = BINS) -> float | None:
     """Expected calibration error of class probabilities.
 
     Examples are put into bins of equal width by their confidence, the probability of the class that is predicted:

@@ -21,6 +21,7 @@ from cvhn_tf.export.layer_statistics import LayerSparsity, SnrHistogram, layer_s
 from cvhn_tf.export.pareto import pareto_front
 from cvhn_tf.export.plot import plot_front
 from cvhn_tf.export.prune import as_list, check_model, check_sparsity, check_structure, prune
+from cvhn_tf.export.recalibrate import recalibrate
 from cvhn_tf.export.report import report
 from cvhn_tf.export.verify import ConversionError, as_input_arrays
 from cvhn_tf.hypernetwork import VariationalHypernetwork
@@ -192,7 +193,8 @@ def compare(
         sparsities: Shares of pruned weights, each in [0, 1).
         quantizations: As in `to_tflite`.
         scope: As in `prune`.
-        representative_data: As in `to_tflite`; needed for `"int8"`.
+        representative_data: As in `to_tflite`; needed for `"int8"`. Take some hundreds of training examples for a
+            network with batch normalization, which `recalibrate` gives the statistics of each pruned network then.
         progress: Called as `progress(done, total, result)` after each combination, with its `Row` or `Skipped`.
         structure: As in `prune`.
 
@@ -226,6 +228,8 @@ def compare(
             network = prune(model, complexity, sparsity, scope=scope, structure=structure)
             layer_sparsities.append(layer_sparsity(network, complexity, sparsity, structure, histograms[-1].counts))
             kept = sum(int(np.count_nonzero(weight)) for weight in network.get_weights())
+            if representative_data is not None:
+                network = recalibrate(network, representative_data)
             keras_accuracy = accuracy(keras_outputs(network, x), y)
             network = compact(network)
             for quantization in quantizations:

@@ -1,12 +1,12 @@
 """A callback that draws the size-accuracy curve while a model trains."""
 
-import numbers
 import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from cvhn_tf.export.compare import compare
@@ -41,7 +41,7 @@ class SizeAccuracyCurve(keras.callbacks.Callback):
         **compare_arguments: Any,
     ) -> None:
         super().__init__()
-        if isinstance(frequency, bool) or not isinstance(frequency, numbers.Integral) or frequency < 1:
+        if isinstance(frequency, bool) or not isinstance(frequency, int | np.integer) or frequency < 1:
             raise ValueError(f"Expected `frequency` to be a positive integer. Received: frequency={frequency!r}")
         self.folder, self.data, self.frequency = pathlib.Path(folder), as_arrays(data), frequency
         self.complexities, self.sparsities, self.compare_arguments = complexities, sparsities, compare_arguments

@@ -8,7 +8,9 @@ the package that made it. LiteRT passes over it.
 import dataclasses
 import importlib.metadata
 import json
+import os
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -21,7 +23,13 @@ from cvhn_tf.export.verify import ConversionError
 _NAME = b"cvhn_tf"
 
 
-def annotate(artifact, complexity=None, sparsity=None, structure=None, labels=None) -> TFLiteArtifact:
+def annotate(
+    artifact: TFLiteArtifact,
+    complexity: float | None = None,
+    sparsity: float | None = None,
+    structure: str | None = None,
+    labels: Iterable[str] | None = None,
+) -> TFLiteArtifact:
     """The file with its provenance and labels in it. It is run beside the one without before it is handed over.
 
     Args:
@@ -70,7 +78,7 @@ def check_class_names(labels, classes) -> list[str]:
     return names
 
 
-def read_metadata(source) -> dict:
+def read_metadata(source: TFLiteArtifact | bytes | bytearray | memoryview | str | os.PathLike[str]) -> dict[str, Any]:
     """What `annotate` wrote into a file.
 
     Args:

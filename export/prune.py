@@ -12,6 +12,7 @@ from cvhn_tf.finite_weights import check_finite_weights
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 STRUCTURES = ("weight", "unit", "block")
+"""What `prune` can drop as one: a weight, a unit or filter, a block of four weights."""
 
 
 def prune(

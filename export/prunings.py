@@ -10,6 +10,7 @@ from cvhn_tf.export.compact import compact
 from cvhn_tf.export.evaluate import accuracy
 from cvhn_tf.export.layer_statistics import layer_sparsity, snr_histogram
 from cvhn_tf.export.prune import prune
+from cvhn_tf.export.recalibrate import recalibrate
 from cvhn_tf.export.size_bound import least_bytes, least_gzip_bytes
 
 # Examples of a first estimate: enough to tell 98% from 97%. All examples decide where that leaves a doubt.
@@ -32,13 +33,15 @@ class Prunings:
         model: `cvhn_tf.VariationalHypernetwork`.
         x: Array of examples, or a list of arrays.
         y: Their class labels.
+        representative_data: Training examples for the statistics of batch normalization, as in `recalibrate`; None
+            leaves those of training.
 
     Raises:
         ValueError: If the network is no classifier of these labels.
     """
 
-    def __init__(self, model, x, y):
-        self._model, self._x, self._y = model, x, y
+    def __init__(self, model, x, y, representative_data=None):
+        self._model, self._x, self._y, self._representative_data = model, x, y, representative_data
         self._bits, self._bounds, self._estimates, self._accuracies, self._parameters = {}, {}, {}, {}, {}
         self._histograms, self._layer_sparsities = {}, {}
         self._pruned = self._compacted = None, None
@@ -78,11 +81,14 @@ class Prunings:
         return min((bits, complexity) for complexity, bits in self._bits.items())
 
     def pruned(self, point):
-        """The pruned Keras model."""
+        """The pruned Keras model, its batch normalization recalibrated if there is representative data."""
         if self._pruned[0] != point:
-            self._pruned = point, prune(self._model, point.complexity, point.sparsity, structure=point.structure)
+            network = prune(self._model, point.complexity, point.sparsity, structure=point.structure)
             if point not in self._layer_sparsities:
-                self._describe(point, self._pruned[1])
+                self._describe(point, network)
+            if self._representative_data is not None:
+                network = recalibrate(network, self._representative_data)
+            self._pruned = point, network
         return self._pruned[1]
 
     def compacted(self, point):

@@ -1,6 +1,7 @@
 """Batch-normalization statistics of one network, in the place of those that training averaged over all complexities."""
 
 import contextlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ from cvhn_tf.export.verify import as_input_arrays
 from cvhn_tf.graph import finalize_normalization
 
 
-def recalibrate(network, x, batch_size=256):
+def recalibrate(network: keras.Model, x: Any, batch_size: int = 256) -> keras.Model:
     """A copy of a network whose batch normalization has the statistics of the network's own activations.
 
     In training the moving averages mix all complexities and lag behind the weights; pruning moves the activations once

@@ -6,7 +6,9 @@ import hashlib
 import html
 import importlib.metadata
 import json
+import os
 import urllib.parse
+from typing import TYPE_CHECKING, Any
 
 from plotly.offline import get_plotlyjs
 
@@ -17,6 +19,10 @@ from cvhn_tf.export.report_figures import (
     size_accuracy_figure,
     snr_figure,
 )
+
+if TYPE_CHECKING:  # both import this module
+    from cvhn_tf.export.best import Best
+    from cvhn_tf.export.compare import Comparison
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; color: #222 }
@@ -49,7 +55,12 @@ headers.forEach((header, column) => header.firstChild.addEventListener("click", 
 """
 
 
-def report(result, path=None, command=None, files=None) -> str:
+def report(
+    result: "Comparison | Best",
+    path: str | os.PathLike[str] | None = None,
+    command: str | None = None,
+    files: dict[Any, str] | None = None,
+) -> str:
     """Makes a web page of a comparison or of a search within budgets.
 
     It holds accuracy against size with a description of each point under the mouse, the signal-to-noise ratios and the

@@ -3,14 +3,16 @@
 import html
 import itertools
 import math
+from typing import Any
 
+from cvhn_tf.export.layer_statistics import LayerSparsity
 from cvhn_tf.export.pareto import pareto_front
 
 _SYMBOLS = {"float32": "circle", "float16": "square", "dynamic_range": "triangle-up", "int8": "diamond"}
 _HEIGHT = 460
 
 
-def size_accuracy_figure(rows, chosen=None) -> dict:
+def size_accuracy_figure(rows, chosen=None) -> dict[str, Any]:
     """Accuracy against file size: a point for each row that was measured, coloured by λ, and the Pareto front.
 
     Args:
@@ -39,8 +41,9 @@ def size_accuracy_figure(rows, chosen=None) -> dict:
             }
         )
     front = sorted((rows[i].size_bytes, 100 * rows[i].accuracy) for i in pareto_front(rows))
-    best = max((accuracy for _, accuracy in front), default=100)
-    data.append(_line("Pareto front", *_columns(front), shape="hv", color="crimson", hoverinfo="skip"))
+    sizes, accuracies = _columns(front)
+    best = max(accuracies, default=100)
+    data.append(_line("Pareto front", sizes, accuracies, shape="hv", color="crimson", hoverinfo="skip"))
     if chosen is not None:
         data.append(
             {
@@ -64,7 +67,7 @@ def size_accuracy_figure(rows, chosen=None) -> dict:
     return {"data": data, "layout": layout}
 
 
-def snr_figure(histograms) -> dict:
+def snr_figure(histograms) -> dict[str, Any]:
     """How many weights of each kernel have which signal-to-noise ratio, at the complexity chosen in a menu."""
     groups = []
     for histogram in histograms:
@@ -74,9 +77,9 @@ def snr_figure(histograms) -> dict:
     return _with_menu(groups, _layout("log₁₀ of the signal-to-noise ratio |μ|/σ", "weights"))
 
 
-def layer_sparsity_figure(layer_sparsities) -> dict:
+def layer_sparsity_figure(layer_sparsities) -> dict[str, Any]:
     """Share of zeros in each kernel against that of all, at the complexity and structure chosen in a menu."""
-    titles = {}
+    titles: dict[tuple[float, str], list[LayerSparsity]] = {}
     for of_network in layer_sparsities:
         titles.setdefault((of_network.complexity, of_network.structure), []).append(of_network)
     groups = []
@@ -91,12 +94,13 @@ def layer_sparsity_figure(layer_sparsities) -> dict:
     return _with_menu(groups, _layout("sparsity asked for, %", "zeros in the kernel, %"))
 
 
-def description_length_figure(histograms) -> dict:
+def description_length_figure(histograms) -> dict[str, Any]:
     """KL of the posterior in bits against λ."""
     points = sorted((histogram.complexity, histogram.description_length_bits) for histogram in histograms)
     layout = _layout("complexity λ", "description length before pruning, bits")
     layout["xaxis"]["type"] = layout["yaxis"]["type"] = "log"
-    return {"data": [_line("description length", *_columns(points), mode="lines+markers")], "layout": layout}
+    complexities, bits = _columns(points)
+    return {"data": [_line("description length", complexities, bits, mode="lines+markers")], "layout": layout}
 
 
 def _describe(row):

@@ -1,5 +1,11 @@
 """The smallest TFLite file that loses no more accuracy than is allowed."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
 from cvhn_tf.argument_checks import check_share
 from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.check_network import check_network
@@ -13,7 +19,13 @@ from cvhn_tf.finite_weights import check_finite_weights
 _LARGEST_ERROR = 0.05
 
 
-def smallest(keras_model, representative_data=None, data=None, max_accuracy_loss=0.001, rounded=None) -> TFLiteArtifact:
+def smallest(
+    keras_model: keras.Model,
+    representative_data: Any = None,
+    data: tuple[Any, Any] | tf.data.Dataset | None = None,
+    max_accuracy_loss: float = 0.001,
+    rounded: Mapping[int, keras.Model] | None = None,
+) -> TFLiteArtifact:
     """The smallest working file over all encodings among those as good as the float32 file, or nearly.
 
     With labelled data, those are the files whose accuracy on it is at most `max_accuracy_loss` below the float32
@@ -51,10 +63,10 @@ def smallest(keras_model, representative_data=None, data=None, max_accuracy_loss
                 failures.append(str(failure))
     if examples is not None and artifacts:
         exact = to_tflite(keras_model, sparse=False)
-        least_accuracy = evaluate_tflite(exact, *examples).accuracy - max_accuracy_loss
-    for artifact in sorted(artifacts, key=lambda artifact: artifact.size_bytes):
         # 1e-9: 0.98 - 0.001 is not quite 0.979.
-        if examples is not None and evaluate_tflite(artifact, *examples).accuracy >= least_accuracy - 1e-9:
+        least_accuracy = _accuracy(exact, examples) - max_accuracy_loss - 1e-9
+    for artifact in sorted(artifacts, key=lambda artifact: artifact.size_bytes):
+        if examples is not None and _accuracy(artifact, examples) >= least_accuracy:
             return artifact
         if examples is None and _error(artifact, keras_model, inputs) <= _LARGEST_ERROR:
             return artifact
@@ -65,6 +77,10 @@ def _models(keras_model, quantization, rounded):
     if quantization in (None, "float16"):
         return [keras_model, *(rounded[bits] for bits in rounded if bits == 8)]
     return [rounded.get(4 if quantization == "weight_only_int4" else 8, keras_model)]
+
+
+def _accuracy(artifact, examples):
+    return evaluate_tflite(artifact, *examples).accuracy
 
 
 def _error(artifact, keras_model, inputs):

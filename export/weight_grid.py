@@ -8,6 +8,7 @@ from cvhn_tf.export.prune import prune
 from cvhn_tf.export.quantize import check_step, posterior_step, stddev_or_substitute
 from cvhn_tf.export.rate_rounding import round_by_rate
 from cvhn_tf.export.weight_groups import owners
+from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 _LEVELS = {8: 127, 4: 7}
 # Shares of the largest weight at which a channel's range may be cut off.
@@ -15,16 +16,16 @@ _CLIPPING = np.linspace(0.3, 1.0, 71)
 
 
 def round_weights(
-    model,
-    complexity,
-    sparsity=None,
-    snr_threshold=None,
-    bits=8,
-    step=0.5,
-    rate_weight=0.0,
-    scope="global",
-    structure="weight",
-):
+    model: VariationalHypernetwork,
+    complexity: float,
+    sparsity: float | None = None,
+    snr_threshold: float | None = None,
+    bits: int = 8,
+    step: float = 0.5,
+    rate_weight: float = 0.0,
+    scope: str = "global",
+    structure: str = "weight",
+) -> keras.Model:
     """The pruned network at a complexity, its kernels rounded to what 8-bit or 4-bit integers can hold.
 
     An error δ of a weight costs about `δ² / (2 stddev²)` nats of the posterior's density. Each channel (a unit, a

@@ -13,7 +13,7 @@ import cvhn_tf
 from cvhn_tf import export
 from cvhn_tf.parameterizations import Generated
 
-PARAMETERIZATIONS = ("constant", "hierarchical", "piecewise_linear", "low_rank", "generated")
+PARAMETERIZATIONS = ("constant", "gated", "hierarchical", "piecewise_linear", "low_rank", "generated")
 NOISY_PRIORS = ("normal", "scaled_normal", "automatic_relevance", "group_relevance", "log_uniform")
 NOISY_ESTIMATORS = ("local_reparameterization", "weight_sampling", "flipout")
 COMBINATIONS = [

@@ -69,7 +69,7 @@ def test_workers_agree_on_weights_figures_and_seed(results, kind):
 
 
 @KINDS
-@pytest.mark.parametrize("name", ["hierarchical", "piecewise_linear"])
+@pytest.mark.parametrize("name", ["gated", "piecewise_linear"])
 def test_steps_without_noise_are_those_of_one_device(results, kind, name):
     one, several = results["one"][0], results[kind][0]
     for what in (f"weights {name}", f"logs {name}"):
@@ -92,7 +92,7 @@ def test_callbacks_stop_save_and_resume_as_on_one_device(results, kind):
 
 def test_a_step_sends_its_gradients_once_and_of_pivots_those_in_use_only(results):
     (sent, _) = results["2 workers"]
-    assert sent["bytes hierarchical"] == 4 * sent["parameters hierarchical"]
+    assert sent["bytes gated"] == 4 * sent["parameters gated"]
     assert sent["bytes piecewise_linear"] == 4 * sent["parameters piecewise_linear"] * 2 / 5
 
 

@@ -17,7 +17,10 @@ from cvhn_tf import load_model
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 # What is asked of each, and the files that it must leave.
 SMALL = {
-    "bring_your_own_model.py": (["--epochs", "1", "--examples", "32", "--size", "32"], {"shapes.tflite"}),
+    "bring_your_own_model.py": (
+        ["--epochs", "1", "--examples", "32", "--size", "32", "--sparsities", "0.8"],
+        {"shapes.tflite"},
+    ),
     "cifar10.py": (
         ["--dataset", "digits", "--epochs", "1", "--examples", "64"],
         {f"cifar10/complexity-{c}_sparsity-{s}.tflite" for c in ("0.1", "1") for s in ("0", "0.5", "0.8")},
@@ -28,8 +31,9 @@ SMALL = {
         ["multi_gpu.keras", "--kilobytes", "0.1", "1000"],
         {"phone/1000kB.tflite"},
     ),
+    "reject_unsure.py": (["--epochs", "15", "--samples", "8"], set()),
     "tabular.py": (["--epochs", "3"], {"diabetes.tflite", "breast_cancer.tflite"}),
-    "text.py": (["--epochs", "1", "--examples", "64"], {"mood.tflite"}),
+    "text.py": (["--epochs", "1", "--examples", "64", "--sparsities", "0.8"], {"mood.tflite"}),
 }
 
 
@@ -61,7 +65,18 @@ def test_script_runs_and_leaves_files_that_work(name, folder, monkeypatch, capsy
             assert np.isfinite(run_on_zeros(path)).all()
         else:
             assert load_model(path).description_length(1.0) > 0
-    assert "nan" not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "nan" not in printed
+    if name == "reject_unsure.py":
+        assert_fewer_answers_are_more_accurate(printed)
+
+
+def assert_fewer_answers_are_more_accurate(printed):
+    rows = [line.split() for line in printed.splitlines() if line.count("%") == 3]
+    assert len(rows) == 12
+    for complexity in ("0.01", "0.1", "1"):
+        accuracies = [float(row[2].rstrip("%")) for row in rows if row[0] == complexity]
+        assert accuracies[-1] > accuracies[0] > 50
 
 
 def run_on_zeros(path):

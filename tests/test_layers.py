@@ -9,7 +9,7 @@ from cvhn_tf.layers import Variational
 
 
 def test_batch_is_shared_out_between_the_complexities_in_order():
-    wrapper = Variational(layers.Dense(3, "relu"))
+    wrapper = Variational(layers.Dense(3, "relu"), parameterization="hierarchical")
     x = np.random.default_rng(0).normal(size=(7, 4)).astype("float32")
     wrapper.build(x.shape)
     for variable in wrapper._means:

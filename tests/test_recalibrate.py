@@ -4,9 +4,11 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from typer.testing import CliRunner
 
 import cvhn_tf
-from cvhn_tf import export
+from cvhn_tf import datasets, export
+from cvhn_tf_cli import commands
 
 
 @pytest.fixture
@@ -51,20 +53,65 @@ def test_network_without_batch_normalization_is_handed_back(target, data):
     assert export.recalibrate(target, data[0]) is target
 
 
-def test_short_training_is_at_its_accuracy_only_after_recalibration():
-    rng = np.random.default_rng(0)
-    y = np.arange(256) % 2
-    x = (10 + rng.normal(size=(256, 8)) + 2 * y[:, None]).astype("float32")
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.load("digits")
+
+
+@pytest.fixture(scope="module")
+def short(digits):
+    """A hypernetwork after a training too short for the momentum of its batch normalization."""
+    keras.utils.set_random_seed(0)
     target = keras.Sequential(
-        [keras.Input((8,)), layers.Dense(16), layers.BatchNormalization(momentum=0.999), layers.ReLU(), layers.Dense(1)]
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(8, 3),
+            layers.BatchNormalization(momentum=0.999),
+            layers.ReLU(),
+            layers.Flatten(),
+            layers.Dense(10, "softmax"),
+        ]
     )
-    model = cvhn_tf.VariationalHypernetwork(target, complexity_range=(0.01, 1.0))
-    model.compile(cvhn_tf.PivotAdam(), keras.losses.BinaryCrossentropy(from_logits=True))
-    model.fit(x, y[:, None], batch_size=32, epochs=8, verbose=0)
-    loss = keras.losses.BinaryCrossentropy(from_logits=True)
-    stale = float(loss(y[:, None], model.at(0.01)(x)))
-    fresh = float(loss(y[:, None], export.recalibrate(model.at(0.01), x)(x)))
-    assert fresh < 0.1 and fresh < 0.5 * stale
+    model = cvhn_tf.VariationalHypernetwork(target, complexity_range=(0.01, 1.0), seed=0)
+    model.compile(cvhn_tf.PivotAdam(), "sparse_categorical_crossentropy")
+    model.fit(digits.x_train, digits.y_train, batch_size=32, epochs=5, verbose=0)
+    return model
+
+
+def accuracy_of(network, x, y):
+    return np.mean(network.predict(x, verbose=0).argmax(1) == y)
+
+
+def test_short_training_is_at_its_accuracy_only_after_recalibration(short, digits):
+    test = digits.x_test, digits.y_test
+    fresh = accuracy_of(export.recalibrate(short.at(0.01), digits.x_train), *test)
+    assert fresh > 0.9 and fresh > accuracy_of(short.at(0.01), *test) + 0.1
+
+
+def test_comparison_and_search_recalibrate_where_they_have_training_examples(short, digits):
+    test = digits.x_test, digits.y_test
+    by_hand = accuracy_of(export.recalibrate(export.prune(short, 0.01, 0.5), digits.x_train), *test)
+    arguments = {"complexities": [0.01], "sparsities": [0.5], "quantizations": [None]}
+    (stale,) = export.compare(short, test, **arguments)
+    (row,) = export.compare(short, test, **arguments, representative_data=digits.x_train)
+    found = export.best(
+        short, test, max_bytes=10**6, structures=["weight"], **arguments, representative_data=digits.x_train
+    )
+    assert row.keras_accuracy == by_hand > stale.keras_accuracy + 0.1
+    assert [row.accuracy, found.chosen.accuracy] == pytest.approx([by_hand, by_hand], abs=0.005)
+
+
+@pytest.mark.parametrize("encoding", ["float32", "dynamic_range", "auto"])
+def test_command_line_recalibrates_on_training_images(encoding, short, digits, tmp_path):
+    short.save(tmp_path / "model.keras")
+    by_hand = accuracy_of(export.recalibrate(short.at(0.01), digits.x_train[:1000]), digits.x_test, digits.y_test)
+    output = tmp_path / "out.tflite"
+    words = ["export", tmp_path / "model.keras", "--complexity", 0.01, "--encoding", encoding, "--dataset", "digits"]
+    result = CliRunner().invoke(commands.app, [str(word) for word in [*words, "--output", output]])
+    assert result.exit_code == 0, result.output
+    assert f"{by_hand:.4f} in Keras" in result.output
+    measured = export.evaluate_tflite(output, digits.x_test, digits.y_test)
+    assert measured.accuracy == pytest.approx(by_hand, abs=0.01)
 
 
 def test_bad_arguments_are_refused(network, x):

@@ -6,12 +6,12 @@ import inspect
 import pytest
 
 import cvhn_tf
-from cvhn_tf import callbacks, datasets, export, predictive, targets
+from cvhn_tf import callbacks, datasets, export, predictive, targets, workers
 
 
 def public_functions():
     """Pairs of a name and a function or method: all that a user calls, as far as it is written here."""
-    for module in (cvhn_tf, export, callbacks, datasets, predictive, targets):
+    for module in (cvhn_tf, export, callbacks, datasets, predictive, targets, workers):
         names = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
         for name in names:
             thing = getattr(module, name)

@@ -30,7 +30,7 @@ class Gated(Parameterization):
     variational autoencoder to the weight of its KL.
     """
 
-    def __init__(self, pivots=2, sharpness=5.0):
+    def __init__(self, pivots: int = 2, sharpness: float = 2.0) -> None:
         if isinstance(sharpness, bool) or not isinstance(sharpness, int | float) or not 0 < sharpness < float("inf"):
             raise ValueError(f"Expected `sharpness` to be a positive number. Received: sharpness={sharpness!r}")
         self.sharpness = float(sharpness)

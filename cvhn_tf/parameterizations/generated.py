@@ -31,7 +31,7 @@ class Generated(Parameterization):
     Reference: [Ha et al., 2016](https://arxiv.org/abs/1609.09106).
     """
 
-    def __init__(self, hidden=32, embedding=8, chunk=128):
+    def __init__(self, hidden: int = 32, embedding: int = 8, chunk: int = 128) -> None:
         self.hidden = check_positive_integer("hidden", hidden)
         self.embedding = check_positive_integer("embedding", embedding)
         self.chunk = check_positive_integer("chunk", chunk)

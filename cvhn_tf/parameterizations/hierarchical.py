@@ -25,7 +25,7 @@ class Hierarchical(Parameterization):
     in a space of piecewise-linear functions.
     """
 
-    def __init__(self, pivots=3):
+    def __init__(self, pivots: int = 3) -> None:
         self.pivots = check_pivots(pivots)
 
     def create(self, layer, name, initial_value):

@@ -25,7 +25,7 @@ class LowRank(Parameterization):
     complexity control".
     """
 
-    def __init__(self, rank=2, hidden=4):
+    def __init__(self, rank: int = 2, hidden: int = 4) -> None:
         self.rank = check_positive_integer("rank", rank)
         self.hidden = check_positive_integer("hidden", hidden)
 

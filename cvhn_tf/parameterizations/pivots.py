@@ -18,7 +18,7 @@ class PiecewiseLinear(Parameterization):
         pivots: Number of weight sets, at least 2.
     """
 
-    def __init__(self, pivots=5):
+    def __init__(self, pivots: int = 5) -> None:
         self.pivots = check_pivots(pivots)
 
     def create(self, layer, name, initial_value):
@@ -51,7 +51,7 @@ class PiecewiseLinear(Parameterization):
 class Linear(PiecewiseLinear):
     """`(1 − s) · a + s · b`: two sets of weights, one for each end of the complexity range."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(pivots=2)
 
     def get_config(self):

@@ -67,7 +67,7 @@ def same_complexities(batch=18, shares=(12, 6)):
 
 def steps_without_noise():
     x, y = same_complexities()
-    for name in ("hierarchical", "piecewise_linear"):
+    for name in ("gated", "piecewise_linear"):
         model = build(parameterization=name, complexity_samples=2, prior="l2", estimator="deterministic", kl_warmup=0.2)
         history = model.fit(x, y, batch_size=18, epochs=3, shuffle=False, verbose=0).history
         results[f"weights {name}"] = weights_of(model)
@@ -142,7 +142,7 @@ def refusals():
 
 
 def messages():
-    for name, samples in (("hierarchical", 4), ("piecewise_linear", 1)):
+    for name, samples in (("gated", 4), ("piecewise_linear", 1)):
         model = build(parameterization=name, complexity_samples=samples, train_size=90)
         with strategy.scope():
             model.optimizer.build(model.trainable_variables)
