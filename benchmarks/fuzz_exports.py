@@ -29,6 +29,8 @@ sys.path.append(str(pathlib.Path(__file__).parents[1] / "tests"))
 from test_compact_graphs import network, prune_at_random
 
 EXAMPLES = 16
+# The time is looked at after so many architectures.
+BATCH = 5
 
 
 def relative_error(artifact, model, x) -> float:
@@ -65,19 +67,8 @@ def fuzz(architectures, seed, seconds, progress=print) -> dict:
     unseen = {name: [] for name in counts}
     wrong, start, number = [], time.monotonic(), 0
 
-    @hypothesis.seed(seed)
-    @hypothesis.settings(
-        deadline=None,
-        database=None,
-        max_examples=architectures,
-        phases=[hypothesis.Phase.generate],
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    @hypothesis.given(st.data())
     def try_one(data):
         nonlocal number
-        if number >= architectures or time.monotonic() - start > seconds:
-            return
         keras.utils.clear_session()
         rng = np.random.default_rng([seed, number])
         model = prune_at_random(network(data.draw), rng, *data.draw(st.sampled_from([(0.3, 0.0), (0.2, 0.7)])))
@@ -91,10 +82,18 @@ def fuzz(architectures, seed, seconds, progress=print) -> dict:
             if error is not None:
                 unseen[name].append(error)
         number += 1
-        if number % 10 == 0:
-            progress(f"{number} architectures, {len(wrong)} wrong, {time.monotonic() - start:.0f} s", flush=True)
 
-    try_one()
+    while number < architectures and time.monotonic() - start < seconds:
+        some = min(BATCH, architectures - number)
+        settings = hypothesis.settings(
+            deadline=None,
+            database=None,
+            max_examples=some,
+            phases=[hypothesis.Phase.generate],
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
+        hypothesis.seed(1000 * seed + number)(settings(hypothesis.given(st.data())(try_one)))()
+        progress(f"{number} architectures, {len(wrong)} wrong, {time.monotonic() - start:.0f} s", flush=True)
     return {
         "architectures": number,
         "seed": seed,
@@ -113,7 +112,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architectures", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no other architecture after these")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no others after these")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("fuzz-exports.json"))
     options = parser.parse_args(arguments)
     result = fuzz(options.architectures, options.seed, options.seconds)
