@@ -3,6 +3,7 @@ import os
 import keras
 import numpy as np
 import pytest
+from tensorflow.python.framework import config as tensorflow_config
 
 import cvhn_tf
 from cvhn_tf import datasets
@@ -11,6 +12,13 @@ from cvhn_tf import datasets
 @pytest.fixture(autouse=True)
 def same_seed_for_every_test():
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_determinism_left_by_other_tests():
+    """`cvhn-tf train` makes the operations of its process deterministic, which TensorFlow has no public way to end."""
+    yield
+    tensorflow_config.disable_op_determinism()
 
 
 @pytest.fixture

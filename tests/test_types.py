@@ -33,7 +33,7 @@ def is_of_keras(owner, method):
     return is_foreign and method != "__init__"
 
 
-@pytest.mark.parametrize(("name", "function"), dict(public_functions()).items(), ids=str)
+@pytest.mark.parametrize(("name", "function"), dict(public_functions()).items(), ids=dict(public_functions()))
 def test_every_argument_and_result_of_the_public_surface_has_a_type(name, function):
     signature = inspect.signature(function)
     arguments = [p for p in signature.parameters.values() if p.name not in ("self", "cls")]
