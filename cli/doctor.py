@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import os
 import platform
+import textwrap
 from collections.abc import Iterator
 
 from packaging.requirements import Requirement
@@ -102,8 +103,8 @@ def _look_for_extras(requirements: list[Requirement]) -> Iterator[Finding]:
     for extra in importlib.metadata.metadata(_PACKAGE).get_all("Provides-Extra") or []:
         own = [r for r in requirements if extra in _extras_of(r) and r.name != _PACKAGE]
         extras[all(_check_package(requirement).problem is None for requirement in own)].append(extra)
-    yield Finding("extras installed", ", ".join(extras[True]) or "none")
-    yield Finding("extras missing", ", ".join(extras[False]) or "none")
+    for state, names in (("installed", extras[True]), ("missing", extras[False])):
+        yield Finding(f"extras {state}", textwrap.fill(", ".join(names), 50, break_on_hyphens=False) or "none")
 
 
 def _extras_of(requirement):

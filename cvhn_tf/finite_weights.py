@@ -1,10 +1,12 @@
 """Weights that are NaN or infinite are found before anything is made of them."""
 
+from collections.abc import Iterable
+
 import keras
 import numpy as np
 
 
-def first_non_finite(variables) -> str | None:
+def first_non_finite(variables: Iterable[keras.Variable]) -> str | None:
     """Path of the first of some variables that holds NaN or infinity; None where all are finite.
 
     Args:
@@ -21,7 +23,7 @@ def first_non_finite(variables) -> str | None:
     return None
 
 
-def check_finite_weights(name, model):
+def check_finite_weights(name: str, model: keras.Model) -> None:
     """Raises a `ValueError` that names the first weight of a model that is not finite.
 
     Args:
@@ -31,7 +33,7 @@ def check_finite_weights(name, model):
     check_finite_variables(name, model, model.weights)
 
 
-def check_finite_variables(name, model, variables):
+def check_finite_variables(name: str, model: keras.Model, variables: Iterable[keras.Variable]) -> None:
     """As `check_finite_weights`, for some variables of a model."""
     path = first_non_finite(variables)
     if path is not None:

@@ -21,8 +21,8 @@ LINEAR = {
 
 def draws_of(estimator, make_layer, x, repeats=1):
     """5,000 draws of a layer's outputs for copies of one example, of shape (draws, repeats, *output)."""
+    keras.utils.set_random_seed(0)  # the same weights for each estimator
     layer = make_layer()
-    keras.utils.set_random_seed(0)
     wrapper = Variational(layer, estimator=estimator, initial_stddev=0.3, parameterization="constant")
     wrapper.build(x.shape)
 
@@ -35,7 +35,7 @@ def draws_of(estimator, make_layer, x, repeats=1):
 
     with pytest.MonkeyPatch.context() as patch:
         # Each complexity gets as many examples as any other.
-        patch.setattr("cvhn_tf.layers.batch_shares", lambda complexities: [1 / complexities] * complexities)
+        patch.setattr("cvhn_tf.batch_parts.batch_shares", lambda complexities: [1 / complexities] * complexities)
         return np.concatenate([draw(tf.constant([0, i])) for i in range(125)])
 
 
