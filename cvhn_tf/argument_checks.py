@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from typing import Any
 
 
 def check_positive(name, value) -> float:
@@ -20,9 +21,9 @@ def check_initial_stddev(value) -> float:
     return float(value)
 
 
-def check_integer(name, value, at_least=1, below=math.inf) -> int:
+def check_integer(name: str, value: Any, at_least: int = 1, below: float = math.inf) -> int:
     """Returns `value` as an int, or raises a `ValueError` unless it is an integer in [at_least, below)."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not at_least <= value < below:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not at_least <= int(value) < below:
         kind = "a positive integer" if at_least == 1 else f"an integer of at least {at_least}"
         kind += "" if below == math.inf else f" and below {below}"
         raise ValueError(f"Expected `{name}` to be {kind}. Received: {name}={value!r}")

@@ -16,6 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvhn_tf.argument_checks import check_integer
+
 
 class ComplexityBoard(keras.callbacks.Callback):
     """Writes TensorBoard scalars and histograms at some complexities, each as a run of its own.
@@ -56,8 +58,7 @@ class ComplexityBoard(keras.callbacks.Callback):
             raise ImportError("Expected TensorBoard to be installed: pip install 'cvhn-tf[tensorboard]'")
         if not isinstance(data, tf.data.Dataset) and not (isinstance(data, tuple | list) and len(data) == 2):
             raise ValueError(f"Expected `data` to be a pair (x, y) or a tf.data.Dataset. Received: data={type(data)}")
-        if isinstance(frequency, bool) or not isinstance(frequency, int | np.integer) or frequency < 1:
-            raise ValueError(f"Expected `frequency` to be a positive integer. Received: frequency={frequency!r}")
+        check_integer("frequency", frequency)
         self.log_dir = pathlib.Path(log_dir)
         self.data, self.complexities, self.frequency, self.batch_size = data, complexities, frequency, batch_size
         self._writers: dict[str, Any] = {}

@@ -1,6 +1,5 @@
 """`Variational`: any Keras layer with λ-conditioned random weights."""
 
-import numbers
 import random
 from typing import Any
 
@@ -163,10 +162,7 @@ class Variational(keras.layers.Wrapper):
                 "Expected both `complexity` and `train_size`, for a layer that adds its description length to the "
                 f"loss, or neither. Received: complexity={self.complexity}, train_size={train_size}"
             )
-        is_count = isinstance(train_size, numbers.Integral) and not isinstance(train_size, bool) and train_size > 0
-        if train_size is not None and not is_count:
-            raise ValueError(f"Expected `train_size` to be a positive integer. Received: train_size={train_size!r}")
-        return train_size
+        return None if train_size is None else check_integer("train_size", train_size)
 
     def _check_determinism(self):
         if self.prior.deterministic != self.estimator.deterministic:

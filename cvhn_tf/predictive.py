@@ -10,7 +10,6 @@ What is left, mean H(p), is noise in the data itself, which no further training 
 
 import dataclasses
 import math
-import numbers
 import random
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvhn_tf.argument_checks import check_integer
 from cvhn_tf.finite_weights import check_finite_weights
 
 if TYPE_CHECKING:
@@ -95,10 +95,10 @@ def predict_distribution(
     complexity = model.complexity if complexity is None else model.complexity_range.check(complexity)
     if outputs not in OUTPUTS:
         raise ValueError(f"Expected `outputs` to be one of {OUTPUTS}. Received: outputs={outputs!r}")
-    _check_integer("samples", samples, at_least=2)
-    _check_integer("batch_size", batch_size, at_least=1)
+    check_integer("samples", samples, at_least=2)
+    check_integer("batch_size", batch_size, at_least=1)
     if seed is not None:
-        _check_integer("seed", seed, at_least=0)
+        check_integer("seed", seed, at_least=0)
     network = model.at(complexity)
     check_finite_weights("model", network)
     if len(network.outputs) != 1:
@@ -187,11 +187,6 @@ def _softmax(logits):
 
 def _sigmoid(logits):
     return 0.5 * (1 + np.tanh(0.5 * logits))
-
-
-def _check_integer(name, value, at_least):
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < at_least:
-        raise ValueError(f"Expected `{name}` to be an integer of at least {at_least}. Received: {name}={value!r}")
 
 
 def _check_inputs(x, network):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from cvhn_tf.argument_checks import check_integer
 from cvhn_tf.export.compare import compare
 from cvhn_tf.export.labelled_examples import as_arrays
 
@@ -41,8 +41,7 @@ class SizeAccuracyCurve(keras.callbacks.Callback):
         **compare_arguments: Any,
     ) -> None:
         super().__init__()
-        if isinstance(frequency, bool) or not isinstance(frequency, int | np.integer) or frequency < 1:
-            raise ValueError(f"Expected `frequency` to be a positive integer. Received: frequency={frequency!r}")
+        check_integer("frequency", frequency)
         self.folder, self.data, self.frequency = pathlib.Path(folder), as_arrays(data), frequency
         self.complexities, self.sparsities, self.compare_arguments = complexities, sparsities, compare_arguments
 
