@@ -23,12 +23,14 @@ class Setting:
         batch_size: Number of examples of a step.
         steps: Number of steps of a measurement.
         bar: Ratio to Keras that the defaults should stay below; None where none is set.
+        at_once: Number of variants whose processes take turns: as many as there is memory for, three with 16 GB.
     """
 
     shape: tuple[int, int, int]
     batch_size: int
     steps: int
     bar: float | None = None
+    at_once: int = 9
 
 
 SETTINGS = {
@@ -36,7 +38,7 @@ SETTINGS = {
     "lenet_300_100": Setting((28, 28, 1), 256, 100, bar=3.0),
     "lenet_5": Setting((28, 28, 1), 256, 60, bar=2.3),
     "convnet": Setting((32, 32, 3), 128, 12, bar=2.3),
-    "mobilenet_v2": Setting((96, 96, 3), 32, 8, bar=3.0),
+    "mobilenet_v2": Setting((96, 96, 3), 32, 6, bar=3.0, at_once=3),
 }
 
 
@@ -64,7 +66,7 @@ class Variant:
 
 
 KERAS = Variant("keras")
-# The processes of a group take turns; each group has a plain Keras of its own to be compared with.
+# The processes of a group, or of as many of its variants as there is memory for, take turns with one of plain Keras.
 GROUPS = {
     "estimators": {
         "gated, 4 λ (defaults)": Variant(),
