@@ -44,15 +44,18 @@ class Gated(Parameterization):
         return variables
 
     def evaluate(self, variables, encoded_complexity):
-        values = self._behind.evaluate(variables["values"], encoded_complexity)
         if "thresholds" not in variables:
-            return values
-        thresholds = variables["thresholds"].value
-        s = tf.cast(tf.reshape(encoded_complexity, [-1] + [1] * len(thresholds.shape)), thresholds.dtype)
-        return values * (self._gate(thresholds, s) / self._gate(_OPEN, s))
+            return self._behind.evaluate(variables["values"], encoded_complexity)
+        # Whatever is the same for all weights is done to numbers, not to tensors of the size of the target.
+        behind = self._behind.evaluate(
+            variables["values"], encoded_complexity, 1 / self._gate(_OPEN, encoded_complexity)
+        )
+        thresholds = self.sharpness * variables["thresholds"].value
+        s = tf.reshape(self.sharpness * encoded_complexity, [-1] + [1] * len(thresholds.shape))
+        return behind * tf.sigmoid(thresholds - tf.cast(s, thresholds.dtype))
 
-    def _gate(self, thresholds, encoded_complexity):
-        return tf.sigmoid(self.sharpness * (thresholds - encoded_complexity))
+    def _gate(self, threshold, encoded_complexity):
+        return tf.sigmoid(self.sharpness * (threshold - encoded_complexity))
 
     def get_config(self):
         return {"pivots": self.pivots, "sharpness": self.sharpness}
