@@ -142,8 +142,9 @@ def _output_stddev(function, inputs, stddevs, compute_dtype):
         stddevs = [stddev / stddev_scale for stddev in stddevs]
     squared_inputs = keras.tree.pack_sequence_as(inputs, [tf.square(x)])
     variance = tf.cast(function(squared_inputs, [tf.square(stddev) for stddev in stddevs]), stddevs[0].dtype)
-    # The slope of sqrt is infinite at 0, which an all-zero input without a bias reaches.
-    stddev = tf.sqrt(tf.maximum(variance, 1e-16))
+    # The slope of sqrt is infinite at 0, which an all-zero input without a bias reaches; some convolutions round to
+    # less. After a ReLU, which costs nothing in a convolution, the slope is 0 there.
+    stddev = tf.sqrt(tf.nn.relu(variance) + 1e-16)
     return stddev * x_scale * stddev_scale if compute_dtype == tf.float16 else stddev
 
 
