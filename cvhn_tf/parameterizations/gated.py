@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvhn_tf.argument_checks import check_positive
 from cvhn_tf.parameterizations.base import Parameterization, add_variable
 from cvhn_tf.parameterizations.hierarchical import Hierarchical
 
@@ -31,9 +32,7 @@ class Gated(Parameterization):
     """
 
     def __init__(self, pivots: int = 2, sharpness: float = 2.0) -> None:
-        if isinstance(sharpness, bool) or not isinstance(sharpness, int | float) or not 0 < sharpness < float("inf"):
-            raise ValueError(f"Expected `sharpness` to be a positive number. Received: sharpness={sharpness!r}")
-        self.sharpness = float(sharpness)
+        self.sharpness = check_positive("sharpness", sharpness)
         self._behind = Hierarchical(pivots)
         self.pivots = self._behind.pivots
 

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvhn_tf.argument_checks import check_integer
 from cvhn_tf.parameterizations.base import Parameterization, add_variable
-from cvhn_tf.parameterizations.pivots import check_pivots, triangles
+from cvhn_tf.parameterizations.pivots import triangles
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -26,7 +27,7 @@ class Hierarchical(Parameterization):
     """
 
     def __init__(self, pivots: int = 3) -> None:
-        self.pivots = check_pivots(pivots)
+        self.pivots = check_integer("pivots", pivots, at_least=2)
 
     def create(self, layer, name, initial_value):
         deviations = np.zeros((self.pivots, *initial_value.shape), initial_value.dtype)
