@@ -24,8 +24,9 @@ from cvhn_tf.export.prune import as_list, check_model, check_sparsity, check_str
 from cvhn_tf.export.recalibrate import recalibrate
 from cvhn_tf.export.report import report
 from cvhn_tf.export.saved_models import SavedModels
-from cvhn_tf.export.verify import ConversionError, as_input_arrays
+from cvhn_tf.export.verify import ConversionError
 from cvhn_tf.hypernetwork import VariationalHypernetwork
+from cvhn_tf.input_arrays import as_input_arrays
 
 SPARSITIES = (0.0, 0.9, 0.95, 0.98, 0.985, 0.99)
 

@@ -17,9 +17,10 @@ from cvhn_tf.export.quiet import native_stderr_off
 from cvhn_tf.export.saved_models import SavedModels
 from cvhn_tf.export.stored_grid import keep_grid
 from cvhn_tf.export.tflite_file import has_sparse_weights, keep_keras_names
-from cvhn_tf.export.verify import ConversionError, as_input_arrays, verification_inputs, verify
+from cvhn_tf.export.verify import ConversionError, verification_inputs, verify
 from cvhn_tf.export.weight_only import is_available, quantize_weights_only
 from cvhn_tf.finite_weights import check_finite_weights
+from cvhn_tf.input_arrays import as_input_arrays
 
 QUANTIZATIONS = (None, "float16", "dynamic_range", "int8", "weight_only_int8", "weight_only_int4")
 _WEIGHT_ONLY_BITS = {"weight_only_int8": 8, "weight_only_int4": 4}
