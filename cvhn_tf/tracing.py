@@ -22,7 +22,7 @@ def build_compiled_metrics(model, outputs, iterator=None, data_batch=None):
     if not isinstance(data_batch, tuple) or len(data_batch) < 2 or data_batch[1] is None:
         return
     y = data_batch[1]
-    if not all(map(_has_rank, keras.tree.flatten(y))):
+    if not all(map(_is_batch, keras.tree.flatten(y))):
         return
     y = keras.tree.map_structure(lambda part: keras.KerasTensor(tuple(part.shape), dtype="float32"), y)
     for compiled in (model._compile_loss, model._compile_metrics):
@@ -30,6 +30,7 @@ def build_compiled_metrics(model, outputs, iterator=None, data_batch=None):
             compiled.build(y, outputs)
 
 
-def _has_rank(part):
+def _is_batch(part):
+    """Whether it is known to have a first axis; Keras itself refuses what has none."""
     shape = getattr(part, "shape", None)
-    return shape is not None and tf.TensorShape(shape).rank is not None
+    return shape is not None and bool(tf.TensorShape(shape).rank)
