@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from cvhn_tf.export.litert import LiteRTModel
+from cvhn_tf.export.requantization import unscalable_output
 from cvhn_tf.input_arrays import as_input_arrays
 
 # Share of the outputs' root mean square that the error's may reach. Real errors are far below; garbage is far above.
@@ -39,6 +40,13 @@ def verify(content, keras_model, quantization, inputs) -> float:
     Raises:
         ConversionError: If LiteRT refuses the file, or gives other outputs.
     """
+    unscalable = unscalable_output(content) if quantization == "int8" else None
+    if unscalable is not None:
+        raise ConversionError(
+            f"LiteRT cannot run the file: the outputs of a layer, '{unscalable}', were all nearly zero on "
+            "`representative_data`, so that 8-bit integers have no scale for them. `compact` removes units that "
+            "never fire"
+        )
     expected = keras.tree.flatten(keras_model(_pack(keras_model, inputs), training=False))
     try:
         litert = LiteRTModel(content)

@@ -178,6 +178,28 @@ def test_int8_of_a_loop_is_refused_since_its_calibration_would_end_the_process()
     assert export.smallest(recurrent(), representative_data=words).quantization in (None, "float16", "dynamic_range")
 
 
+@pytest.mark.parametrize(
+    "make_layer",
+    [
+        lambda: keras.layers.Conv2D(2, 3, activation="relu"),
+        lambda: keras.layers.DepthwiseConv2D(3, activation="relu"),
+        lambda: keras.layers.Dense(1, activation="relu"),
+    ],
+    ids=["conv", "depthwise", "dense"],
+)
+def test_int8_of_a_layer_that_never_fires_is_refused_before_it_could_end_the_process(make_layer):
+    """LiteRT fails to scale its integers, and how it fails depends on what memory it hits."""
+    rng = np.random.default_rng(0)
+    layer = make_layer()
+    network = keras.Sequential([keras.Input((6, 5, 3)), layer, keras.layers.Conv2D(2, 1)])
+    x = rng.uniform(size=(16, 6, 5, 3)).astype("float32")
+    export.to_tflite(network, "int8", representative_data=x)
+    kernel, bias = layer.get_weights()
+    layer.set_weights([-np.abs(kernel) - 0.5, bias])
+    with pytest.raises(export.ConversionError, match=r"cannot run the file.* never fire"):
+        export.to_tflite(network, "int8", representative_data=x)
+
+
 def test_int8_of_an_unrolled_recurrent_layer_is_verified():
     model = keras.Sequential(
         [keras.Input((5,), dtype="int32"), layers.Embedding(7, 4), layers.GRU(3, unroll=True), layers.Dense(2)]
