@@ -51,11 +51,12 @@ if packed is None:
 predicted = export.unpack(packed).predict(data.x_test, batch_size=1000, verbose=0).argmax(1) == data.y_test
 result = {
     "size_bytes": packed.size_bytes,
+    "weights_bytes": packed.weights_bytes,
     "accuracy_all": float(np.mean(predicted)),
     "accuracy_chosen_on": float(np.mean(predicted[::2])),
     "accuracy_others": float(np.mean(predicted[1::2])),
     "tried": tried,
-    "arguments": {key: str(value) if key == "output" else value for key, value in vars(args).items() if key != "model"},
+    "arguments": {key: value for key, value in vars(args).items() if key not in ("model", "output")},
     "machine": describe_machine(),
 }
 args.output.write_text(json.dumps(result, indent=1) + "\n")
