@@ -1,8 +1,5 @@
 """From a plain Keras model to TFLite bytes that LiteRT has run."""
 
-import contextlib
-import logging
-import os
 from typing import Any
 
 import keras
@@ -12,7 +9,7 @@ import tensorflow as tf
 from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.check_network import check_network
 from cvhn_tf.export.pad_inputs import pad_inputs
-from cvhn_tf.export.quiet import native_stderr_off
+from cvhn_tf.export.quiet import converter_off
 from cvhn_tf.export.stored_grid import keep_grid
 from cvhn_tf.export.tflite_file import has_sparse_weights, keep_keras_names
 from cvhn_tf.export.verify import ConversionError, as_input_arrays, verification_inputs, verify
@@ -182,7 +179,7 @@ def _check_has_no_loop(keras_model):
 
 
 def _run_converter(keras_model, quantization, sparse, calibration):
-    with _quiet():
+    with converter_off():
         converter = tf.lite.TFLiteConverter.from_keras_model(keras_model)
         optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] if sparse else []
         if quantization is not None:
@@ -208,16 +205,3 @@ def _with_batch_of_one(keras_model):
     return keras.Model(
         inputs, keras_model(inputs[0] if len(inputs) == 1 else keras.tree.pack_sequence_as(structure, inputs))
     )
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Keeps the converter's chatter off the terminal: Python logs, prints, and what its C++ part writes to stderr."""
-    logger = logging.getLogger("tensorflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with native_stderr_off(), open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
-            yield
-    finally:
-        logger.setLevel(level)

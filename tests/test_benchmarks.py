@@ -125,3 +125,18 @@ def test_random_architectures_export_or_are_refused():
     result = fuzz_exports.fuzz(1, seed=3, seconds=600, progress=lambda *line, **options: None)
     assert result["architectures"] == 1 and result["wrong"] == []
     assert all(sum(counts.values()) == 1 for counts in result["outcomes"].values())
+
+
+def test_soak_sees_memory_that_is_held(tmp_path):
+    import soak
+
+    held = []
+    grown = soak.soak(lambda i: held.append(b"a" * 8_000_000), 40)
+    assert grown["growth_percent"] > soak.MOST_GROWTH_PERCENT
+    assert grown["resident_mb"][-1] - grown["resident_mb"][0] > 250
+    held.clear()
+    assert abs(soak.soak(lambda i: bytearray(8), 40)["growth_percent"]) < 1
+    options = ["--rounds=1", "--networks=50", "--epochs=1", f"--output={tmp_path / 'soak.json'}"]
+    assert soak.main(options) == 0
+    result = json.loads((tmp_path / "soak.json").read_text())
+    assert (result["compare"]["steps"], result["at"]["steps"], result["at"]["samples"]) == (1, 50, 1)
