@@ -4,7 +4,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-newest docs format lint types pins audit clean
+.PHONY: help demo test test-oldest test-newest docs format lint types pins verify-hashes audit clean
 
 help:
 	@echo "make demo    train, export and compare on the 8x8 digits, into cvhn-demo/ (offline once installed)"
@@ -14,7 +14,8 @@ help:
 	@echo "make format  format the code"
 	@echo "make lint    check the code"
 	@echo "make types   check the type hints"
-	@echo "make pins    write constraints-oldest.txt anew"
+	@echo "make pins    write constraints-oldest.txt and requirements-hashed.txt anew, of pyproject.toml and constraints.txt"
+	@echo "make verify-hashes  install by requirements-hashed.txt alone, and look whether it works"
 	@echo "make audit   look up known vulnerabilities of the pinned dependencies (asks the network)"
 	@echo "make clean   remove the virtual environment, the demo and caches"
 
@@ -73,12 +74,21 @@ pins:
 	build/pins/bin/python -m pip install --quiet --disable-pip-version-check uv
 	echo "backports.strenum<1.3" > build/pins/limits.txt
 	$(COMPILE) --constraint build/pins/limits.txt --resolution lowest-direct --custom-compile-command "make pins" -o constraints-oldest.txt
+	$(COMPILE) --constraint constraints.txt --generate-hashes --custom-compile-command "make pins" -o requirements-hashed.txt
 
-audit: $(INSTALLED)
+verify-hashes:
+	rm -rf build/verified
+	$(PYTHON) -m venv build/verified
+	build/verified/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-hashed.txt
+	build/verified/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation .
+	build/verified/bin/python -m pip check
+	build/verified/bin/cvhn-tf doctor
+
+# Strict, since pip-audit would pass over packages that the registry does not answer for, and call that no vulnerability.
+audit:
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
-	$(VENV)/bin/python -m pip freeze --exclude-editable > build/audit/installed.txt
-	build/audit/bin/pip-audit --no-deps --disable-pip -r build/audit/installed.txt
+	build/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements-hashed.txt
 
 clean:
 	rm -rf $(VENV) cvhn-demo build site .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info

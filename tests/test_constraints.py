@@ -83,3 +83,15 @@ def test_documented_versions_are_those_of_the_files():
 
 def read_page():
     return (ROOT / "docs" / "compatibility.md").read_text()
+
+
+def test_every_pin_has_hashes_and_no_file_of_pins_names_a_place_to_get_it_from():
+    lines = [line for line in (ROOT / "requirements-hashed.txt").read_text().splitlines() if line[:1] != "#"]
+    text = "\n".join(lines)
+    entries = re.findall(
+        r"^(\S+)==(\S+) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", text + "\n", re.MULTILINE
+    )
+    assert sum(1 + entry[2].count("\n") for entry in entries) == len(lines)  # nothing else is in it
+    assert {canonicalize_name(name): version for name, version, _ in entries} == read_pins("constraints.txt")
+    for name in ("constraints.txt", "constraints-oldest.txt", "requirements-hashed.txt"):
+        assert not re.search(r"://|--(index|extra|find|trusted)", (ROOT / name).read_text()), name
