@@ -9,7 +9,8 @@ defaults on the same target, data, epochs and batch. Each of the authors' method
 
 As theirs: 784-50-10 network, 50 epochs, batches of 256 in a fixed order, pixels in [-1, 1], Adam at 5e-4, gradients
 clipped at 1, one draw of the weights a step, five complexities a step, log-uniform on [1e-3, 1e2], no warm-up of the
-KL, initial log σ of −3; pruning of each layer by μ²/σ² (base: |μ|), biases kept. Otherwise than theirs:
+KL, initial log σ of −3; pruning of each layer by μ²/σ² (base: |μ|), biases kept. The defaults are measured with all
+layers pruned together too, as this package does by default. Otherwise than theirs:
 
 - A batch is shared out between the complexities of a step, the smallest getting twice as much as the largest. The
   authors' five each see all of it, at five times the work.

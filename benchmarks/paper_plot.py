@@ -19,7 +19,7 @@ def plot_accuracies(here, authors) -> bytes:
     figure = Figure(figsize=(4 * len(here) + 2.2, 4.2), dpi=120, layout="constrained")
     panels = figure.subplots(1, len(here), sharey=True, squeeze=False)[0]
     methods = list(dict.fromkeys(method for curves in here.values() for method in curves))
-    colours = dict(zip(methods, colormaps["tab10"].colors, strict=False))
+    colours = dict(zip(methods, colormaps["tab20"].colors, strict=False))
     for axes, (complexity, curves) in zip(panels, here.items(), strict=True):
         for method, curve in curves.items():
             axes.plot(*_points(curve), color=colours[method], marker="o", markersize=4)
@@ -27,7 +27,7 @@ def plot_accuracies(here, authors) -> bytes:
             if method in colours:
                 axes.plot(*_points(curve), color=colours[method], marker="x", linestyle="--", linewidth=1, alpha=0.8)
         axes.set_title(f"λ = {complexity:g}")
-        axes.set_xlabel("weights pruned in each layer, %")
+        axes.set_xlabel("weights pruned, %")
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("test accuracy, %")
     lines = [Line2D([], [], color=colours[method], label=method) for method in methods]

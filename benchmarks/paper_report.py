@@ -38,17 +38,18 @@ def report(results, *, complexities, shown, authors, arguments, folder):
     here, theirs = ({complexity: {} for complexity in shown} for _ in range(2))
     for row in table:
         if row["complexity"] in shown:
-            here[row["complexity"]][row["method"]] = curve_here(row)
+            here[row["complexity"]] |= curves_here(row)
             theirs[row["complexity"]][row["method"]] = curve_of_authors(row)
     (folder / "plot.png").write_bytes(plot_accuracies(here, theirs))
     summary = json.dumps(summarize(results, table, arguments), indent=1, ensure_ascii=False)
     (folder / "summary.json").write_text(summary + "\n")
     for complexity in shown:
         print(f"\nλ = {complexity:g}: accuracy by weights pruned (the authors')")
-        print(" " * 15 + "".join(f"{sparsity:<15.0%}" for sparsity in SPARSITIES))
+        print(" " * 25 + "".join(f"{sparsity:<15.0%}" for sparsity in SPARSITIES))
         for row in table:
             if row["complexity"] == complexity:
-                print(f"{row['method']:15}" + "".join(f"{cell:15}" for cell in cells(row)))
+                for name, curve in curves_here(row).items():
+                    print(f"{name:25}" + "".join(f"{cell:15}" for cell in cells(curve, curve_of_authors(row))))
     print(f"\n{summary}")
 
 
@@ -70,9 +71,17 @@ def make_table(results, complexities, authors):
     return table
 
 
-def curve_here(row):
+def curve_here(row, scope="layer"):
     """Dict from sparsity to mean accuracy in this run."""
-    return {sparsity: row[f"{column_of(sparsity)}_mean"] for sparsity in SPARSITIES}
+    return {sparsity: row[f"{column_of(sparsity, scope)}_mean"] for sparsity in SPARSITIES}
+
+
+def curves_here(row):
+    """The curve of a method; the package's defaults have a second one, since by default they prune over all layers."""
+    curves = {row["method"]: curve_here(row)}
+    if row["method"] == "defaults":
+        curves["defaults, all layers"] = curve_here(row, "global")
+    return curves
 
 
 def curve_of_authors(row):
@@ -81,9 +90,8 @@ def curve_of_authors(row):
     return {sparsity: accuracy for sparsity, accuracy in values.items() if accuracy is not None}
 
 
-def cells(row):
-    theirs = curve_of_authors(row)
-    for sparsity, accuracy in curve_here(row).items():
+def cells(here, theirs):
+    for sparsity, accuracy in here.items():
         yield f"{accuracy:.3f}" + (f" ({theirs[sparsity]:.3f})" if sparsity in theirs else "")
 
 

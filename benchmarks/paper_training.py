@@ -1,12 +1,14 @@
 """One training of `paper.py`: by its name, as the authors had it or at the package's defaults; and what it measures."""
 
 import dataclasses
+import itertools
 import time
 
 import numpy as np
 
 COMPLEXITY_RANGE = (1e-3, 1e2)
 SPARSITIES = (0.0, 0.5, 0.7, 0.8, 0.9)
+SCOPES = ("layer", "global")  # the authors prune each layer by itself, this package by default all of them together
 
 
 def use_one_thread():
@@ -105,10 +107,10 @@ def measure(model, data, complexities):
     rows = []
     for complexity in complexities:
         row = {"complexity": complexity, "nll": None, "kl_bits": model.description_length(complexity)}
-        for sparsity in SPARSITIES:
-            network.set_weights(export.prune(model, complexity, sparsity, scope="layer").get_weights())
+        for scope, sparsity in itertools.product(SCOPES, SPARSITIES):
+            network.set_weights(export.prune(model, complexity, sparsity, scope=scope).get_weights())
             outputs = network.predict(data.x_test, batch_size=1000, verbose=0)
-            row[column_of(sparsity)] = float(np.mean(outputs.argmax(1) == data.y_test))
+            row[column_of(sparsity, scope)] = float(np.mean(outputs.argmax(1) == data.y_test))
             if sparsity == 0:
                 likelihood = outputs[np.arange(len(outputs)), data.y_test]
                 row["nll"] = float(-np.mean(np.log(np.maximum(likelihood, 1e-12))))
@@ -116,6 +118,6 @@ def measure(model, data, complexities):
     return rows
 
 
-def column_of(sparsity):
-    """Name of the column of the accuracy at a sparsity."""
-    return f"accuracy_{sparsity:.0%}_pruned"
+def column_of(sparsity, scope="layer"):
+    """Name of the column of the accuracy at a sparsity of each layer, or of all layers together."""
+    return f"accuracy_{sparsity:.0%}_pruned" + ("_global" if scope == "global" else "")

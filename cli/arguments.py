@@ -19,6 +19,7 @@ QUANTIZATIONS = {
 }
 # What `--structure` may be, as in `cvhn_tf.export.prune`.
 STRUCTURES = ("weight", "unit", "block")
+SCOPES = ("global", "layer")
 # As in `cvhn_tf.export.compare`.
 SPARSITIES = "0,0.9,0.95,0.98,0.985,0.99"
 # What `--strategy` may be beside "auto".

@@ -15,6 +15,7 @@ import typer
 from cvhn_tf_cli.arguments import (
     DATASETS,
     QUANTIZATIONS,
+    SCOPES,
     SPARSITIES,
     STRATEGIES,
     STRUCTURES,
@@ -198,6 +199,13 @@ def export(
             "a budget."
         ),
     ] = None,
+    scope: Annotated[
+        str | None,
+        typer.Option(
+            help="Without a budget: what is ranked together, all layers (global) or each by itself (layer), which "
+            "makes units faster; global by default."
+        ),
+    ] = None,
     encoding: Annotated[
         str,
         typer.Option(
@@ -266,7 +274,10 @@ def export(
         check_sparsity("--sparsity", sparsity)
     if structure is not None:
         check_choice("--structure", structure, STRUCTURES)
+    if scope is not None:
+        check_choice("--scope", scope, SCOPES)
     unsearched = {
+        "--scope": scope,
         "--step": step,
         "--max-accuracy-loss": max_accuracy_loss,
         "--finetune-epochs": finetune_epochs or None,
@@ -311,6 +322,7 @@ def export(
             "complexity": hypernetwork.complexity_range.check(1.0) if complexity is None else complexity,
             "sparsity": sparsity or 0.0,
             "structure": structure or "weight",
+            "scope": scope or "global",
             "encoding": encoding,
             "step": 0.5 if step is None else step,
             "max_accuracy_loss": 0.001 if max_accuracy_loss is None else max_accuracy_loss,

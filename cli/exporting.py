@@ -21,6 +21,7 @@ def export(
     complexity,
     sparsity,
     structure,
+    scope,
     encoding,
     step,
     max_accuracy_loss,
@@ -33,7 +34,8 @@ def export(
     A `.json` file with the metadata and a `.md` file, the model card, come beside it.
     """
     calibration = dataset and calibration_images(dataset)
-    pruned = {"complexity": complexity, "sparsity": sparsity, "structure": structure}
+    settings = {"complexity": complexity, "sparsity": sparsity, "structure": structure}
+    pruned = settings | {"scope": scope}
     network = stages.prune(model, **pruned)
     if finetune_epochs:
         network = _finetune(network, dataset, finetune_epochs)
@@ -72,14 +74,16 @@ def export(
             for network in networks
         ]
     artifact = min(artifacts, key=lambda artifact: artifact.size_bytes)
-    artifact = stages.annotate(artifact, **pruned, labels=dataset and dataset.classes)
+    artifact = stages.annotate(artifact, **settings, labels=dataset and dataset.classes)
 
     figures = {
         "size_bytes": f"{artifact.size_bytes:,}",
         "gzip_bytes": f"{artifact.gzip_bytes:,}",
         "complexity": f"{complexity:g}",
         "description length": f"{model.description_length(complexity):,.0f} bits before pruning",
-        "sparsity": f"{sparsity:g}" if structure == "weight" else f"{sparsity:g}, whole {structure}s",
+        "sparsity": f"{sparsity:g}"
+        + ("" if structure == "weight" else f", whole {structure}s")
+        + (" of each layer" if scope == "layer" else ""),
         "encoding": artifact.encoding,
     }
     if finetune_epochs:

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from cvhn_tf import noise
 from cvhn_tf.channels import LAST
 from cvhn_tf.serialization import resolve
 
@@ -52,7 +53,7 @@ class WeightSampling(Estimator):
 
     def sample(self, function, inputs, posteriors, seed, channels=LAST):
         seeds = tf.random.experimental.stateless_split(seed, num=len(posteriors))
-        return function(inputs, [posterior.sample(seed=seeds[i]) for i, posterior in enumerate(posteriors)])
+        return function(inputs, [noise.normal(p.loc, p.scale, seeds[i]) for i, p in enumerate(posteriors)])
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -70,7 +71,7 @@ class LocalReparameterization(Estimator):
     def sample(self, function, inputs, posteriors, seed, channels=LAST):
         mean = function(inputs, [posterior.loc for posterior in posteriors])
         stddev = _output_stddev(function, inputs, [posterior.scale for posterior in posteriors], mean.dtype)
-        return tfp.distributions.Normal(mean, tf.cast(stddev, mean.dtype)).sample(seed=seed)
+        return noise.normal(mean, tf.cast(stddev, mean.dtype), seed)
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -90,13 +91,10 @@ class Flipout(Estimator):
     def sample(self, function, inputs, posteriors, seed, channels=LAST):
         seeds = tf.random.experimental.stateless_split(seed, num=2 + len(posteriors))
         mean = function(inputs, [posterior.loc for posterior in posteriors])
-        noise = [
-            tfp.distributions.Normal(tf.zeros_like(posterior.scale), posterior.scale).sample(seed=seeds[2 + i])
-            for i, posterior in enumerate(posteriors)
-        ]
+        draws = [noise.normal(tf.zeros_like(p.scale), p.scale, seeds[2 + i]) for i, p in enumerate(posteriors)]
         x = tf.cast(keras.tree.flatten(inputs)[0], mean.dtype)
         x *= _signs(x, channels.input, seeds[0])
-        perturbation = function(keras.tree.pack_sequence_as(inputs, [x]), noise)
+        perturbation = function(keras.tree.pack_sequence_as(inputs, [x]), draws)
         return mean + perturbation * _signs(perturbation, channels.output, seeds[1])
 
 
@@ -144,8 +142,9 @@ def _output_stddev(function, inputs, stddevs, compute_dtype):
         stddevs = [stddev / stddev_scale for stddev in stddevs]
     squared_inputs = keras.tree.pack_sequence_as(inputs, [tf.square(x)])
     variance = tf.cast(function(squared_inputs, [tf.square(stddev) for stddev in stddevs]), stddevs[0].dtype)
-    # The slope of sqrt is infinite at 0, which an all-zero input without a bias reaches.
-    stddev = tf.sqrt(tf.maximum(variance, 1e-16))
+    # The slope of sqrt is infinite at 0, which an all-zero input without a bias reaches; some convolutions round to
+    # less. After a ReLU, which costs nothing in a convolution, the slope is 0 there.
+    stddev = tf.sqrt(tf.nn.relu(variance) + 1e-16)
     return stddev * x_scale * stddev_scale if compute_dtype == tf.float16 else stddev
 
 

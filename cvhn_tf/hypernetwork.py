@@ -31,6 +31,7 @@ from cvhn_tf.parameter_counts import describe_parameters
 from cvhn_tf.parameterizations import Parameterization
 from cvhn_tf.predictive import ClassPrediction, ValuePrediction
 from cvhn_tf.priors import Prior
+from cvhn_tf.tracing import build_compiled_metrics
 from cvhn_tf.training_data import TrainingData, check_finite
 from cvhn_tf.workers import count_workers, of_chief
 
@@ -230,6 +231,16 @@ class VariationalHypernetwork(DistributedModel):
             steps_per_epoch=steps_per_epoch,
             **kwargs,
         )
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        if self._distribute_strategy is None:
+            build_compiled_metrics(self, self._graph._outputs_struct[0], iterator, data_batch)
+        super()._maybe_symbolic_build(iterator, data_batch)
+
+    def make_train_function(self, force=False):
+        if self._distribute_strategy is None and self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)  # before TensorFlow traces a step, see `tracing`
+        super().make_train_function(force)
 
     def train_on_batch(self, *args, **kwargs):
         """As `keras.Model.train_on_batch`; needs `train_size`, or a `fit` before it."""

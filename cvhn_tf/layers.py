@@ -185,7 +185,10 @@ class Variational(keras.layers.Wrapper):
         means = self.means(complexity)
         if self.prior.deterministic:
             return [tfp.distributions.Deterministic(mean) for mean in means]
-        stddevs = [tf.exp(_LOG_STDDEV_RATE * value) for value in self._evaluate(self._log_stddevs, complexity)]
+        stddevs = [
+            _stddev(value, self._gradient_scale(complexity, value))
+            for value in self._evaluate(self._log_stddevs, complexity)
+        ]
         return [tfp.distributions.Normal(mean, stddev) for mean, stddev in zip(means, stddevs, strict=True)]
 
     def means(self, complexity: tf.Tensor) -> list[tf.Tensor]:
@@ -197,20 +200,22 @@ class Variational(keras.layers.Wrapper):
         Returns:
             List of tensors of shape (complexities, *weight_shape), in the order of `posteriors`.
         """
-        return self._evaluate(self._means, complexity)
+        values = self._evaluate(self._means, complexity)
+        return [_scale_gradient(value, self._gradient_scale(complexity, value)) for value in values]
 
     def _evaluate(self, variables, complexity):
         encoded = self.complexity_range.encode(complexity)
-        # The gradient of the loss grows with λ, by four orders of magnitude over the default range. Divided by
-        # 1 + λ it is of one size everywhere, and at each λ still points the same way.
-        gradient_scale = 1 / (1 + complexity)
-        values = [self.parameterization.evaluate(variable, encoded) for variable in variables]
+        return [self.parameterization.evaluate(variable, encoded) for variable in variables]
+
+    def _gradient_scale(self, complexity, value):
+        """What the gradient of `value` is multiplied by, for each complexity.
+
+        The gradient of the loss grows with λ, by four orders of magnitude over the default range. Divided by
+        1 + λ it is of one size everywhere, and at each λ still points the same way.
+        """
         if self.complexity is not None:
-            return values
-        scales = [tf.reshape(gradient_scale, [-1] + [1] * (len(value.shape) - 1)) for value in values]
-        return [
-            _scale_gradient(value, tf.cast(scale, value.dtype)) for value, scale in zip(values, scales, strict=True)
-        ]
+            return tf.ones((), value.dtype)
+        return tf.reshape(tf.cast(1 / (1 + complexity), value.dtype), [-1] + [1] * (len(value.shape) - 1))
 
     def kl(self, posteriors: list[tfp.distributions.Distribution], complexity: tf.Tensor) -> tf.Tensor:
         """KL of all weights together, as `prior` has it.
@@ -317,6 +322,13 @@ class Variational(keras.layers.Wrapper):
 @tf.custom_gradient
 def _scale_gradient(value, scale):
     return tf.identity(value), lambda gradient: (gradient * scale, None)
+
+
+@tf.custom_gradient
+def _stddev(value, gradient_scale):
+    """The stddev of what a parameterization gives, and as `_scale_gradient` in the same passes over the weights."""
+    stddev = tf.exp(_LOG_STDDEV_RATE * value)
+    return stddev, lambda gradient: (gradient * stddev * (_LOG_STDDEV_RATE * gradient_scale), None)
 
 
 def _with_mask_of(source, tensor):

@@ -9,7 +9,6 @@ What is left, mean H(p), is noise in the data itself, which no further training 
 """
 
 import dataclasses
-import math
 import random
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ import tensorflow as tf
 
 from cvhn_tf.argument_checks import check_integer
 from cvhn_tf.finite_weights import check_finite_weights
+from cvhn_tf.input_arrays import as_input_arrays
 
 if TYPE_CHECKING:
     from cvhn_tf.hypernetwork import VariationalHypernetwork
@@ -103,7 +103,7 @@ def predict_distribution(
     check_finite_weights("model", network)
     if len(network.outputs) != 1:
         raise ValueError(f"Expected a target with one output. Received: a target with {len(network.outputs)} outputs")
-    _check_inputs(x, network)
+    as_input_arrays(network, x, "x")
     seed = random.randint(0, 2**31 - 1) if seed is None else int(seed) % 2**31
     draws = _predictions(network, model.posterior(complexity), x, samples, batch_size, seed)
     if outputs == "values":
@@ -187,27 +187,3 @@ def _softmax(logits):
 
 def _sigmoid(logits):
     return 0.5 * (1 + np.tanh(0.5 * logits))
-
-
-def _check_inputs(x, network):
-    arrays = [np.asarray(array) for array in keras.tree.flatten(x)]
-    expected = [tuple(tensor.shape[1:]) for tensor in network.inputs]
-    fits = len(arrays) == len(expected) and all(
-        array.ndim == 1 + len(shape)
-        and len(array) == len(arrays[0]) > 0
-        and all(size in (None, received) for size, received in zip(shape, array.shape[1:], strict=True))
-        for array, shape in zip(arrays, expected, strict=True)
-    )
-    if not fits:
-        raise ValueError(
-            f"Expected `x` to have shapes {[('examples', *shape) for shape in expected]}, at least one example. "
-            f"Received: x of shapes {[array.shape for array in arrays]}"
-        )
-    for array in arrays:
-        is_float = np.issubdtype(array.dtype, np.floating)
-        if not (is_float or np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
-            raise ValueError(f"Expected `x` to be numbers. Received: x of dtype {array.dtype}")
-        if is_float and not math.isfinite(array.sum(dtype="float64")):
-            raise ValueError(
-                f"Expected `x` to be finite. Received: x with {int((~np.isfinite(array)).sum())} NaN or infinite values"
-            )

@@ -27,8 +27,8 @@ from cvhn_tf.export.prune import STRUCTURES, as_list, check_model, check_sparsit
 from cvhn_tf.export.prunings import Prunings
 from cvhn_tf.export.report import report
 from cvhn_tf.export.trials import Trials
-from cvhn_tf.export.verify import as_input_arrays
 from cvhn_tf.hypernetwork import VariationalHypernetwork
+from cvhn_tf.input_arrays import as_input_arrays
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from cvhn_tf.atomic import write_atomically
 from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.compact import compact
-from cvhn_tf.export.convert import check_quantization, to_tflite
+from cvhn_tf.export.convert import check_quantization, to_tflite_from
 from cvhn_tf.export.evaluate import accuracy, evaluate_tflite, keras_outputs
 from cvhn_tf.export.labelled_examples import as_arrays, check_examples
 from cvhn_tf.export.layer_statistics import LayerSparsity, SnrHistogram, layer_sparsity, snr_histogram
@@ -23,8 +23,10 @@ from cvhn_tf.export.plot import plot_front
 from cvhn_tf.export.prune import as_list, check_model, check_sparsity, check_structure, prune
 from cvhn_tf.export.recalibrate import recalibrate
 from cvhn_tf.export.report import report
-from cvhn_tf.export.verify import ConversionError, as_input_arrays
+from cvhn_tf.export.saved_models import SavedModels
+from cvhn_tf.export.verify import ConversionError
 from cvhn_tf.hypernetwork import VariationalHypernetwork
+from cvhn_tf.input_arrays import as_input_arrays
 
 SPARSITIES = (0.0, 0.9, 0.95, 0.98, 0.985, 0.99)
 
@@ -232,9 +234,10 @@ def compare(
                 network = recalibrate(network, representative_data)
             keras_accuracy = accuracy(keras_outputs(network, x), y)
             network = compact(network)
+            saved = SavedModels()
             for quantization in quantizations:
                 try:
-                    artifact = to_tflite(network, quantization, representative_data=representative_data)
+                    artifact = to_tflite_from(saved, network, quantization, "auto", representative_data)
                 except ConversionError as error:
                     result: Any = Skipped(complexity, sparsity, quantization, str(error))
                     skipped.append(result)

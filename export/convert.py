@@ -1,5 +1,7 @@
 """From a plain Keras model to TFLite bytes that LiteRT has run."""
 
+import contextlib
+import gc
 from typing import Any
 
 import keras
@@ -10,11 +12,13 @@ from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.check_network import check_network
 from cvhn_tf.export.pad_inputs import pad_inputs
 from cvhn_tf.export.quiet import converter_off
+from cvhn_tf.export.saved_models import SavedModels
 from cvhn_tf.export.stored_grid import keep_grid
 from cvhn_tf.export.tflite_file import has_sparse_weights, keep_keras_names
-from cvhn_tf.export.verify import ConversionError, as_input_arrays, verification_inputs, verify
+from cvhn_tf.export.verify import ConversionError, verification_inputs, verify
 from cvhn_tf.export.weight_only import is_available, quantize_weights_only
 from cvhn_tf.finite_weights import check_finite_weights
+from cvhn_tf.input_arrays import as_input_arrays
 
 QUANTIZATIONS = (None, "float16", "dynamic_range", "int8", "weight_only_int8", "weight_only_int4")
 _WEIGHT_ONLY_BITS = {"weight_only_int8": 8, "weight_only_int4": 4}
@@ -55,6 +59,11 @@ def to_tflite(
         ModuleNotFoundError: If ai-edge-quantizer is needed and not installed.
         ConversionError: If no file of this kind works in LiteRT.
     """
+    return to_tflite_from(SavedModels(), keras_model, quantization, sparse, representative_data)
+
+
+def to_tflite_from(saved, keras_model, quantization=None, sparse="auto", representative_data=None) -> TFLiteArtifact:
+    """`to_tflite`, with `SavedModels` that the conversions of one network to several encodings share."""
     _check(keras_model, quantization, sparse, representative_data)
     inputs = verification_inputs(keras_model, representative_data)
     calibration = None
@@ -63,7 +72,7 @@ def to_tflite(
     artifacts, failures = [], []
     for use_sparse in _layouts(keras_model, quantization, sparse):
         try:
-            content, error = _convert_and_verify(keras_model, quantization, use_sparse, calibration, inputs)
+            content, error = _convert_and_verify(saved, keras_model, quantization, use_sparse, calibration, inputs)
             artifacts.append(TFLiteArtifact(content, quantization, use_sparse, error))
         except ConversionError as failure:
             layout = "sparse" if use_sparse else "dense"
@@ -118,31 +127,31 @@ def _layouts(keras_model, quantization, sparse):
     return [False, True] if can_be_sparse else [False]
 
 
-def _convert_and_verify(keras_model, quantization, sparse, calibration, inputs):
+def _convert_and_verify(saved, keras_model, quantization, sparse, calibration, inputs):
     """Bytes of the file, and its error."""
     # Blocks need padding where single zeros, which come out smaller without, do not; in float16 both are wrong.
     padded = pad_inputs(keras_model) if sparse and quantization is None else keras_model
     for model in dict.fromkeys((keras_model, padded)):
         try:
-            content = keep_keras_names(_convert(model, quantization, sparse, calibration), keras_model)
+            content = keep_keras_names(_convert(saved, model, quantization, sparse, calibration), keras_model)
             return content, verify(content, keras_model, quantization, inputs)
         except ConversionError:
             if model is padded:
                 raise
 
 
-def _convert(keras_model, quantization, sparse, calibration):
+def _convert(saved, keras_model, quantization, sparse, calibration):
     if quantization in _WEIGHT_ONLY_BITS:
         # Of a sparse file nothing would be quantized; asked for it, the check of the result says so.
-        exact = _convert(keras_model, None, sparse, None)
+        exact = _convert(saved, keras_model, None, sparse, None)
         return keep_grid(quantize_weights_only(exact, _WEIGHT_ONLY_BITS[quantization]), exact)
     if quantization == "int8":
         _check_has_no_loop(keras_model)
-    content = _converted(keras_model, quantization, sparse, calibration)
+    content = _converted(saved, keras_model, quantization, sparse, calibration)
     if sparse and not has_sparse_weights(content):
         raise ConversionError("TensorFlow's converter found no weights to store in a sparse encoding")
     if quantization == "dynamic_range" and not sparse and any(map(_may_be_on_grid, _kernels(keras_model))):
-        return keep_grid(content, _converted(keras_model, None, False, None))
+        return keep_grid(content, _converted(saved, keras_model, None, False, None))
     return content
 
 
@@ -156,13 +165,13 @@ def _may_be_on_grid(kernel):
     return 2 * len(np.unique(kept)) <= len(kept)
 
 
-def _converted(keras_model, quantization, sparse, calibration):
+def _converted(saved, keras_model, quantization, sparse, calibration):
     try:
-        return _run_converter(keras_model, quantization, sparse, calibration)
+        return _run_converter(saved, keras_model, quantization, sparse, calibration)
     except Exception as error:
         # Recurrent layers convert only with a batch size that is known.
         try:
-            return _run_converter(_with_batch_of_one(keras_model), quantization, sparse, calibration)
+            return _run_converter(saved, _with_batch_of_one(keras_model), quantization, sparse, calibration)
         except Exception:
             message = str(error).strip().splitlines() or [type(error).__name__]
             raise ConversionError(f"TensorFlow's converter failed: {message[0]}") from error
@@ -178,9 +187,9 @@ def _check_has_no_loop(keras_model):
             )
 
 
-def _run_converter(keras_model, quantization, sparse, calibration):
-    with converter_off():
-        converter = tf.lite.TFLiteConverter.from_keras_model(keras_model)
+def _run_converter(saved, keras_model, quantization, sparse, calibration):
+    with converter_off(), _only_new_garbage():
+        converter = saved.converter(keras_model)
         optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] if sparse else []
         if quantization is not None:
             optimizations.append(tf.lite.Optimize.DEFAULT)
@@ -205,3 +214,17 @@ def _with_batch_of_one(keras_model):
     return keras.Model(
         inputs, keras_model(inputs[0] if len(inputs) == 1 else keras.tree.pack_sequence_as(structure, inputs))
     )
+
+
+@contextlib.contextmanager
+def _only_new_garbage():
+    """Spares the converter, which collects garbage each time, a look at all objects of the process, which takes longer
+    than converting a small network."""
+    if gc.get_freeze_count():  # the program has its own plan
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

@@ -1,14 +1,12 @@
 """A short training of the weights that pruning has left, while the others stay zero."""
 
-import math
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from cvhn_tf.argument_checks import check_integer, check_positive
 from cvhn_tf.export.check_network import check_network
 from cvhn_tf.finite_weights import check_finite_weights
 from cvhn_tf.graph import finalize_normalization
@@ -90,12 +88,9 @@ def short_momentum(steps):
 
 def check_training(epochs, learning_rate, batch_size):
     """Raises a `ValueError` unless the numbers are positive, and whole ones where they count."""
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"Expected `{name}` to be an integer of at least 1. Received: {name}={value!r}")
-    is_number = isinstance(learning_rate, numbers.Real) and not isinstance(learning_rate, bool)
-    if not (is_number and 0 < learning_rate < math.inf):
-        raise ValueError(f"Expected `learning_rate` to be positive. Received: learning_rate={learning_rate!r}")
+    check_integer("epochs", epochs)
+    check_integer("batch_size", batch_size)
+    check_positive("learning_rate", learning_rate)
 
 
 class _KeepZeros:

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from cvhn_tf.export.verify import as_input_arrays
+from cvhn_tf.input_arrays import as_input_arrays
 from cvhn_tf.training_data import check_finite, check_labels
 
 

@@ -16,7 +16,8 @@ from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.finetune import check_training, copy_of, short_momentum
 from cvhn_tf.export.rebuild import as_functional
 from cvhn_tf.export.select_features import SelectFeatures
-from cvhn_tf.export.verify import ConversionError, as_input_arrays, verification_inputs, verify
+from cvhn_tf.export.verify import ConversionError, verification_inputs, verify
+from cvhn_tf.input_arrays import as_input_arrays
 from cvhn_tf.training_data import TrainingData
 
 # The layers that tfmot quantizes, and the arguments of them that legacy Keras shares.

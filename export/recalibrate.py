@@ -8,8 +8,8 @@ import numpy as np
 
 from cvhn_tf.argument_checks import check_integer
 from cvhn_tf.export.check_network import check_network
-from cvhn_tf.export.verify import as_input_arrays
 from cvhn_tf.graph import finalize_normalization
+from cvhn_tf.input_arrays import as_input_arrays
 
 
 def recalibrate(network: keras.Model, x: Any, batch_size: int = 256) -> keras.Model:

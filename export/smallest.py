@@ -9,9 +9,10 @@ import tensorflow as tf
 from cvhn_tf.argument_checks import check_share
 from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.check_network import check_network
-from cvhn_tf.export.convert import available_quantizations, to_tflite
+from cvhn_tf.export.convert import available_quantizations, to_tflite_from
 from cvhn_tf.export.evaluate import evaluate_tflite
 from cvhn_tf.export.labelled_examples import as_arrays, check_examples
+from cvhn_tf.export.saved_models import SavedModels
 from cvhn_tf.export.verify import ConversionError, verification_inputs, verify
 from cvhn_tf.finite_weights import check_finite_weights
 
@@ -54,15 +55,15 @@ def smallest(
     if examples is not None:
         check_examples(keras_model, *examples)
     inputs = verification_inputs(keras_model, representative_data)
-    artifacts, failures = [], []
+    artifacts, failures, saved = [], [], SavedModels()
     for quantization in available_quantizations(representative_data is not None):
         for model in _models(keras_model, quantization, rounded or {}):
             try:
-                artifacts.append(to_tflite(model, quantization, representative_data=representative_data))
+                artifacts.append(to_tflite_from(saved, model, quantization, "auto", representative_data))
             except ConversionError as failure:
                 failures.append(str(failure))
     if examples is not None and artifacts:
-        exact = to_tflite(keras_model, sparse=False)
+        exact = to_tflite_from(saved, keras_model, sparse=False)
         # 1e-9: 0.98 - 0.001 is not quite 0.979.
         least_accuracy = _accuracy(exact, examples) - max_accuracy_loss - 1e-9
     for artifact in sorted(artifacts, key=lambda artifact: artifact.size_bytes):

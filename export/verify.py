@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from cvhn_tf.export.litert import LiteRTModel
+from cvhn_tf.input_arrays import as_input_arrays
 
 # Share of the outputs' root mean square that the error's may reach. Real errors are far below; garbage is far above.
 _TOLERANCE = {
@@ -27,42 +28,6 @@ def verification_inputs(keras_model, representative_data=None):
         return [array[:_EXAMPLES] for array in as_input_arrays(keras_model, representative_data)]
     rng = np.random.default_rng(0)
     return [_random_input(keras_model, tensor, rng) for tensor in keras_model.inputs]
-
-
-def as_input_arrays(keras_model, data, name="representative_data"):
-    """`data` (an array, or a list or dict of arrays) as a list in the order of the model's inputs.
-
-    Args:
-        keras_model: Functional or Sequential Keras model.
-        data: What was given.
-        name: Name of the user's argument.
-
-    Raises:
-        ValueError: If the shapes do not fit the model's inputs, or the values are no finite numbers.
-    """
-    if isinstance(data, dict):
-        names = [tensor.name for tensor in keras_model.inputs]
-        if not set(names) <= set(data):
-            raise ValueError(f"Expected `{name}` for the inputs {names}. Received: data for {list(data)}")
-        data = [data[name] for name in names]
-    arrays = [np.asarray(array) for array in (data if isinstance(data, list | tuple) else [data])]
-    expected = [tuple(tensor.shape[1:]) for tensor in keras_model.inputs]
-    fits = len(arrays) == len(expected) and all(
-        a.ndim == 1 + len(e) and len(a) > 0 and all(n in (None, m) for n, m in zip(e, a.shape[1:], strict=True))
-        for a, e in zip(arrays, expected, strict=True)
-    )
-    if not fits:
-        raise ValueError(
-            f"Expected `{name}` of shapes {[('examples', *shape) for shape in expected]}, at least one example. "
-            f"Received: shapes {[array.shape for array in arrays]}"
-        )
-    for array in arrays:
-        is_number = array.dtype.kind in "buif" or array.dtype.name == "bfloat16"
-        if not is_number or not np.isfinite(array if array.dtype.kind in "buif" else array.astype("float32")).all():
-            raise ValueError(
-                f"Expected `{name}` to be finite numbers. Received: dtype {array.dtype}, or NaN or infinity in it"
-            )
-    return [array.astype(tensor.dtype) for array, tensor in zip(arrays, keras_model.inputs, strict=True)]
 
 
 def verify(content, keras_model, quantization, inputs) -> float:

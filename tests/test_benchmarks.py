@@ -140,3 +140,39 @@ def test_soak_sees_memory_that_is_held(tmp_path):
     assert soak.main(options) == 0
     result = json.loads((tmp_path / "soak.json").read_text())
     assert (result["compare"]["steps"], result["at"]["steps"], result["at"]["samples"]) == (1, 50, 1)
+
+
+def test_step_times_are_compared_by_medians_and_work_by_pairs_of_example_and_complexity():
+    import step_time
+    from step_time_variants import KERAS, Variant
+
+    variants = {"keras": KERAS, "ours × 5": Variant(batch_factor=5), "authors, linear": Variant("authors", pivots=2)}
+    measured = {"keras": [(1.0, 700), (2.0, 710), (9.0, 705)], "ours × 5": [(4.0, 800)] * 3}
+    measured["authors, linear"] = [(30.0, 300), (20.0, 300), (10.0, 300)]
+    rows = [{"group": "authors", **row} for row in step_time.summarize(variants, measured, batch_size=256)]
+    _, ours, theirs = rows
+    assert (ours["ratio"], ours["lowest_ratio"], ours["highest_ratio"]) == (2.0, 4 / 9, 4.0)
+    assert rows[0]["peak_mb"] == 710
+    assert ours["pairs_per_second"] == 250 * 256 * 5 and theirs["pairs_per_second"] == 50 * 256 * 5
+    times = {"pairs_per_second": 5.0, "steps_per_second": 5.0}
+    assert step_time.against_authors(rows) == {"ours × 5": pytest.approx(times)}
+    assert step_time.against_authors(rows[:2]) == {}
+
+
+def test_bayesian_layers_draw_a_kernel_a_batch_and_add_its_kl():
+    import tensorflow_probability as tfp
+    from tfp_weight_sampling import bayesian
+
+    network = bayesian(targets.mlp_50((8, 8, 1), 10), train_size=50)
+    x = datasets.load("digits").x_test[:1].repeat(2, axis=0)
+    draws = [network(x, training=True).numpy() for _ in range(2)]
+    np.testing.assert_allclose(draws[0][0], draws[0][1], rtol=1e-5)  # one kernel for both examples
+    assert not np.allclose(draws[0], draws[1], rtol=1e-3)  # and another in the next batch
+    network(x, training=False)
+    kl = 0.0
+    for layer in network.layers:
+        if layer.weights:
+            stddev = 1e-5 + np.log1p(np.exp(layer.untransformed_scale.numpy()))
+            posterior = tfp.distributions.Normal(layer.kernel.numpy(), stddev)
+            kl += np.sum(tfp.distributions.kl_divergence(posterior, tfp.distributions.Normal(0.0, 1.0)))
+    assert float(sum(network.losses)) == pytest.approx(kl / 50, rel=1e-4)

@@ -156,7 +156,7 @@ def test_impossible_budgets_are_answered_by_the_nearest_possible(budgets, parts,
 
 
 def test_accuracy_out_of_reach_is_answered_by_the_best_within_the_other_budgets(model, data):
-    # How many units die depends on the machine's rounding, so that the limit that keeps the accurate files out is measured.
+    # How many units die depends on the rounding of the machine, so the limit that keeps accurate files out is measured.
     rows = export.compare(model, data, **FOUR_FILES).rows
     inaccurate = [row.size_bytes for row in rows if row.sparsity == 0.95]
     accurate = [row.size_bytes for row in rows if row.sparsity == 0.5]

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import cvhn_tf
 from cvhn_tf import datasets, export
+from cvhn_tf.export.litert import open_file
 from cvhn_tf_cli import commands
 from cvhn_tf_cli.arguments import DATASETS, TARGETS
 
@@ -232,6 +234,7 @@ def test_interrupted_training_leaves_the_model_so_far_and_says_where(tmp_path, m
         (("--sparsity", 1.0), ("[0, 1)", "--sparsity=1")),
         (("--sparsity", "nan"), ("[0, 1)", "--sparsity=nan")),
         (("--structure", "row"), ("weight, unit, block", "row")),
+        (("--scope", "row"), ("global, layer", "row")),
         (("--complexity", 1000), ("[0.01, 100]", "complexity=1000")),
         (("--complexity", -1), ("[0.01, 100]", "complexity=-1")),
         (("--encoding", "int3"), ("dynamic_range", "int3")),
@@ -339,6 +342,19 @@ def test_whole_units_make_a_dense_file_smaller(model_path, tmp_path):
         sizes[structure] = path.stat().st_size
     assert sizes["unit"] < 0.8 * sizes["weight"]
     assert "0.5, whole units" in result.output
+
+
+def test_scope_layer_prunes_each_layer_by_itself(model_path, tmp_path):
+    path = tmp_path / "model.tflite"
+    settings = {"complexity": 0.1, "sparsity": 0.5, "structure": "unit", "scope": "layer"}
+    options = [part for name, value in settings.items() for part in (f"--{name}", value)]
+    result = run("export", model_path, *options, "--encoding", "float32", "--output", path)
+    assert result.exit_code == 0, result.output
+    assert "0.5, whole units of each layer" in result.output
+    network = export.compact(export.prune(cvhn_tf.load_model(model_path), **settings))
+    x = datasets.load("digits").x_test
+    (outputs,) = open_file(path.read_bytes()).run([x])
+    np.testing.assert_allclose(outputs, network.predict(x, verbose=0), atol=1e-5)
 
 
 def test_blocks_are_exported(model_path, accuracy_of, tmp_path):

@@ -194,8 +194,8 @@ def test_int8_of_an_unrolled_recurrent_layer_is_verified():
         ({"quantization": "int8"}, "representative_data"),
         ({"quantization": "int8", "representative_data": np.zeros((5, 3))}, "`representative_data` of shapes"),
         ({"representative_data": np.zeros((0, 100))}, "at least one example"),
-        ({"quantization": "int8", "representative_data": np.full((5, 100), np.nan)}, "finite numbers"),
-        ({"quantization": "int8", "representative_data": np.full((5, 100), "a")}, "finite numbers"),
+        ({"quantization": "int8", "representative_data": np.full((5, 100), np.nan)}, "finite"),
+        ({"quantization": "int8", "representative_data": np.full((5, 100), "a")}, "numbers"),
         ({"representative_data": {"other": np.zeros((5, 100))}}, "for the inputs"),
     ],
 )

@@ -76,10 +76,3 @@ def add_variable(layer, name, initial_value):
         autocast=False,  # posteriors stay in full precision under mixed precision
         name=name,
     )
-
-
-def check_positive_integer(name, value) -> int:
-    """Returns `value`, or raises a `ValueError` if it is no positive integer."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"Expected `{name}` to be a positive integer. Received: {name}={value!r}")
-    return value

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvhn_tf.argument_checks import check_positive
 from cvhn_tf.parameterizations.base import Parameterization, add_variable
 from cvhn_tf.parameterizations.hierarchical import Hierarchical
 
@@ -31,9 +32,7 @@ class Gated(Parameterization):
     """
 
     def __init__(self, pivots: int = 2, sharpness: float = 2.0) -> None:
-        if isinstance(sharpness, bool) or not isinstance(sharpness, int | float) or not 0 < sharpness < float("inf"):
-            raise ValueError(f"Expected `sharpness` to be a positive number. Received: sharpness={sharpness!r}")
-        self.sharpness = float(sharpness)
+        self.sharpness = check_positive("sharpness", sharpness)
         self._behind = Hierarchical(pivots)
         self.pivots = self._behind.pivots
 
@@ -44,15 +43,18 @@ class Gated(Parameterization):
         return variables
 
     def evaluate(self, variables, encoded_complexity):
-        values = self._behind.evaluate(variables["values"], encoded_complexity)
         if "thresholds" not in variables:
-            return values
-        thresholds = variables["thresholds"].value
-        s = tf.cast(tf.reshape(encoded_complexity, [-1] + [1] * len(thresholds.shape)), thresholds.dtype)
-        return values * (self._gate(thresholds, s) / self._gate(_OPEN, s))
+            return self._behind.evaluate(variables["values"], encoded_complexity)
+        # Whatever is the same for all weights is done to numbers, not to tensors of the size of the target.
+        behind = self._behind.evaluate(
+            variables["values"], encoded_complexity, 1 / self._gate(_OPEN, encoded_complexity)
+        )
+        thresholds = self.sharpness * variables["thresholds"].value
+        s = tf.reshape(self.sharpness * encoded_complexity, [-1] + [1] * len(thresholds.shape))
+        return behind * tf.sigmoid(thresholds - tf.cast(s, thresholds.dtype))
 
-    def _gate(self, thresholds, encoded_complexity):
-        return tf.sigmoid(self.sharpness * (thresholds - encoded_complexity))
+    def _gate(self, threshold, encoded_complexity):
+        return tf.sigmoid(self.sharpness * (threshold - encoded_complexity))
 
     def get_config(self):
         return {"pivots": self.pivots, "sharpness": self.sharpness}

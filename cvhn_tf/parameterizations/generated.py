@@ -11,7 +11,8 @@ import math
 import keras
 import tensorflow as tf
 
-from cvhn_tf.parameterizations.base import Parameterization, add_variable, check_positive_integer
+from cvhn_tf.argument_checks import check_integer
+from cvhn_tf.parameterizations.base import Parameterization, add_variable
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -32,9 +33,9 @@ class Generated(Parameterization):
     """
 
     def __init__(self, hidden: int = 32, embedding: int = 8, chunk: int = 128) -> None:
-        self.hidden = check_positive_integer("hidden", hidden)
-        self.embedding = check_positive_integer("embedding", embedding)
-        self.chunk = check_positive_integer("chunk", chunk)
+        self.hidden = check_integer("hidden", hidden)
+        self.embedding = check_integer("embedding", embedding)
+        self.chunk = check_integer("chunk", chunk)
 
     def create_shared(self, parameters):
         network = ChunkNetwork(self.hidden, self.embedding, self.chunk, parameters, name="generator")

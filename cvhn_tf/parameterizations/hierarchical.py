@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvhn_tf.argument_checks import check_integer
 from cvhn_tf.parameterizations.base import Parameterization, add_variable
-from cvhn_tf.parameterizations.pivots import check_pivots, triangles
+from cvhn_tf.parameterizations.pivots import triangles
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -26,15 +27,17 @@ class Hierarchical(Parameterization):
     """
 
     def __init__(self, pivots: int = 3) -> None:
-        self.pivots = check_pivots(pivots)
+        self.pivots = check_integer("pivots", pivots, at_least=2)
 
     def create(self, layer, name, initial_value):
         deviations = np.zeros((self.pivots, *initial_value.shape), initial_value.dtype)
         return add_variable(layer, name, np.concatenate([initial_value[None], deviations]))
 
-    def evaluate(self, variables, encoded_complexity):
+    def evaluate(self, variables, encoded_complexity, factor=1.0):
+        """As `Parameterization.evaluate`, times `factor`, a number for each complexity or one for all."""
         hats = triangles(encoded_complexity, self.pivots)
-        weights = tf.cast(tf.concat([tf.ones_like(hats[:, :1]), hats], 1), variables.dtype)
+        weights = tf.concat([tf.ones_like(hats[:, :1]), hats], 1) * tf.reshape(factor, [-1, 1])
+        weights = tf.cast(weights, variables.dtype)
         # One product for all complexities: the rows lie side by side in memory.
         flat = tf.matmul(weights, tf.reshape(variables.value, [self.pivots + 1, -1]))
         return tf.reshape(flat, [-1, *variables.shape[1:]])

@@ -5,7 +5,8 @@ import math
 import keras
 import tensorflow as tf
 
-from cvhn_tf.parameterizations.base import Parameterization, add_variable, check_positive_integer
+from cvhn_tf.argument_checks import check_integer
+from cvhn_tf.parameterizations.base import Parameterization, add_variable
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -26,8 +27,8 @@ class LowRank(Parameterization):
     """
 
     def __init__(self, rank: int = 2, hidden: int = 4) -> None:
-        self.rank = check_positive_integer("rank", rank)
-        self.hidden = check_positive_integer("hidden", hidden)
+        self.rank = check_integer("rank", rank)
+        self.hidden = check_integer("hidden", hidden)
 
     def create(self, layer, name, initial_value):
         features = tf.range(self.hidden, dtype=tf.float32)

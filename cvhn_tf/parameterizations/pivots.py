@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvhn_tf.argument_checks import check_integer
 from cvhn_tf.parameterizations.base import Parameterization, add_variable
 
 
@@ -19,7 +20,7 @@ class PiecewiseLinear(Parameterization):
     """
 
     def __init__(self, pivots: int = 5) -> None:
-        self.pivots = check_pivots(pivots)
+        self.pivots = check_integer("pivots", pivots, at_least=2)
 
     def create(self, layer, name, initial_value):
         variable = _add_copies(layer, name, initial_value, self.pivots)
@@ -67,13 +68,6 @@ class Constant(Parameterization):
 
     def evaluate(self, variable, encoded_complexity):
         return tf.repeat(variable.value, tf.shape(encoded_complexity)[0], axis=0)
-
-
-def check_pivots(pivots) -> int:
-    """Returns `pivots`, or raises a `ValueError` if it is no integer of at least 2."""
-    if isinstance(pivots, bool) or not isinstance(pivots, int) or pivots < 2:
-        raise ValueError(f"Expected `pivots` to be an integer of at least 2. Received: pivots={pivots!r}")
-    return pivots
 
 
 def triangles(encoded_complexity, pivots):
