@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import itertools
 from typing import Any
 
 import keras
@@ -25,6 +26,9 @@ _WEIGHT_ONLY_BITS = {"weight_only_int8": 8, "weight_only_int4": 4}
 # The converter stores a tensor in a sparse encoding from this share of zeros on.
 _LEAST_SPARSITY = 0.3
 _CALIBRATION_EXAMPLES = 200
+# Python's own full collections never come while each conversion starts their count anew.
+_CONVERSIONS_A_FULL_COLLECTION = 20
+_conversions = itertools.count(1)
 
 
 def to_tflite(
@@ -219,8 +223,9 @@ def _with_batch_of_one(keras_model):
 @contextlib.contextmanager
 def _only_new_garbage():
     """Spares the converter, which collects garbage each time, a look at all objects of the process, which takes longer
-    than converting a small network."""
-    if gc.get_freeze_count():  # the program has its own plan
+    than converting a small network. Now and then it does look, or networks of the past would pile up."""
+    is_full = next(_conversions) % _CONVERSIONS_A_FULL_COLLECTION == 0
+    if is_full or gc.get_freeze_count():  # or the program has its own plan
         yield
         return
     gc.freeze()
