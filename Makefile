@@ -1,23 +1,26 @@
-# `make demo` and `make test` need nothing but Python 3.11 or newer and a package registry.
+# `make demo` and `make test` need nothing but Python 3.11.5 or newer and a package registry.
 PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs format lint types audit clean
+.PHONY: help demo test test-oldest test-newest docs format lint types pins verify-hashes audit clean
 
 help:
 	@echo "make demo    train, export and compare on the 8x8 digits, into cvhn-demo/ (offline once installed)"
 	@echo "make test    run the tests"
+	@echo "make test-oldest | test-newest  run some of them with the oldest, or with today's newest, dependencies"
 	@echo "make docs    build the documentation, into site/ (offline once installed)"
 	@echo "make format  format the code"
 	@echo "make lint    check the code"
 	@echo "make types   check the type hints"
-	@echo "make audit   look up known vulnerabilities of the dependencies (asks the network)"
+	@echo "make pins    write constraints-oldest.txt and requirements-hashed.txt anew, of pyproject.toml and constraints.txt"
+	@echo "make verify-hashes  install by requirements-hashed.txt alone, and look whether it works"
+	@echo "make audit   look up known vulnerabilities of the pinned dependencies (asks the network)"
 	@echo "make clean   remove the virtual environment, the demo and caches"
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Expected Python 3.11 or newer. Set it by: make PYTHON=python3.12')"
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11, 5) and 'Expected Python 3.11.5 or newer. Set it by: make PYTHON=python3.12')"
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
@@ -27,6 +30,21 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest
+
+# Each an environment of its own. They leave out what trains long and what looks at this repository alone.
+COMPATIBILITY := $(addprefix tests/test_, $(addsuffix .py, \
+	dependencies warnings doctor hypernetwork layers priors datasets tflite compact packed encodings metadata compare \
+	report quantization_aware cli bad_input_cli))
+
+test-oldest:
+	$(PYTHON) -m venv build/oldest
+	build/oldest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e ".[dev]"
+	build/oldest/bin/python -m pytest $(COMPATIBILITY)
+
+test-newest:
+	$(PYTHON) -m venv build/newest
+	build/newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager -e ".[dev]"
+	build/newest/bin/python -m pytest $(COMPATIBILITY)
 
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
@@ -48,11 +66,29 @@ types: $(INSTALLED)
 	ln -s $(CURDIR)/cli build/types/cvhn_tf_cli
 	$(VENV)/bin/mypy
 
-audit: $(INSTALLED)
+# uv passes over the upper bounds on Python that packages give, such as that of later versions of backports.strenum.
+COMPILE := build/pins/bin/uv pip compile --quiet --upgrade --all-extras --no-annotate --python-version 3.11.5 pyproject.toml
+
+pins:
+	$(PYTHON) -m venv build/pins
+	build/pins/bin/python -m pip install --quiet --disable-pip-version-check uv
+	echo "backports.strenum<1.3" > build/pins/limits.txt
+	$(COMPILE) --constraint build/pins/limits.txt --resolution lowest-direct --custom-compile-command "make pins" -o constraints-oldest.txt
+	$(COMPILE) --constraint constraints.txt --generate-hashes --custom-compile-command "make pins" -o requirements-hashed.txt
+
+verify-hashes:
+	rm -rf build/verified
+	$(PYTHON) -m venv build/verified
+	build/verified/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-hashed.txt
+	build/verified/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation .
+	build/verified/bin/python -m pip check
+	build/verified/bin/cvhn-tf doctor
+
+# Strict, since pip-audit would pass over packages that the registry does not answer for, and call that no vulnerability.
+audit:
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
-	$(VENV)/bin/python -m pip freeze --exclude-editable > build/audit/installed.txt
-	build/audit/bin/pip-audit --no-deps --disable-pip -r build/audit/installed.txt
+	build/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements-hashed.txt
 
 clean:
 	rm -rf $(VENV) cvhn-demo build site .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info

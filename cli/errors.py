@@ -19,6 +19,8 @@ class OneLineErrors(TyperGroup):
         words = [*getattr(ctx, "_protected_args", ()), *ctx.args]  # empty once they are parsed
         try:
             return super().invoke(ctx)
+        except typer.Exit:  # a RuntimeError of Click's
+            raise
         except _UsageError as error:
             help_command = f"`{error.ctx.command_path if error.ctx else ctx.command_path} --help` explains"
             _fail(f"{error.format_message().rstrip('.')}. Received: {shlex.join(words)}. {help_command}", 2)
@@ -30,7 +32,7 @@ class OneLineErrors(TyperGroup):
             _fail(error, 2)
         except OSError as error:
             _fail(error, 1)
-        except (RuntimeError, ModuleNotFoundError) as error:
+        except (RuntimeError, ImportError) as error:
             if not _is_ours(error):
                 raise
             _fail(error, 1)

@@ -12,12 +12,12 @@ def start_tensorflow():
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
-            import tensorflow as tf
-
-            import cvhn_tf.export  # noqa: F401
+            import cvhn_tf.export  # noqa: F401  # before TensorFlow: it says what is missing or too old
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+    import tensorflow as tf
+
     tf.get_logger().setLevel("ERROR")
 
 

@@ -23,7 +23,6 @@ def progress(title, total, unit, shown=True):
         TextColumn(unit + "  {task.fields[figures]}"),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
     )
     task = bar.add_task(title, total=total, figures="")
 
@@ -34,7 +33,8 @@ def progress(title, total, unit, shown=True):
         if done * 10 // total > (done - 1) * 10 // total:
             console.print(f"{title}: {done}/{total} {unit}  {figures}".rstrip(), soft_wrap=True, highlight=False)
 
-    with bar:
+    # Elsewhere a bar that is not drawn would still end with an empty line, before Rich 14.
+    with bar if console.is_terminal else contextlib.nullcontext():
         yield advance
 
 

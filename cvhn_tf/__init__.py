@@ -1,5 +1,9 @@
 """cvhn-tf: variational hypernetworks for Keras with complexity control."""
 
+from cvhn_tf.dependencies import check_dependencies
+
+check_dependencies()  # before anything else imports them
+
 from cvhn_tf import callbacks, datasets, targets
 from cvhn_tf.complexity import ComplexityRange
 from cvhn_tf.hypernetwork import VariationalHypernetwork

@@ -2,8 +2,7 @@
 
 import contextlib
 import gc
-import logging
-import os
+import itertools
 from typing import Any
 
 import keras
@@ -13,7 +12,7 @@ import tensorflow as tf
 from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.check_network import check_network
 from cvhn_tf.export.pad_inputs import pad_inputs
-from cvhn_tf.export.quiet import native_stderr_off
+from cvhn_tf.export.quiet import converter_off
 from cvhn_tf.export.saved_models import SavedModels
 from cvhn_tf.export.stored_grid import keep_grid
 from cvhn_tf.export.tflite_file import has_sparse_weights, keep_keras_names
@@ -27,6 +26,9 @@ _WEIGHT_ONLY_BITS = {"weight_only_int8": 8, "weight_only_int4": 4}
 # The converter stores a tensor in a sparse encoding from this share of zeros on.
 _LEAST_SPARSITY = 0.3
 _CALIBRATION_EXAMPLES = 200
+# Python's own full collections never come while each conversion starts their count anew.
+_CONVERSIONS_A_FULL_COLLECTION = 20
+_conversions = itertools.count(1)
 
 
 def to_tflite(
@@ -190,7 +192,7 @@ def _check_has_no_loop(keras_model):
 
 
 def _run_converter(saved, keras_model, quantization, sparse, calibration):
-    with _quiet(), _only_new_garbage():
+    with converter_off(), _only_new_garbage():
         converter = saved.converter(keras_model)
         optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] if sparse else []
         if quantization is not None:
@@ -221,8 +223,9 @@ def _with_batch_of_one(keras_model):
 @contextlib.contextmanager
 def _only_new_garbage():
     """Spares the converter, which collects garbage each time, a look at all objects of the process, which takes longer
-    than converting a small network."""
-    if gc.get_freeze_count():  # the program has its own plan
+    than converting a small network. Now and then it does look, or networks of the past would pile up."""
+    is_full = next(_conversions) % _CONVERSIONS_A_FULL_COLLECTION == 0
+    if is_full or gc.get_freeze_count():  # or the program has its own plan
         yield
         return
     gc.freeze()
@@ -230,16 +233,3 @@ def _only_new_garbage():
         yield
     finally:
         gc.unfreeze()
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Keeps the converter's chatter off the terminal: Python logs, prints, and what its C++ part writes to stderr."""
-    logger = logging.getLogger("tensorflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with native_stderr_off(), open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
-            yield
-    finally:
-        logger.setLevel(level)

@@ -3,10 +3,14 @@
 import pathlib
 import shutil
 import tempfile
+import threading
 import weakref
 
 import keras
 import tensorflow as tf
+
+# TensorFlow notes in a class what the next converter is made from, and the file tells it.
+_one_converter_at_a_time = threading.Lock()
 
 
 class SavedModels:
@@ -33,9 +37,10 @@ class SavedModels:
             path = str(self._folder / str(len(self._written)))
             self._written[id(keras_model)] = keras_model, _write(keras_model, path)  # the model too: ids are reused
         _, path = self._written[id(keras_model)]
-        if path is None:
-            return tf.lite.TFLiteConverter.from_keras_model(keras_model)  # which has another way for such models
-        return tf.lite.TFLiteConverter.from_saved_model(path, ["serving_default"])
+        with _one_converter_at_a_time:
+            if path is None:
+                return tf.lite.TFLiteConverter.from_keras_model(keras_model)  # which has another way for such models
+            return tf.lite.TFLiteConverter.from_saved_model(path, ["serving_default"])
 
 
 def _write(keras_model, path):

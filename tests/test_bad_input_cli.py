@@ -94,7 +94,7 @@ COMMANDS = [
     ("export {}/model.keras --output {}/old.json", "--output.*.json"),
     ("export {}/model.keras --output {}", "--output.*folder"),
     ("export {}/model.keras --output /dev/null", "--output=/dev/null.*device"),
-    ("export", "model.*Received: export"),
+    ("export", "(?i:model).*Received: export"),
     ("compare {}/model.keras --sparsities 0.5,1", "--sparsities.*1"),
     ("compare {}/model.keras --sparsities ,", "--sparsities.*,"),
     ("compare {}/model.keras --complexities 1,1000", "complexity=1000"),

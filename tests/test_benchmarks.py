@@ -127,6 +127,21 @@ def test_random_architectures_export_or_are_refused():
     assert all(sum(counts.values()) == 1 for counts in result["outcomes"].values())
 
 
+def test_soak_sees_memory_that_is_held(tmp_path):
+    import soak
+
+    held = []
+    grown = soak.soak(lambda i: held.append(b"a" * 8_000_000), 40)
+    assert grown["growth_percent"] > soak.MOST_GROWTH_PERCENT
+    assert grown["resident_mb"][-1] - grown["resident_mb"][0] > 250
+    held.clear()
+    assert abs(soak.soak(lambda i: bytearray(8), 40)["growth_percent"]) < 1
+    options = ["--rounds=1", "--networks=50", "--epochs=1", f"--output={tmp_path / 'soak.json'}"]
+    assert soak.main(options) == 0
+    result = json.loads((tmp_path / "soak.json").read_text())
+    assert (result["compare"]["steps"], result["at"]["steps"], result["at"]["samples"]) == (1, 50, 1)
+
+
 def test_step_times_are_compared_by_medians_and_work_by_pairs_of_example_and_complexity():
     import step_time
     from step_time_variants import KERAS, Variant

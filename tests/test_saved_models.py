@@ -3,6 +3,7 @@
 import gc
 import pathlib
 import tempfile
+import weakref
 
 import keras
 import numpy as np
@@ -82,3 +83,14 @@ def test_comparison_gives_the_files_of_each_network_by_itself(compiled, data):
         assert (
             outputs[0].accuracy == outputs[1].accuracy and outputs[0].calibration_error == outputs[1].calibration_error
         )
+
+
+def test_networks_that_are_gone_do_not_pile_up():
+    """Each holds itself by circles of references, so that only a full collection of garbage frees it."""
+    networks = []
+    for _ in range(30):
+        network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        export.to_tflite(network)
+        networks.append(weakref.ref(network))
+    del network
+    assert sum(reference() is not None for reference in networks) <= 20
