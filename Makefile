@@ -1,4 +1,4 @@
-# `make demo` and `make test` need nothing but Python 3.11.5 or newer and a package registry.
+# `make demo` and `make test` need nothing but Python 3.11 or newer and a package registry.
 PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
@@ -20,7 +20,7 @@ help:
 	@echo "make clean   remove the virtual environment, the demo and caches"
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11, 5) and 'Expected Python 3.11.5 or newer. Set it by: make PYTHON=python3.12')"
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Expected Python 3.11 or newer. Set it by: make PYTHON=python3.12')"
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
@@ -67,7 +67,7 @@ types: $(INSTALLED)
 	$(VENV)/bin/mypy
 
 # uv passes over the upper bounds on Python that packages give, such as that of later versions of backports.strenum.
-COMPILE := build/pins/bin/uv pip compile --quiet --upgrade --all-extras --no-annotate --python-version 3.11.5 pyproject.toml
+COMPILE := build/pins/bin/uv pip compile --quiet --upgrade --all-extras --no-annotate --python-version 3.11 pyproject.toml
 
 pins:
 	$(PYTHON) -m venv build/pins
