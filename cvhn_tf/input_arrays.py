@@ -1,9 +1,12 @@
 """Inputs of a network as it takes them, or a clear error."""
 
+from typing import Any
+
+import keras
 import numpy as np
 
 
-def as_input_arrays(keras_model, data, name="representative_data"):
+def as_input_arrays(keras_model: keras.Model, data: Any, name: str = "representative_data") -> list[np.ndarray]:
     """`data` (an array, or a list or dict of arrays) as a list in the order of the model's inputs.
 
     Args:
