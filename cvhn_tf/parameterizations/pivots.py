@@ -12,8 +12,8 @@ from cvhn_tf.parameterizations.base import Parameterization, add_variable
 class PiecewiseLinear(Parameterization):
     """Linear interpolation between `pivots` sets of weights, at s = 0, 1/(pivots − 1), …, 1.
 
-    Holds `pivots` copies of the target's means and log-stddevs. One complexity reads and changes only the two
-    pivots around it, so that the time of a step does not grow with the number of pivots.
+    Holds `pivots` copies of the target's means and log-stddevs. With more pivots than four times the complexities of a
+    step, only the two pivots around each are read and changed, so that the time of a step does not grow with their number.
 
     Args:
         pivots: Number of weight sets, at least 2.
@@ -31,8 +31,8 @@ class PiecewiseLinear(Parameterization):
     def evaluate(self, variable, encoded_complexity):
         complexities = encoded_complexity.shape[0]
         position = encoded_complexity * (self.pivots - 1)
-        if 2 * complexities >= self.pivots:
-            # Nearly every pivot is in use: weigh all of them.
+        if 4 * complexities >= self.pivots:
+            # Many of the pivots are in use: to weigh all of them costs less than to gather and scatter rows.
             weights = tf.cast(triangles(encoded_complexity, self.pivots), variable.dtype)
             flat = tf.matmul(weights, tf.reshape(variable.value, [self.pivots, -1]))
             return tf.reshape(flat, [complexities, *variable.shape[1:]])
