@@ -12,8 +12,8 @@ from cvhn_tf.parameterizations.base import Parameterization, add_variable
 class PiecewiseLinear(Parameterization):
     """Linear interpolation between `pivots` sets of weights, at s = 0, 1/(pivots − 1), …, 1.
 
-    Holds `pivots` copies of the target's means and log-stddevs. With more pivots than four times the complexities of a
-    step, only the two pivots around each are read and changed, so that the time of a step does not grow with their number.
+    Holds `pivots` copies of the target's means and log-stddevs. Where these are more than four for each complexity of a
+    step, only the two pivots around each are read and changed, so that its time hardly grows with their number.
 
     Args:
         pivots: Number of weight sets, at least 2.
