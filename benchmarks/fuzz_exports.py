@@ -9,7 +9,6 @@ python benchmarks/fuzz_exports.py --architectures 300
 
 import argparse
 import collections
-import json
 import pathlib
 import sys
 import time
@@ -18,7 +17,7 @@ import hypothesis
 import hypothesis.strategies as st
 import keras
 import numpy as np
-from machine import describe_machine
+from fuzz_report import finish
 
 from cvhn_tf import export
 from cvhn_tf.export.convert import QUANTIZATIONS
@@ -115,11 +114,7 @@ def main(arguments=None):
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no others after these")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("fuzz-exports.json"))
     options = parser.parse_args(arguments)
-    result = fuzz(options.architectures, options.seed, options.seconds)
-    result["machine"] = describe_machine()
-    options.output.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result["outcomes"]))
-    return 1 if result["wrong"] else 0
+    return finish(fuzz(options.architectures, options.seed, options.seconds), options.output)
 
 
 if __name__ == "__main__":

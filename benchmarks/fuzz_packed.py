@@ -9,7 +9,6 @@ python benchmarks/fuzz_packed.py --mutations 100000 --seed 0
 
 import argparse
 import collections
-import json
 import pathlib
 import signal
 import struct
@@ -18,8 +17,8 @@ import zlib
 
 import keras
 import numpy as np
+from fuzz_report import finish
 from keras import layers
-from machine import describe_machine
 
 import cvhn_tf
 from cvhn_tf import export
@@ -184,11 +183,7 @@ def main(arguments=None):
     parser.add_argument("--inside", type=float, default=0.05, help="share of mutations behind the checksum")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("fuzz-packed.json"))
     options = parser.parse_args(arguments)
-    result = fuzz(options.mutations, options.seed, options.inside)
-    result["machine"] = describe_machine()
-    options.output.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result["outcomes"]))
-    return 1 if result["wrong"] else 0
+    return finish(fuzz(options.mutations, options.seed, options.inside), options.output)
 
 
 if __name__ == "__main__":

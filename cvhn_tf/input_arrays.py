@@ -42,4 +42,4 @@ def as_input_arrays(keras_model: keras.Model, data: Any, name: str = "representa
             raise ValueError(
                 f"Expected `{name}` to be finite. Received: {name} with {wrong.sum()} NaN or infinite values"
             )
-    return [array.astype(tensor.dtype) for array, tensor in zip(arrays, keras_model.inputs, strict=True)]
+    return [array.astype(tensor.dtype, copy=False) for array, tensor in zip(arrays, keras_model.inputs, strict=True)]

@@ -1,9 +1,7 @@
 """The best file within budgets, by a search over complexity, sparsity, structure and encoding. No training."""
 
 import contextlib
-import csv
 import dataclasses
-import io
 import os
 import pathlib
 from collections.abc import Sequence
@@ -13,7 +11,6 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cvhn_tf.atomic import write_atomically
 from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.budget_search import search
 from cvhn_tf.export.budgets import Budgets
@@ -26,6 +23,7 @@ from cvhn_tf.export.nearest import describe_nearest
 from cvhn_tf.export.prune import STRUCTURES, as_list, check_model, check_sparsity, check_structure
 from cvhn_tf.export.prunings import Prunings
 from cvhn_tf.export.report import report
+from cvhn_tf.export.tables import as_csv
 from cvhn_tf.export.trials import Trials
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 from cvhn_tf.input_arrays import as_input_arrays
@@ -69,14 +67,7 @@ class Best:
 
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
         """The trace as CSV; written to `path` too if it is given."""
-        text = io.StringIO()
-        names = [field.name for field in dataclasses.fields(Candidate)]
-        writer = csv.DictWriter(text, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(dataclasses.asdict(candidate) for candidate in self.trace)
-        if path is not None:
-            write_atomically(path, text.getvalue().encode())
-        return text.getvalue()
+        return as_csv(Candidate, self.trace, path)
 
 
 def best(

@@ -1,8 +1,6 @@
 """Many complexities, sparsities and quantizations side by side: the table from which users pick their file."""
 
-import csv
 import dataclasses
-import io
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -24,6 +22,7 @@ from cvhn_tf.export.prune import as_list, check_model, check_sparsity, check_str
 from cvhn_tf.export.recalibrate import recalibrate
 from cvhn_tf.export.report import report
 from cvhn_tf.export.saved_models import SavedModels
+from cvhn_tf.export.tables import as_csv, written
 from cvhn_tf.export.verify import ConversionError
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 from cvhn_tf.input_arrays import as_input_arrays
@@ -139,11 +138,7 @@ class Comparison:
 
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
         """The table as CSV; written to `path` too if it is given."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(Row)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(dataclasses.asdict(row) for row in self.rows)
-        return _written(text.getvalue(), path)
+        return as_csv(Row, self.rows, path)
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """The table as JSON, `{"rows": […], "skipped": […]}`; written to `path` too if it is given."""
@@ -151,7 +146,7 @@ class Comparison:
             "rows": [dataclasses.asdict(row) for row in self.rows],
             "skipped": [dataclasses.asdict(skipped) for skipped in self.skipped],
         }
-        return _written(json.dumps(table, indent=1) + "\n", path)
+        return written(json.dumps(table, indent=1) + "\n", path)
 
     def to_markdown(self, path: str | os.PathLike[str] | None = None) -> str:
         """The table as Markdown, rows on the Pareto front marked; written to `path` too if it is given."""
@@ -159,7 +154,7 @@ class Comparison:
         lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
         for row in self.rows:
             lines.append("| " + " | ".join(_cell(getattr(row, name)) for name in names) + " |")
-        return _written("\n".join(lines) + "\n", path)
+        return written("\n".join(lines) + "\n", path)
 
     def report(
         self,
@@ -265,12 +260,6 @@ def compare(
     front = pareto_front(rows)
     rows = [dataclasses.replace(row, pareto=i in front) for i, row in enumerate(rows)]
     return Comparison(rows, artifacts, skipped, histograms, layer_sparsities)
-
-
-def _written(text, path):
-    if path is not None:
-        write_atomically(path, text.encode())
-    return text
 
 
 def _cell(value):
