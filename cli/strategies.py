@@ -1,5 +1,9 @@
 """Which devices and machines `train` runs on."""
 
+import atexit
+import gc
+import multiprocessing.pool
+
 import tensorflow as tf
 
 from cvhn_tf.workers import is_chief
@@ -21,6 +25,7 @@ def make(name, quiet=False):
     tf.config.experimental.enable_op_determinism()
     if name == "auto":
         name = choose(len(tf.config.list_physical_devices("GPU")))
+    atexit.register(_close_pools)
     if name == "multiworker":
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         role = "the chief, which saves and reports" if is_chief(strategy) else "not the chief"
@@ -34,6 +39,16 @@ def make(name, quiet=False):
     if not quiet:
         show(f"Strategy: {description}")
     return strategy
+
+
+def _close_pools():
+    """Tells pools of threads to end that TensorFlow has left open.
+
+    Its sum over workers does so when it fails, as when a worker is lost. The end of the interpreter, where objects go in
+    an order of chance, may then write an "Exception ignored" behind the message that the program ends with.
+    """
+    for pool in [o for o in gc.get_objects() if isinstance(o, multiprocessing.pool.Pool)]:
+        pool.close()
 
 
 def _count(strategy):
