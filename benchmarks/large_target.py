@@ -18,7 +18,7 @@ import time
 def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parameterizations", nargs="+", default=["gated"])
-    parser.add_argument("--complexity-samples", type=int, default=4)
+    parser.add_argument("--complexity-samples", type=int, default=1)
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--steps", type=int, default=3)

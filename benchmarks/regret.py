@@ -78,7 +78,7 @@ def train(args):
         # One set of weights, and a range so narrow that it is one complexity.
         complexities = [min(COMPLEXITIES, key=lambda complexity: abs(complexity - float(args.train)))]
         bounds = (complexities[0] * 0.9999, complexities[0] * 1.0001)
-        options = {"complexity_range": bounds, "parameterization": "constant", "complexity_samples": 1}
+        options = {"complexity_range": bounds, "parameterization": "constant"}
     target = targets.get(args.target, data.input_shape, data.num_classes)
     model = cvhn_tf.VariationalHypernetwork(target, seed=args.seed, **options)
     steps = args.epochs * -(-len(data.x_train) // args.batch_size)

@@ -15,9 +15,12 @@ import tf_keras
 
 # What the reference targets are made of, and the arguments of it that legacy Keras shares.
 _ARGUMENTS = {
+    "Activation": ("activation",),
+    "BatchNormalization": ("axis", "momentum", "epsilon", "center", "scale"),
     "Conv2D": ("filters", "kernel_size", "strides", "padding", "activation", "use_bias"),
     "Dense": ("units", "activation", "use_bias"),
     "Flatten": (),
+    "GlobalAveragePooling2D": (),
     "MaxPooling2D": ("pool_size", "strides", "padding"),
 }
 

@@ -20,6 +20,7 @@ def compare(model, dataset, folder, *, complexities, sparsities, quantizations, 
             sparsities=sparsities,
             quantizations=quantizations,
             representative_data=calibration_images(dataset),
+            labels=dataset.classes,
             progress=lambda done, total, *_: advance(done, "", total),
         )
     if not comparison.rows:
@@ -30,6 +31,7 @@ def compare(model, dataset, folder, *, complexities, sparsities, quantizations, 
     comparison.plot(folder / "plot.png")
     for stale in folder.glob("complexity-*_sparsity-*_*.tflite"):
         stale.unlink()
+        stale.with_suffix(".json").unlink(missing_ok=True)
     kept = _rows_to_keep(comparison.rows)
     files = {row: _file_name(row) for row in kept}
     for row, name in files.items():
@@ -76,4 +78,7 @@ def _show_comparison(comparison, kept, folder):
         show(f"The Pareto front and the best of each complexity; all {len(rows)} rows are in {folder / 'table.md'}.")
     if comparison.skipped:
         show(f"{len(comparison.skipped)} files failed their check and were left out.")
-    show(f"Wrote {folder}: {len(kept)} .tflite files, report.html, plot.png and table.csv, .json and .md.")
+    show(
+        f"Wrote {folder}: {len(kept)} .tflite files, a .json file beside each, report.html, plot.png and table.csv, "
+        ".json and .md."
+    )

@@ -3,6 +3,7 @@
 import keras
 
 from cvhn_tf import export as stages
+from cvhn_tf.export.convert import INTEGER_BITS
 from cvhn_tf_cli.arguments import QUANTIZATIONS
 from cvhn_tf_cli.model_card import write_model_card
 from cvhn_tf_cli.terminal import make_table, progress, show
@@ -10,8 +11,6 @@ from cvhn_tf_cli.terminal import make_table, progress, show
 _CALIBRATION_EXAMPLES = 1000
 # For `--encoding auto`: enough to see a tenth of a percentage point. Training images, so that test images can judge.
 _SELECTION_EXAMPLES = 10_000
-# Encodings whose weights become integers of so many bits.
-_BITS = {"dynamic_range": 8, "int8": 8, "weight_only_int8": 8, "weight_only_int4": 4}
 
 
 def export(
@@ -66,8 +65,8 @@ def export(
             for i, network in enumerate(networks)
         ]
     else:
-        if step and encoding in _BITS:
-            rounded = stages.round_weights(model, **pruned, bits=_BITS[encoding], step=step)
+        if step and encoding in INTEGER_BITS:
+            rounded = stages.round_weights(model, **pruned, bits=INTEGER_BITS[encoding], step=step)
             networks = _compacted(_recalibrated(rounded, calibration), structure)
         artifacts = [
             stages.to_tflite(network, quantization=QUANTIZATIONS[encoding], representative_data=calibration)

@@ -44,8 +44,8 @@ def make(name, quiet=False):
 def _close_pools():
     """Tells pools of threads to end that TensorFlow has left open.
 
-    Its sum over workers does so when it fails, as when a worker is lost. The end of the interpreter, where objects go in
-    an order of chance, may then write an "Exception ignored" behind the message that the program ends with.
+    Its sum over workers does so when it fails, as when a worker is lost. The end of the interpreter, where objects go
+    in an order of chance, may then write an "Exception ignored" behind the message that the program ends with.
     """
     for pool in [o for o in gc.get_objects() if isinstance(o, multiprocessing.pool.Pool)]:
         pool.close()

@@ -9,6 +9,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+_GOLDEN_SECTION = (math.sqrt(5) - 1) / 2
+
 
 @dataclasses.dataclass(frozen=True)
 class ComplexityRange:
@@ -75,12 +77,12 @@ class ComplexityRange:
 
         Args:
             samples: Number of complexities.
-            seed: Integer tensor of shape (2,): equal seeds give equal draws.
+            seed: Integer tensor of shape (2,): the seed of a sequence of draws, and the place in it, a step.
 
         Returns:
             Float tensor of shape (samples,), ascending.
         """
-        encoded = stratified_uniform(samples, seed)
+        encoded = evenly_spread(samples, seed)
         log_low, log_high = math.log(self.low), math.log(self.high)
         return tf.exp(log_low + encoded * (log_high - log_low))
 
@@ -98,18 +100,25 @@ class ComplexityRange:
         return [self.check(complexity) for complexity in (self.grid(count) if complexities is None else complexities)]
 
 
-def stratified_uniform(samples: int, seed):
-    """Draws from [0, 1), one from each of `samples` strata of equal width.
+def evenly_spread(samples: int, seed):
+    """Draws from [0, 1], one from each of `samples` strata of equal width, spread evenly over the steps too.
+
+    Within a stratum each step goes on by the golden section of its width, from a random place: every draw is uniform,
+    and any few steps in a row cover the stratum, where independent draws would crowd in one place and leave another.
 
     Args:
         samples: Number of draws.
-        seed: Integer tensor of shape (2,).
+        seed: Integer tensor of shape (2,): the seed of the random places, and the step.
 
     Returns:
         Float tensor of shape (samples,), ascending.
+
+    Reference: Kuipers & Niederreiter, *Uniform Distribution of Sequences*, 1974, on multiples of an irrational number.
     """
-    uniform = tfp.distributions.Uniform().sample(samples, seed=seed)
-    return (tf.range(samples, dtype=tf.float32) + uniform) / samples
+    seed = tf.convert_to_tensor(seed)
+    start = tfp.distributions.Uniform(low=tf.zeros((), tf.float64)).sample(samples, seed=tf.stack([seed[0], 0]))
+    uniform = tf.math.floormod(start + _GOLDEN_SECTION * tf.cast(seed[1], tf.float64), 1.0)
+    return tf.cast((tf.range(samples, dtype=tf.float64) + uniform) / samples, tf.float32)
 
 
 def batch_shares(complexities: int) -> list[float]:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from cvhn_tf.complexity import ComplexityRange, stratified_uniform
+from cvhn_tf.complexity import ComplexityRange, evenly_spread
 
 tfd = tfp.distributions
 
@@ -46,12 +46,12 @@ class ComplexityDistribution:
 
         Args:
             samples: Number of complexities.
-            seed: Integer tensor of shape (2,): equal seeds give equal draws.
+            seed: Integer tensor of shape (2,): the seed of a sequence of draws, and the place in it, a step.
 
         Returns:
             Float tensor of shape (samples,), ascending.
         """
-        share = tf.cast(stratified_uniform(samples, seed), self._distribution.dtype)
+        share = tf.cast(evenly_spread(samples, seed), self._distribution.dtype)
         complexity = self._distribution.quantile(self._low + share * (self._high - self._low))
         # Quantile functions round, and are steep in the tails.
         return tf.clip_by_value(tf.cast(complexity, tf.float32), self.complexity_range.low, self.complexity_range.high)

@@ -54,8 +54,8 @@ class VariationalHypernetwork(DistributedModel):
             an instance from `cvhn_tf.priors`.
         estimator: `"local_reparameterization"`, `"flipout"`, `"weight_sampling"`, `"deterministic"` (with the prior
             `"l2"` and no other), or an instance from `cvhn_tf.estimators`.
-        complexity_samples: Number of complexities per training step. The batch is shared out between them, the
-            smallest getting twice as much as the largest.
+        complexity_samples: Number of complexities per training step; steps in a row spread them evenly over the range.
+            The batch is shared out between several, the smallest getting twice as much as the largest.
         train_size: Number of training examples N. By default `fit` takes it from its data.
         kl_warmup: Share of the training steps over which the weight β of the KL grows linearly from 0 to 1,
             or a number of steps if it is an integer. 0 turns the warm-up off.
@@ -90,7 +90,7 @@ class VariationalHypernetwork(DistributedModel):
         parameterization: str | dict[str, Any] | Parameterization = "gated",
         prior: str | dict[str, Any] | Prior = "automatic_relevance",
         estimator: str | dict[str, Any] | Estimator = "local_reparameterization",
-        complexity_samples: int = 4,
+        complexity_samples: int = 1,
         train_size: int | None = None,
         kl_warmup: int | float = 0.3,
         initial_stddev: float = 4e-3,

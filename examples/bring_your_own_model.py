@@ -66,7 +66,7 @@ target.set_weights(network.get_weights())
 
 # 400,000 weights and 2,000 images: only small complexities leave room to learn. One complexity a step, since the graph
 # of so many layers is then built fastest.
-model = cvhn_tf.VariationalHypernetwork(target, complexity_range=(1e-4, 1e-2), complexity_samples=1)
+model = cvhn_tf.VariationalHypernetwork(target, complexity_range=(1e-4, 1e-2))
 total_steps = args.epochs * -(-len(x_train) // batch_size)
 model.compile(cvhn_tf.default_optimizer(total_steps), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 model.fit(x_train, y_train, batch_size=batch_size, epochs=args.epochs, verbose=2)

@@ -21,7 +21,7 @@ images = datasets.load(args.dataset)
 x_train, y_train = images.x_train[: args.examples], images.y_train[: args.examples]
 target = targets.convnet(images.input_shape, images.num_classes)
 
-model = cvhn_tf.VariationalHypernetwork(target, complexity_range=(0.01, 10.0), complexity_samples=2)
+model = cvhn_tf.VariationalHypernetwork(target, complexity_range=(0.01, 10.0))
 total_steps = args.epochs * -(-len(x_train) // batch_size)
 model.compile(cvhn_tf.default_optimizer(total_steps), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 model.fit(x_train, y_train, batch_size=batch_size, epochs=args.epochs, verbose=2)

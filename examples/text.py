@@ -50,7 +50,7 @@ target = keras.Sequential(
         keras.layers.Dense(2, "softmax"),
     ]
 )
-model = cvhn_tf.VariationalHypernetwork(target, complexity_range=(0.01, 1.0), complexity_samples=2)
+model = cvhn_tf.VariationalHypernetwork(target, complexity_range=(0.01, 1.0))
 total_steps = args.epochs * -(-len(x_train) // batch_size)
 model.compile(cvhn_tf.default_optimizer(total_steps), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 model.fit(x_train, y_train, batch_size=batch_size, epochs=args.epochs, verbose=2)

@@ -91,7 +91,8 @@ def best(
 
     The search halves sparsity and goes from coarse to fine in λ, so it does not try everything: a better file may lie
     between what was tried. Networks are judged in Keras on a part of the examples first, and their files by a bound on
-    their size; the file that is returned, and all that it was chosen from, were run by LiteRT on all examples.
+    their size; the file that is returned, and all that it was chosen from, were run by LiteRT on all examples. Where
+    weights become integers, they are rounded by `round_weights` first.
 
     **The data select the file, so its accuracy on them is too good.** Give examples that were kept apart for choosing,
     and report the accuracy on others, by `evaluate_tflite(found.artifact, x_other, y_other)`.

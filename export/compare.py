@@ -16,6 +16,7 @@ from cvhn_tf.export.convert import check_quantization, to_tflite_from
 from cvhn_tf.export.evaluate import accuracy, evaluate_tflite, keras_outputs
 from cvhn_tf.export.labelled_examples import as_arrays, check_examples
 from cvhn_tf.export.layer_statistics import LayerSparsity, SnrHistogram, layer_sparsity, snr_histogram
+from cvhn_tf.export.metadata import annotate, check_class_names
 from cvhn_tf.export.pareto import pareto_front
 from cvhn_tf.export.plot import plot_front
 from cvhn_tf.export.prune import as_list, check_model, check_sparsity, check_structure, prune
@@ -180,8 +181,11 @@ def compare(
     representative_data: Any = None,
     progress: Callable[..., object] | None = None,
     structure: str = "weight",
+    labels: Sequence[str] | None = None,
 ) -> Comparison:
     """Prunes, compacts, converts, runs and measures every combination. No training.
+
+    Each file holds its complexity, sparsity, structure and encoding, as by `annotate`: part of its size.
 
     Args:
         model: `cvhn_tf.VariationalHypernetwork`.
@@ -194,6 +198,7 @@ def compare(
             network with batch normalization, which `recalibrate` gives the statistics of each pruned network then.
         progress: Called as `progress(done, total, result)` after each combination, with its `Row` or `Skipped`.
         structure: As in `prune`.
+        labels: Names of the classes, which each file then holds too.
 
     Returns:
         `Comparison`. Combinations that LiteRT cannot run are in its `skipped`.
@@ -216,6 +221,8 @@ def compare(
     check_examples(judge, x, y)
     if representative_data is not None:
         as_input_arrays(judge, representative_data)
+    if labels is not None:
+        labels = check_class_names(labels, judge.outputs[0].shape[-1])
     rows, artifacts, skipped, histograms, layer_sparsities = [], [], [], [], []
     total = len(complexities) * len(sparsities) * len(quantizations)
     for complexity in complexities:
@@ -233,6 +240,7 @@ def compare(
             for quantization in quantizations:
                 try:
                     artifact = to_tflite_from(saved, network, quantization, "auto", representative_data)
+                    artifact = annotate(artifact, complexity, sparsity, structure, labels)
                 except ConversionError as error:
                     result: Any = Skipped(complexity, sparsity, quantization, str(error))
                     skipped.append(result)

@@ -22,7 +22,9 @@ from cvhn_tf.finite_weights import check_finite_weights
 from cvhn_tf.input_arrays import as_input_arrays
 
 QUANTIZATIONS = (None, "float16", "dynamic_range", "int8", "weight_only_int8", "weight_only_int4")
-_WEIGHT_ONLY_BITS = {"weight_only_int8": 8, "weight_only_int4": 4}
+# Bits of the integers that kernels become.
+INTEGER_BITS = {"dynamic_range": 8, "int8": 8, "weight_only_int8": 8, "weight_only_int4": 4}
+_WEIGHT_ONLY = ("weight_only_int8", "weight_only_int4")
 # The converter stores a tensor in a sparse encoding from this share of zeros on.
 _LEAST_SPARSITY = 0.3
 _CALIBRATION_EXAMPLES = 200
@@ -92,7 +94,7 @@ def check_quantization(quantization):
         raise ValueError(
             f"Expected `quantization` to be one of {QUANTIZATIONS}. Received: quantization={quantization!r}"
         )
-    if quantization in _WEIGHT_ONLY_BITS and not is_available():
+    if quantization in _WEIGHT_ONLY and not is_available():
         raise ModuleNotFoundError(
             f"Expected the package ai-edge-quantizer for quantization={quantization!r}; "
             "it comes with cvhn-tf's extra: pip install 'cvhn-tf[quantization]'"
@@ -104,7 +106,7 @@ def available_quantizations(with_data) -> list[str | None]:
     return [
         quantization
         for quantization in QUANTIZATIONS
-        if (quantization != "int8" or with_data) and (quantization not in _WEIGHT_ONLY_BITS or is_available())
+        if (quantization != "int8" or with_data) and (quantization not in _WEIGHT_ONLY or is_available())
     ]
 
 
@@ -145,10 +147,10 @@ def _convert_and_verify(saved, keras_model, quantization, sparse, calibration, i
 
 
 def _convert(saved, keras_model, quantization, sparse, calibration):
-    if quantization in _WEIGHT_ONLY_BITS:
+    if quantization in _WEIGHT_ONLY:
         # Of a sparse file nothing would be quantized; asked for it, the check of the result says so.
         exact = _convert(saved, keras_model, None, sparse, None)
-        return keep_grid(quantize_weights_only(exact, _WEIGHT_ONLY_BITS[quantization]), exact)
+        return keep_grid(quantize_weights_only(exact, INTEGER_BITS[quantization]), exact)
     if quantization == "int8":
         _check_has_no_loop(keras_model)
     content = _converted(saved, keras_model, quantization, sparse, calibration)

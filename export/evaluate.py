@@ -64,7 +64,7 @@ def evaluate_tflite(
     check_finite("x", inputs)
     check_finite("y", y)
     loss = None if loss is None else keras.losses.get(loss)
-    litert = open_file(content)
+    litert = open_file(content, threads=os.cpu_count() or 1)  # for all but the latency, which is that of one
     litert.check_inputs(inputs)
     if loss is None and (classes := litert.count_classes()) and y.size == len(y):
         check_labels("y", y, classes)
@@ -73,7 +73,7 @@ def evaluate_tflite(
     loss = None if loss is None else float(np.mean(loss(y, outputs)))
     right = accuracy(outputs, y)
     calibration = None if right is None else calibration_error(outputs, y)
-    return Evaluation(right, loss, litert.latency_ms(inputs), len(y), calibration)
+    return Evaluation(right, loss, open_file(content).latency_ms(inputs), len(y), calibration)
 
 
 def keras_outputs(keras_model, x) -> np.ndarray:

@@ -94,14 +94,18 @@ class LiteRTModel:
         return 1e3 * float(np.median(times))
 
 
-def open_file(content) -> LiteRTModel:
+def open_file(content, threads=1) -> LiteRTModel:
     """A TFLite file from anywhere, opened.
+
+    Args:
+        content: As in `LiteRTModel`.
+        threads: As in `LiteRTModel`.
 
     Raises:
         ValueError: If LiteRT cannot open it.
     """
     try:
-        return LiteRTModel(content)
+        return LiteRTModel(content, threads)
     except (RuntimeError, ValueError) as error:
         raise ValueError(
             f"Expected a TFLite file that LiteRT can open. Received: {len(content):,} bytes ({error})"

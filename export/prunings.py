@@ -7,11 +7,14 @@ import keras
 import numpy as np
 
 from cvhn_tf.export.compact import compact
+from cvhn_tf.export.convert import INTEGER_BITS
 from cvhn_tf.export.evaluate import accuracy
 from cvhn_tf.export.layer_statistics import layer_sparsity, snr_histogram
 from cvhn_tf.export.prune import prune
 from cvhn_tf.export.recalibrate import recalibrate
+from cvhn_tf.export.saved_models import SavedModels
 from cvhn_tf.export.size_bound import least_bytes, least_gzip_bytes
+from cvhn_tf.export.weight_grid import round_weights
 
 # Examples of a first estimate: enough to tell 98% from 97%. All examples decide where that leaves a doubt.
 _PART = 2000
@@ -44,7 +47,7 @@ class Prunings:
         self._model, self._x, self._y, self._representative_data = model, x, y, representative_data
         self._bits, self._bounds, self._estimates, self._accuracies, self._parameters = {}, {}, {}, {}, {}
         self._histograms, self._layer_sparsities = {}, {}
-        self._pruned = self._compacted = None, None
+        self._turn_to(None)
         part = np.sort(np.random.default_rng(0).permutation(len(y))[:_PART])
         self._part = keras.tree.map_structure(lambda array: np.asarray(array)[part], x), y[part]
         # One network measures the accuracies of all, so that it is compiled once.
@@ -80,28 +83,42 @@ class Prunings:
         """Fewest bits of all complexities asked for so far, and the complexity."""
         return min((bits, complexity) for complexity, bits in self._bits.items())
 
-    def pruned(self, point):
-        """The pruned Keras model, its batch normalization recalibrated if there is representative data."""
-        if self._pruned[0] != point:
+    def pruned(self, point, bits=None):
+        """The pruned Keras model, its batch normalization recalibrated if there is representative data.
+
+        With `bits` its weights are those of `round_weights`. Networks of the last point only are kept.
+        """
+        if self._last_point != point:
+            self._turn_to(point)
+        if bits not in self._pruned:
             network = prune(self._model, point.complexity, point.sparsity, structure=point.structure)
             if point not in self._layer_sparsities:
                 self._describe(point, network)
+            if bits is not None:
+                network = round_weights(
+                    self._model, point.complexity, point.sparsity, bits=bits, structure=point.structure
+                )
             if self._representative_data is not None:
                 network = recalibrate(network, self._representative_data)
-            self._pruned = point, network
-        return self._pruned[1]
+            self._pruned[bits] = network
+        return self._pruned[bits]
 
-    def compacted(self, point):
-        """The pruned Keras model after `compact`."""
-        if self._compacted[0] != point:
-            self._compacted = point, compact(self.pruned(point))
-        return self._compacted[1]
+    def compacted(self, point, bits=None):
+        """The model of `pruned` after `compact`."""
+        network = self.pruned(point, bits)
+        if bits not in self._compacted:
+            self._compacted[bits] = compact(network)
+        return self._compacted[bits]
 
-    def candidates(self, point) -> list:
-        """The Keras models of which the one with the smaller file is to be taken."""
+    def candidates(self, point, quantization=None) -> list:
+        """The Keras models of which the one with the smaller file is to be taken.
+
+        Where weights become integers, they are rounded by what the posterior knows of them.
+        """
+        bits = INTEGER_BITS.get(quantization)
         if point.structure == "block":  # removed inputs move the others across the borders of blocks
-            return [self.compacted(point), self.pruned(point)]
-        return [self.compacted(point)]
+            return [self.compacted(point, bits), self.pruned(point, bits)]
+        return [self.compacted(point, bits)]
 
     def parameters(self, point) -> int:
         """Number of parameters of the compacted network."""
@@ -113,7 +130,7 @@ class Prunings:
         """Size below which no file of the network comes."""
         key = point, quantization
         if key not in self._bounds:
-            networks = self.candidates(point)
+            networks = self.candidates(point, quantization)
             self._bounds[key] = tuple(
                 min(least(network, quantization) for network in networks) for least in (least_bytes, least_gzip_bytes)
             )
@@ -140,6 +157,11 @@ class Prunings:
         if point not in self._accuracies:
             self._accuracies[point] = estimate if used == examples else self._accuracy_of(point, self._x, self._y)
         return self._accuracies[point] >= least_accuracy
+
+    def _turn_to(self, point):
+        """Lets go of the networks of the last point."""
+        self._last_point, self._pruned, self._compacted = point, {}, {}
+        self.saved_models = SavedModels()  # what the encodings of one network share
 
     def _describe(self, point, pruned):
         complexity = point.complexity

@@ -9,7 +9,7 @@ import tensorflow as tf
 from cvhn_tf.argument_checks import check_share
 from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.check_network import check_network
-from cvhn_tf.export.convert import available_quantizations, to_tflite_from
+from cvhn_tf.export.convert import INTEGER_BITS, available_quantizations, to_tflite_from
 from cvhn_tf.export.evaluate import evaluate_tflite
 from cvhn_tf.export.labelled_examples import as_arrays, check_examples
 from cvhn_tf.export.saved_models import SavedModels
@@ -75,9 +75,9 @@ def smallest(
 
 
 def _models(keras_model, quantization, rounded):
-    if quantization in (None, "float16"):
-        return [keras_model, *(rounded[bits] for bits in rounded if bits == 8)]
-    return [rounded.get(4 if quantization == "weight_only_int4" else 8, keras_model)]
+    if quantization in INTEGER_BITS:
+        return [rounded.get(INTEGER_BITS[quantization], keras_model)]
+    return [keras_model, *(rounded[bits] for bits in rounded if bits == 8)]
 
 
 def _accuracy(artifact, examples):

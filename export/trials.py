@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 from cvhn_tf.export.candidate import Candidate
-from cvhn_tf.export.convert import to_tflite
+from cvhn_tf.export.convert import to_tflite_from
 from cvhn_tf.export.evaluate import evaluate_tflite
 from cvhn_tf.export.metadata import annotate
 from cvhn_tf.export.size_bound import dense_bytes
@@ -159,9 +159,12 @@ class Trials:
 
     def _convert(self, point, quantization):
         made, failure = [], None
-        for network in self.prunings.candidates(point):
+        for network in self.prunings.candidates(point, quantization):
             try:
-                made.append((to_tflite(network, quantization, representative_data=self._representative_data), network))
+                artifact = to_tflite_from(
+                    self.prunings.saved_models, network, quantization, representative_data=self._representative_data
+                )
+                made.append((artifact, network))
             except ConversionError as error:
                 failure = error
         if not made:

@@ -439,6 +439,9 @@ def test_compare_writes_tables_plot_and_the_files_on_the_pareto_front(model_path
         file.name for file in report.glob("*.tflite")
     }
     files = {file.stat().st_size: file for file in report.glob("*.tflite")}
+    for file in files.values():
+        described = json.loads(file.with_suffix(".json").read_text())
+        assert described["complexity"] in (0.1, 10.0) and described["labels"] == [str(digit) for digit in range(10)]
     front = [row for row in rows if row["pareto"] in ("True", "true", "1")]
     assert front
     for row in front:
@@ -456,11 +459,11 @@ def test_compare_tries_nine_complexities_over_the_whole_range_by_default(model_p
 
 def test_compare_removes_the_files_of_an_earlier_report_only(model_path, tmp_path):
     stale, other = tmp_path / "complexity-7_sparsity-0.1_float32.tflite", tmp_path / "mine.tflite"
-    for file in (stale, other):
+    for file in (stale, stale.with_suffix(".json"), other):
         file.write_bytes(b"")
     arguments = ("--complexities", "1", "--sparsities", "0", "--encodings", "float32", "--output", tmp_path)
     assert run("compare", model_path, *arguments).exit_code == 0
-    assert not stale.exists()
+    assert not stale.exists() and not stale.with_suffix(".json").exists()
     assert other.exists()
 
 

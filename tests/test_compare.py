@@ -30,6 +30,7 @@ def test_table_holds_what_was_measured(trained, data, tmp_path):
         data,
         complexities=[0.1, 10.0],
         sparsities=[0.0, 0.5],
+        labels=["a", "b", "c"],
         progress=lambda done, total, result: seen.append((done, total, result.complexity)),
     )
     assert len(comparison) == 8 and not comparison.skipped
@@ -37,6 +38,9 @@ def test_table_holds_what_was_measured(trained, data, tmp_path):
     for line in comparison:
         artifact = comparison.artifact_of(line)
         assert (line.size_bytes, line.gzip_bytes) == (artifact.size_bytes, artifact.gzip_bytes)
+        written = export.read_metadata(artifact.content)
+        assert (written["complexity"], written["sparsity"]) == (line.complexity, line.sparsity)
+        assert (written["structure"], written["labels"]) == ("weight", ["a", "b", "c"])
         assert line.accuracy == export.evaluate_tflite(artifact, *data).accuracy
         assert line.description_length_bits == trained.description_length(line.complexity)
         network = export.prune(trained, line.complexity, line.sparsity)
@@ -98,6 +102,7 @@ def test_best_row_under_a_budget():
         ({"quantizations": ["int8"]}, "representative_data"),
         ({"data": 3}, "data"),
         ({"data": (np.zeros((4, 8)), np.full(4, 0.5))}, "class labels"),
+        ({"labels": ["a", "b"]}, "labels"),
     ],
 )
 def test_bad_arguments_are_refused_before_any_conversion(compiled, data, arguments, name, monkeypatch):

@@ -102,7 +102,12 @@ def tutorial(tmp_path_factory):
 
 
 def test_python_of_the_tutorial_leaves_its_files(tutorial):
-    assert {path.name for path in tutorial[1].iterdir()} == {"model.keras", "digits.tflite", "best.tflite"}
+    assert {path.name for path in tutorial[1].iterdir()} == {
+        "model.keras",
+        "digits.tflite",
+        "best.tflite",
+        "best.json",
+    }
 
 
 @pytest.mark.parametrize("page", [page for page in pages_with("python") if page not in ("README.md", TUTORIAL)])

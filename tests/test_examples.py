@@ -59,6 +59,9 @@ def test_script_runs_and_leaves_files_that_work(name, folder, monkeypatch, capsy
     monkeypatch.setattr(sys, "argv", [name, *arguments])
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")
     made = {path for path in folder.rglob("*") if path.is_file()} - before
+    provenance = {path for path in made if path.suffix == ".json"}  # of annotated files
+    made -= provenance
+    assert {path.with_suffix(".tflite") for path in provenance} <= made
     assert {path.relative_to(folder).as_posix() for path in made} == expected
     for path in made:
         if path.suffix == ".tflite":

@@ -78,6 +78,7 @@ def test_comparison_gives_the_files_of_each_network_by_itself(compiled, data):
     for row in comparison:
         network = export.compact(export.prune(model, row.complexity, row.sparsity))
         alone = export.to_tflite(network, row.quantization)
+        alone = export.annotate(alone, row.complexity, row.sparsity, row.structure)
         assert (row.sparse, row.size_bytes) == (alone.sparse, alone.size_bytes)
         outputs = [export.evaluate_tflite(file, *data) for file in (comparison.artifact_of(row), alone)]
         assert (
