@@ -1,7 +1,6 @@
 """A LeNet on MNIST: one fit, at the defaults unless said otherwise, then what LiteRT makes of its pruned files.
 
 python benchmarks/mnist.py --output benchmarks/results/mnist
-python benchmarks/mnist.py --epochs 100 --sharpness 3 --initial-stddev 2e-3 --output benchmarks/results/mnist_100_epochs
 python benchmarks/mnist.py --target lenet_5_caffe --output benchmarks/results/mnist_lenet_5_caffe
 """
 
