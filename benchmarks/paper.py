@@ -21,8 +21,8 @@ layers pruned together too, as this package does by default. Otherwise than thei
 - All sets of weights start from the same draw, and biases at zero. The authors draw each set apart, and biases from
   N(0, 1).
 - Separate networks train for as long as hypernetworks. The authors' notebooks for them (base, var) say 25 epochs.
-- On CIFAR-10 the target is a smaller one, `convnet`, whose batch normalization is shared by all complexities of a
-  hypernetwork, and the epochs are fewer: compare methods there, not figures.
+- On CIFAR-10 the target is a smaller one, `convnet`, whose batch normalization is recalibrated for each pruned network,
+  and the epochs are fewer: compare methods there, not figures.
 
 Every training is a process of its own on one thread, `--jobs` of them side by side. Finished trainings are kept and not
 repeated, so an interrupted run goes on where it was.

@@ -8,6 +8,7 @@ import numpy as np
 
 COMPLEXITY_RANGE = (1e-3, 1e2)
 SPARSITIES = (0.0, 0.5, 0.7, 0.8, 0.9)
+_CALIBRATION_EXAMPLES = 1000
 SCOPES = ("layer", "global")  # the authors prune each layer by itself, this package by default all of them together
 
 
@@ -100,7 +101,11 @@ def build(method, target, complexities, steps, seed):
 
 
 def measure(model, data, complexities):
-    """A row for each complexity: NLL and description length before pruning, and accuracy at each sparsity."""
+    """A row for each complexity: NLL and description length before pruning, and accuracy at each sparsity.
+
+    Batch normalization has the statistics of each pruned network on some training examples, not those of training,
+    which mix all complexities and know nothing of pruning.
+    """
     from cvhn_tf import export
 
     network = model.at(complexities[0])  # one for all, so that its graph is traced once
@@ -108,7 +113,8 @@ def measure(model, data, complexities):
     for complexity in complexities:
         row = {"complexity": complexity, "nll": None, "kl_bits": model.description_length(complexity)}
         for scope, sparsity in itertools.product(SCOPES, SPARSITIES):
-            network.set_weights(export.prune(model, complexity, sparsity, scope=scope).get_weights())
+            pruned = export.prune(model, complexity, sparsity, scope=scope)
+            network.set_weights(export.recalibrate(pruned, data.x_train[:_CALIBRATION_EXAMPLES]).get_weights())
             outputs = network.predict(data.x_test, batch_size=1000, verbose=0)
             row[column_of(sparsity, scope)] = float(np.mean(outputs.argmax(1) == data.y_test))
             if sparsity == 0:

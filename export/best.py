@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.budget_search import search
@@ -180,7 +180,7 @@ def _progress(verbose, trials):
         TextColumn("Searching"),
         BarColumn(),
         TextColumn("{task.fields[found]}"),
-        TimeElapsedColumn(),
+        TimeRemainingColumn(),
         console=Console(stderr=True),
         disable=not verbose,
     )

@@ -1,5 +1,7 @@
 """What a TFLite file takes at least, told from the weights alone: most candidates need not be converted."""
 
+import zlib
+
 import numpy as np
 
 # Bytes of a weight in the file. An encoding that is not here is taken to need a quarter of a byte.
@@ -44,9 +46,39 @@ def dense_bytes(network, quantization) -> int | None:
 
 
 def least_gzip_bytes(network, quantization) -> float:
-    """Number of bytes that a file of a network takes after gzip in practice at least: half of its non-zeros' length."""
+    """Number of bytes that a file of a network takes after gzip in practice at least.
+
+    Half of its non-zeros' length. Of kernels that were rounded for an encoding of integers, the integers after gzip:
+    files came out at least 1.2 times as long, with all that is beside the kernels.
+    """
     size = _WEIGHT_BYTES.get(quantization, 0.25)
-    return _LEAST_GZIP_SHARE * size * sum(np.count_nonzero(weight) for weight in network.get_weights())
+    return sum(_least_gzip_of(weight, size, quantization) for weight in network.get_weights())
+
+
+def _least_gzip_of(weight, size, quantization):
+    if weight.ndim > 1 and quantization in _WEIGHT_BYTES and quantization not in _FLOATS:
+        integers = _ranks(weight, levels=16 if size < 1 else 256)
+        if integers is not None:
+            return len(zlib.compress(_packed(integers) if size < 1 else integers))
+    return _LEAST_GZIP_SHARE * size * np.count_nonzero(weight)
+
+
+def _ranks(kernel, levels):
+    """Integers like those of a file: each weight's rank among the values of its channel; None if these are too many."""
+    columns = kernel.reshape(-1, kernel.shape[-1]).T
+    ranks = np.empty(columns.shape, "uint8")
+    for column, row in zip(columns, ranks, strict=True):
+        values, inverse = np.unique(column, return_inverse=True)
+        if len(values) > levels:
+            return None
+        row[:] = (inverse - np.searchsorted(values, 0)) % levels  # zeros are 0 in all of them
+    return ranks.ravel()
+
+
+def _packed(integers):
+    """Two integers of 4 bits in a byte."""
+    pairs = np.resize(integers, (len(integers) + 1) // 2 * 2).reshape(-1, 2)
+    return pairs[:, 0] | pairs[:, 1] << 4
 
 
 def _least_of(weight, size, quantization):

@@ -57,3 +57,17 @@ def test_bound_is_near_the_file_where_weights_are_most_of_it():
     for quantization in (None, "float16", "dynamic_range"):
         artifact = export.to_tflite(network, quantization)
         assert artifact.size_bytes < 1.25 * least_bytes(network, quantization)
+
+
+@pytest.mark.parametrize(
+    "quantization, levels", [("dynamic_range", 31), ("weight_only_int8", 31), ("weight_only_int4", 7)]
+)
+def test_gzip_bound_of_rounded_weights_is_near_the_file(quantization, levels):
+    network = with_zeros(dense(), 0.8, False)
+    for layer in network.layers:
+        if layer.weights:
+            kernel, bias = layer.get_weights()
+            step = np.abs(kernel).max(axis=0) / levels
+            layer.set_weights([step * np.rint(kernel / step), bias])
+    gzip_bytes = export.to_tflite(network, quantization).gzip_bytes
+    assert 0.5 * gzip_bytes < least_gzip_bytes(network, quantization) <= gzip_bytes
