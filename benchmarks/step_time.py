@@ -9,10 +9,11 @@ those of a single round. `peak_mb` is the most memory that the process held, Pyt
 with the fastest of its rows.
 
 **Equal work with the authors' way** (784-50-10, `authors_torch.py`). A pair is one example passed forward and backward
-at one complexity. The authors' step passes its whole batch for each of 5 λ: 256 · 5 pairs. Ours shares its batch out
-between its λs, each example seeing one: 256 pairs, and 256 · 5 with a batch five times as large. `pairs_per_second`
-counts these; a pair of ours is dearer, since local reparameterization makes two linear passes. So the ratio at equal
-work is that of pairs per second, fairest where both pass 256 · 5 pairs at 5 λ before they move the weights once.
+at one complexity. The authors' step passes its whole batch for each of 5 λ: 256 · 5 pairs. Ours has one λ, or shares
+its batch out between several, each example seeing one: 256 pairs, and 256 · 5 with a batch five times as large.
+`pairs_per_second` counts these; a pair of ours is dearer, since local reparameterization makes two linear passes. So
+the ratio at equal work is that of pairs per second, fairest where both pass 256 · 5 pairs before they move the weights
+once.
 `steps_per_second` is the other count: steps of an equal statistical role, one update from one batch of 256 examples
 and all λs of the step, so that an epoch has as many on both sides.
 
