@@ -71,9 +71,10 @@ def assert_is_what_it_says(found, model, data):
 
 
 @pytest.fixture(scope="module")
-def found_of_6_kb(model, data):
+def found_of_8_kb(model, data):
+    # Far from sizes at which encodings change places: 8-bit files leave kernels below 1,024 weights in float32.
     return export.best(
-        model, data, max_bytes=6000, structures=["weight", "unit"], quantizations=[None, "dynamic_range"]
+        model, data, max_bytes=8000, structures=["weight", "unit"], quantizations=[None, "dynamic_range"]
     )
 
 
@@ -88,9 +89,9 @@ def assert_is_the_most_accurate(found, grid, **limits):
     assert found.chosen.accuracy >= max(row.accuracy for row in grid if keeps(row)) - 3 / 360
 
 
-def test_within_a_size_the_most_accurate_file_is_found(found_of_6_kb, model, data, grid):
-    assert_is_what_it_says(found_of_6_kb, model, data)
-    assert_is_the_most_accurate(found_of_6_kb, grid, max_bytes=6000)
+def test_within_a_size_the_most_accurate_file_is_found(found_of_8_kb, model, data, grid):
+    assert_is_what_it_says(found_of_8_kb, model, data)
+    assert_is_the_most_accurate(found_of_8_kb, grid, max_bytes=8000)
 
 
 @pytest.mark.parametrize("quantization, bits", [("dynamic_range", 8), ("weight_only_int4", 4)])
@@ -123,13 +124,13 @@ def test_the_smallest_file_of_an_accuracy_is_found(model, data, grid):
     assert again.chosen.size_bytes == found.chosen.size_bytes
 
 
-def test_trace_tells_of_every_candidate_why_it_was_not_accepted(found_of_6_kb):
-    found = found_of_6_kb
+def test_trace_tells_of_every_candidate_why_it_was_not_accepted(found_of_8_kb):
+    found = found_of_8_kb
     for candidate in found.trace:
         assert candidate.accepted == (candidate.reason is None)
         if candidate.accepted:
-            assert candidate.size_bytes <= 6000 and candidate.latency_ms > 0
-    assert any("more than 6,000" in (candidate.reason or "") for candidate in found.trace)
+            assert candidate.size_bytes <= 8000 and candidate.latency_ms > 0
+    assert any("more than 8,000" in (candidate.reason or "") for candidate in found.trace)
     assert any("less accurate than" in (candidate.reason or "") for candidate in found.trace)
     # Economical: of all files that the networks tried could become, less than half are made, and none twice.
     files = [(c.complexity, c.sparsity, c.structure, c.encoding) for c in found.trace if c.size_bytes is not None]

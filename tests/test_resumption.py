@@ -63,7 +63,8 @@ def backup(terminated, tmp_path):
 def test_training_that_is_killed_thrice_ends_as_one_that_is_let_be(tmp_path):
     import kills
 
-    arguments = ["--target", "mlp_50", "--epochs", "60", "--batch-size", "64"]
+    # Long beside the waits for a backup, which the kills do not count.
+    arguments = ["--target", "mlp_50", "--epochs", "150", "--batch-size", "64"]
     folders = [tmp_path / "whole", tmp_path / "killed"]
     for folder in folders:
         folder.mkdir()
