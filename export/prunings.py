@@ -91,10 +91,12 @@ class Prunings:
         if self._last_point != point:
             self._turn_to(point)
         if bits not in self._pruned:
-            network = prune(self._model, point.complexity, point.sparsity, structure=point.structure)
-            if point not in self._layer_sparsities:
-                self._describe(point, network)
-            if bits is not None:
+            if bits is None:
+                network = prune(self._model, point.complexity, point.sparsity, structure=point.structure)
+                if point not in self._layer_sparsities:
+                    self._describe(point, network)
+            else:
+                self.pruned(point)  # every point is described, by its weights before rounding
                 network = round_weights(
                     self._model, point.complexity, point.sparsity, bits=bits, structure=point.structure
                 )
