@@ -43,16 +43,10 @@ def export(
         network = _recalibrated(network, calibration)
     networks = _compacted(network, structure)
     if encoding == "auto":
-        by_bits = (
-            {
-                bits: _compacted(
-                    _recalibrated(stages.round_weights(model, **pruned, bits=bits, step=step), calibration), structure
-                )
-                for bits in (8, 4)
-            }
-            if step
-            else {}
-        )
+        by_bits = {}
+        for bits in (8, 4) if step else ():
+            rounded = stages.round_weights(model, **pruned, bits=bits, step=step)
+            by_bits[bits] = _compacted(_recalibrated(rounded, calibration), structure, bits)
         count = _SELECTION_EXAMPLES
         artifacts = [
             stages.smallest(
@@ -66,8 +60,9 @@ def export(
         ]
     else:
         if step and encoding in INTEGER_BITS:
-            rounded = stages.round_weights(model, **pruned, bits=INTEGER_BITS[encoding], step=step)
-            networks = _compacted(_recalibrated(rounded, calibration), structure)
+            bits = INTEGER_BITS[encoding]
+            rounded = stages.round_weights(model, **pruned, bits=bits, step=step)
+            networks = _compacted(_recalibrated(rounded, calibration), structure, bits)
         artifacts = [
             stages.to_tflite(network, quantization=QUANTIZATIONS[encoding], representative_data=calibration)
             for network in networks
@@ -100,10 +95,11 @@ def export(
     show(table)
 
 
-def _compacted(network, structure):
+def _compacted(network, structure, bits=32):
     """The network to be encoded; with blocks, the one that is not compacted too."""
     # Removed inputs move the others across the borders of blocks.
-    return [stages.compact(network), network] if structure == "block" else [stages.compact(network)]
+    compacted = stages.compact(network, bits)
+    return [compacted, network] if structure == "block" else [compacted]
 
 
 def _finetune(network, dataset, epochs):

@@ -3,6 +3,10 @@
 At one complexity and structure accuracy, size and time fall as sparsity grows, nearly always. So a line is halved,
 as in the search for a word in a dictionary, instead of being tried at every sparsity: for the most accurate file down
 to the least sparsity that keeps the budgets; for the smallest, up to the largest sparsity that is accurate enough.
+
+Sizes do not always fall: "dynamic_range" stores a tensor that has become small in four bytes a weight again. So where
+there is no other encoding of as many bits, lines are walked from their dense end too, and most of their points are told
+by the bounds on their files.
 """
 
 import itertools
@@ -27,55 +31,124 @@ def search(trials, complexity_range, complexities, sparsities, structures, progr
         structures: Structures to try.
         progress: Called as `progress(done, total)` after each line; both in lines.
     """
-    levels = sorted(sparsities or (_rounded(level) for level in _LEVELS))
-    grid = _coarse_complexities(trials, complexity_range) if complexities is None else list(complexities)
-    # The middle first: a good file early saves trying worse ones.
-    grid = [
-        complexity for complexity in grid[len(grid) // 2 :] + grid[: len(grid) // 2][::-1] if trials.fits(complexity)
-    ]
-    done, total = 0, len(structures) * (len(grid) + (2 if complexities is None else 0)) + 3
+    _Search(trials, complexity_range, complexities, sparsities, structures, progress).run()
 
-    def run(some_complexities, some_structures, some_levels):
-        nonlocal done
-        for complexity in dict.fromkeys(some_complexities):
-            for structure in some_structures:
-                if trials.fits(complexity) and _is_promising(trials, Point(complexity, some_levels[0], structures[0])):
-                    _search_line(trials, complexity, structure, some_levels)
-                done += 1
-                progress(min(done, total), total)
 
-    run(grid, structures, levels)
-    if trials.nearest is None:
-        return
-    if complexities is None:
-        run(_around(complexity_range, trials.nearest.complexity, 1 / (2 * (_COARSE - 1))), structures, levels)
-    fine = levels if sparsities else _around_sparsity(trials.nearest.sparsity)
-    near = [trials.nearest.complexity]
-    if complexities is None:
-        near += _around(complexity_range, trials.nearest.complexity, 1 / (4 * (_COARSE - 1)))
-    run(near, [trials.nearest.structure], fine)
-    chosen = Point(trials.nearest.complexity, trials.nearest.sparsity, trials.nearest.structure)
-    for quantization in trials.quantizations:
-        trials.attempt(chosen, quantization)
-    progress(total, total)
+class _Search:
+    def __init__(self, trials, complexity_range, complexities, sparsities, structures, progress):
+        self.trials, self.complexity_range = trials, complexity_range
+        self.structures, self.progress = structures, progress
+        self.is_free = complexities is None
+        self.fine_levels = None if sparsities is None else sorted(sparsities)
+        self.levels = self.fine_levels or [_rounded(level) for level in _LEVELS]
+        grid = _coarse_complexities(trials, complexity_range) if self.is_free else list(complexities)
+        # The middle first: a good file early saves trying worse ones.
+        grid = grid[len(grid) // 2 :] + grid[: len(grid) // 2][::-1]
+        self.grid = [complexity for complexity in grid if trials.fits(complexity)]
+        self.ends = {structure: [] for structure in structures}  # where the lines of each ended
+        self.done, self.total = 0, len(structures) * (len(self.grid) + (4 if self.is_free else 2))
+
+    def run(self):
+        trials = self.trials
+        self.search_lines(self.grid, _search_line)
+        if trials.nearest is None:
+            return
+        self.search_lines(self.around(trials.nearest.complexity, steps=2), _search_line)
+        if "dynamic_range" in trials.quantizations and "weight_only_int8" not in trials.quantizations:
+            self.search_lines([trials.nearest.complexity], _walk)
+        self.refine_each_structure()
+        self.refine_far_away()
+        chosen = Point(trials.nearest.complexity, trials.nearest.sparsity, trials.nearest.structure)
+        for quantization in trials.quantizations:
+            trials.attempt(chosen, quantization)
+        self.progress(self.total, self.total)
+
+    def search_lines(self, complexities, search_line):
+        """Searches the line of each structure at complexities, as far as these are accurate enough."""
+        for complexity, structure in itertools.product(complexities, self.structures):
+            densest = Point(complexity, self.levels[0], self.structures[0])
+            if self.trials.fits(complexity) and _is_promising(self.trials, densest):
+                points = [Point(complexity, level, structure) for level in self.levels]
+                self.ends[structure] += search_line(self.trials, points)
+            self.advance()
+
+    def refine_each_structure(self):
+        """Searches about the best point of each structure, of the best one's first: it may pass the others."""
+        for structure in sorted(self.structures, key=lambda structure: structure != self.trials.nearest.structure):
+            start = self.trials.nearest
+            if structure != start.structure:
+                start = max(self.ends[structure], key=lambda point: _promise(self.trials, point), default=None)
+            if start is not None:
+                self.refine(start, self.near(start.complexity))
+            self.advance()
+
+    def refine_far_away(self):
+        """Searches about the best sparsity at all complexities where it does as well."""
+        start = self.trials.nearest
+        self.refine(start, [complexity for complexity in self.grid if _is_as_accurate(self.trials, complexity, start)])
+        if self.trials.nearest is not start:
+            self.refine(self.trials.nearest, self.near(self.trials.nearest.complexity))
+
+    def refine(self, start, complexities):
+        """Searches finer lines about the sparsity of a point, or of a candidate."""
+        for complexity in complexities:
+            levels = self.fine_levels or _around_sparsity(start.sparsity)
+            points = [Point(complexity, level, start.structure) for level in levels]
+            if self.trials.fits(complexity) and _can_be_better(self.trials, points):
+                _search_line(self.trials, points)
+
+    def near(self, complexity):
+        return [complexity, *self.around(complexity, steps=4)]
+
+    def around(self, complexity, steps):
+        """The λs below and above, of which there are so many to a step of the coarse grid; only if λ is free."""
+        return _around(self.complexity_range, complexity, 1 / (steps * (_COARSE - 1))) if self.is_free else []
+
+    def advance(self):
+        self.done += 1
+        self.progress(min(self.done, self.total), self.total)
+
+
+def _promise(trials, point):
+    """How promising the end of a line is, beside others of its structure."""
+    return point.sparsity if trials.budgets.seek_smallest else trials.prunings.estimate(point)
+
+
+def _is_as_accurate(trials, complexity, candidate):
+    """Whether the network of a candidate's sparsity and structure at another complexity is accurate enough."""
+    point = Point(complexity, candidate.sparsity, candidate.structure)
+    return trials.fits(complexity) and trials.reaches(point, _goal(trials))
+
+
+def _can_be_better(trials, points):
+    """Whether a line may hold a better file than the best so far."""
+    if trials.budgets.seek_smallest:
+        return trials.can_be_better(points[-1])
+    return trials.best is None or trials.reaches(points[0], _goal(trials))
 
 
 def _is_promising(trials, densest):
     """Whether a complexity is accurate enough with the most weights that it may keep."""
-    goal = trials.budgets.min_accuracy or (trials.best.accuracy if trials.best is not None else 0.0)
-    return goal == 0.0 or trials.reaches(densest, goal - _GAIN_BY_PRUNING)
+    goal = _goal(trials)
+    return goal == 0 or trials.reaches(densest, goal - _GAIN_BY_PRUNING)
 
 
-def _search_line(trials, complexity, structure, levels):
-    points = [Point(complexity, level, structure) for level in levels]
-    find = _find_smallest if trials.budgets.seek_smallest else _find_most_accurate
-    find(trials, points)
+def _goal(trials):
+    """Accuracy that a better file must have."""
+    if trials.budgets.seek_smallest:
+        return trials.budgets.min_accuracy
+    return 0 if trials.best is None else trials.best.accuracy
+
+
+def _search_line(trials, points):
+    """Returns the point where the search ends, if there is one, in a list."""
+    return (_find_smallest if trials.budgets.seek_smallest else _find_most_accurate)(trials, points)
 
 
 def _find_most_accurate(trials, points):
     """Halves the line down to the least sparsity of which a file keeps the budgets."""
     if trials.trace and trials.best is None and not _keeps_budgets(trials, points[-1]):
-        return  # perhaps nothing does; then it is not worth halving every line
+        return []  # perhaps nothing does; then it is not worth halving every line
     low, high = 0, len(points)
     while low < high:
         middle = (low + high) // 2
@@ -86,6 +159,20 @@ def _find_most_accurate(trials, points):
             high = middle
         else:
             low = middle + 1
+    return points[low : low + 1]
+
+
+def _walk(trials, points):
+    """Tries a line from its dense end, as long as its networks are accurate enough. Returns as `_search_line` does."""
+    found = []
+    for point in points:
+        if not trials.reaches(point, _goal(trials)):
+            break
+        if _keeps_budgets(trials, point):
+            found = [point]
+            if not trials.budgets.seek_smallest:
+                break  # sparser ones are less accurate
+    return found
 
 
 def _keeps_budgets(trials, point):
@@ -109,6 +196,7 @@ def _find_smallest(trials, points):
         measured = [accuracy for accuracy in measured if accuracy is not None]
         if not measured or max(measured) >= trials.budgets.min_accuracy:
             break
+    return accurate[-1:]
 
 
 def _coarse_complexities(trials, complexity_range):

@@ -3,16 +3,19 @@
 import keras
 import numpy as np
 
+from cvhn_tf.argument_checks import check_positive
 from cvhn_tf.export.channel_graph import ChannelGraph
 from cvhn_tf.export.channel_stages import Flattening, Passing
 from cvhn_tf.export.check_network import check_network
 from cvhn_tf.export.rebuild import as_functional, rebuild
 
-# Selecting features costs an operation and an index each: worth it only if many weights go.
+# Selecting features costs time, an operation and an index each in the file: worth it only if many weights go.
 _LEAST_UNUSED_SHARE = 0.25
+_OPERATION_BYTES = 320
+_INDEX_BYTES = 4
 
 
-def compact(keras_model: keras.Model) -> keras.Model:
+def compact(keras_model: keras.Model, weight_bits: float = 32) -> keras.Model:
     """A smaller model with the same outputs, without the channels that are dead.
 
     A channel (a unit of a Dense layer, a filter of a convolution, and what normalization, pooling, activations and
@@ -20,7 +23,7 @@ def compact(keras_model: keras.Model) -> keras.Model:
     is constant, since all its incoming weights are: then its part goes into the bias behind it, or into the batch
     normalization there. Channels that are added or multiplied are tied: they go together or not at all. Removing some
     may kill others, so this repeats until none dies. Input features that the first Dense layer does not read are
-    selected away. Models within the model are made smaller each by itself.
+    selected away where this makes the file smaller. Models within the model are made smaller each by itself.
 
     Around layers that are not known to leave channels apart (shared ones, normalization of other kinds, attention,
     recurrent layers, transposed convolutions, your own), and where a constant that is not zero meets zero padding,
@@ -28,26 +31,29 @@ def compact(keras_model: keras.Model) -> keras.Model:
 
     Args:
         keras_model: Built functional or Sequential Keras model, channels last. It is not changed.
+        weight_bits: Bits of a weight in the file that is to come, positive. The fewer, the more weights input features
+            must have to be worth selecting away.
 
     Returns:
         Functional Keras model, or `keras_model` itself if nothing can be removed.
 
     Raises:
-        ValueError: If it is no such model.
+        ValueError: If it is no such model, or `weight_bits` is not positive.
         TypeError, ValueError: If something can be removed and Keras cannot make one of the layers from its config.
     """
     check_network("keras_model", keras_model)
+    check_positive("weight_bits", weight_bits)
     model = as_functional(keras_model)
     if model is None:
         return keras_model
     graph = ChannelGraph(model)
     changed = _remove_dead_channels(graph)
-    selected = _select_features(graph)
+    selected = _select_features(graph, weight_bits)
     nested = {}
     for node in graph.nodes:
         layer = node.stage.operation
         if as_functional(layer) is not None and id(layer) not in nested:
-            nested[id(layer)] = compact(layer)
+            nested[id(layer)] = compact(layer, weight_bits)
             changed |= nested[id(layer)] is not layer
     return rebuild(model, graph, selected, nested) if changed or selected else keras_model
 
@@ -89,7 +95,7 @@ def _remove_once(graph):
     return removed, changed
 
 
-def _select_features(graph):
+def _select_features(graph, weight_bits):
     """Takes out what Dense layers do not read of the model's inputs.
 
     Returns:
@@ -106,7 +112,9 @@ def _select_features(graph):
             continue
         used = node.stage.reads()
         used[0] |= not used.any()
-        if len(node.stage.output_shape) == 2 and np.mean(~used) >= _LEAST_UNUSED_SHARE:
+        saved = np.sum(~used) * node.stage.kernel.shape[-1] * weight_bits / 8
+        pays = np.mean(~used) >= _LEAST_UNUSED_SHARE and saved > _OPERATION_BYTES + _INDEX_BYTES * np.sum(used)
+        if len(node.stage.output_shape) == 2 and pays:
             node.stage.keep_inputs(used)
             selected[id(layer)] = np.flatnonzero(used)
     return selected

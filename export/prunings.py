@@ -109,7 +109,7 @@ class Prunings:
         """The model of `pruned` after `compact`."""
         network = self.pruned(point, bits)
         if bits not in self._compacted:
-            self._compacted[bits] = compact(network)
+            self._compacted[bits] = compact(network, bits or 32)
         return self._compacted[bits]
 
     def candidates(self, point, quantization=None) -> list:

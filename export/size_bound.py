@@ -14,6 +14,7 @@ _WEIGHT_BYTES = {
     "weight_only_int4": 0.5,
 }
 _FLOATS = (None, "float16")
+_LEAST_QUANTIZED = 1024  # weights of a tensor; "dynamic_range" leaves smaller ones in float32
 _BLOCK = 4
 # gzip makes zeros nearly vanish, but the digits of weights that are kept are noise to it.
 _LEAST_GZIP_SHARE = 0.5
@@ -29,19 +30,16 @@ def least_bytes(network, quantization) -> float:
         network: Built Keras model, compacted if its file will be.
         quantization: As in `to_tflite`.
     """
-    size = _WEIGHT_BYTES.get(quantization, 0.25)
-    return sum(_least_of(weight, size, quantization) for weight in network.get_weights())
+    return sum(_least_of(weight, _size_of(weight, quantization), quantization) for weight in network.get_weights())
 
 
 def dense_bytes(network, quantization) -> int | None:
     """Number of bytes of the weights in a dense file; None for an encoding that is not known here."""
     if quantization not in _WEIGHT_BYTES:
         return None
-    small = 4 if quantization == "dynamic_range" else _WEIGHT_BYTES[quantization]
     bias = 2 if quantization == "float16" else 4
     return sum(
-        weight.size * (bias if weight.ndim < 2 else small if weight.size < 1024 else _WEIGHT_BYTES[quantization])
-        for weight in network.get_weights()
+        weight.size * (bias if weight.ndim < 2 else _size_of(weight, quantization)) for weight in network.get_weights()
     )
 
 
@@ -53,6 +51,13 @@ def least_gzip_bytes(network, quantization) -> float:
     """
     size = _WEIGHT_BYTES.get(quantization, 0.25)
     return sum(_least_gzip_of(weight, size, quantization) for weight in network.get_weights())
+
+
+def _size_of(weight, quantization):
+    """Bytes of each weight of a tensor that is stored whole, at least."""
+    if quantization == "dynamic_range" and weight.size < _LEAST_QUANTIZED:
+        return _WEIGHT_BYTES[None]
+    return _WEIGHT_BYTES.get(quantization, 0.25)
 
 
 def _least_gzip_of(weight, size, quantization):

@@ -77,16 +77,39 @@ def test_constant_of_a_unit_without_inputs_goes_into_the_next_bias():
     np.testing.assert_allclose(second.bias, 2.0 * model.layers[1].kernel[2], rtol=1e-6)
 
 
-def test_unused_input_features_are_selected_away_and_the_interface_stays():
-    model = small()
+def without_features(units):
+    """A model that does not read 20 of its 64 features, and has a first layer of so many units."""
+    model = keras.Sequential([keras.Input((64,)), layers.Dense(units, "relu"), layers.Dense(2)])
     kernel = model.layers[0].kernel.numpy()
-    kernel[[0, 3]] = 0
-    model.layers[0].set_weights([kernel, np.zeros(6)])
+    kernel[:40:2] = 0
+    model.layers[0].set_weights([kernel, np.zeros(units)])
+    return model
+
+
+def test_unused_input_features_are_selected_away_and_the_interface_stays():
+    model = without_features(units=16)
     compacted = export.compact(model)
     assert compacted.input_shape == model.input_shape
-    assert [layer.kernel.shape for layer in compacted.layers if isinstance(layer, layers.Dense)][0:1] == [(2, 6)]
-    x = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
+    assert [layer.kernel.shape for layer in compacted.layers if isinstance(layer, layers.Dense)][0:1] == [(44, 16)]
+    x = np.random.default_rng(0).normal(size=(3, 64)).astype("float32")
     np.testing.assert_allclose(compacted(x), model(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("units", [4, 8, 16, 32, 64, 128])
+@pytest.mark.parametrize("bits, quantization", [(32, None), (8, "weight_only_int8"), (4, "weight_only_int4")])
+def test_input_features_are_selected_away_where_this_makes_the_file_smaller(units, bits, quantization):
+    model = without_features(units)
+    selected, whole = export.compact(model, weight_bits=1000), export.compact(model, weight_bits=1)
+    assert whole is model and selected is not model
+    sizes = [export.to_tflite(network, quantization, sparse=False).size_bytes for network in (selected, whole)]
+    chosen = export.to_tflite(export.compact(model, bits), quantization, sparse=False).size_bytes
+    assert chosen <= min(sizes) + 64  # names and padding are not foreseen
+
+
+@pytest.mark.parametrize("bits", [0, -4, "8", None])
+def test_bits_must_be_positive(bits):
+    with pytest.raises(ValueError, match=r"`weight_bits`.*Received: weight_bits="):
+        export.compact(small(), weight_bits=bits)
 
 
 def test_same_padding_keeps_a_filter_that_is_constant_but_not_zero():
