@@ -26,6 +26,7 @@ parser.add_argument("--epochs", type=int, default=40)
 parser.add_argument("--batch-size", type=int, default=256)
 parser.add_argument("--sharpness", type=float, default=2.0, help="of the gates")
 parser.add_argument("--initial-stddev", type=float, default=4e-3)
+parser.add_argument("--complexity-range", type=float, nargs=2, default=(0.01, 100.0))
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("benchmarks/results/mnist"))
 args = parser.parse_args()
@@ -35,6 +36,7 @@ keras.utils.set_random_seed(args.seed)
 mnist = datasets.load("mnist")
 model = cvhn_tf.VariationalHypernetwork(
     targets.get(args.target, mnist.input_shape, mnist.num_classes),
+    complexity_range=tuple(args.complexity_range),
     parameterization=parameterizations.Gated(sharpness=args.sharpness),
     initial_stddev=args.initial_stddev,
     seed=args.seed,
