@@ -22,6 +22,7 @@ from cvhn_tf.export.plot import plot_front
 from cvhn_tf.export.prune import as_list, check_model, check_sparsity, check_structure, prune
 from cvhn_tf.export.recalibrate import recalibrate
 from cvhn_tf.export.report import report
+from cvhn_tf.export.repeated_pruning import RepeatedPruning
 from cvhn_tf.export.saved_models import SavedModels
 from cvhn_tf.export.tables import as_csv, written
 from cvhn_tf.export.verify import ConversionError
@@ -225,11 +226,12 @@ def compare(
         labels = check_class_names(labels, judge.outputs[0].shape[-1])
     rows, artifacts, skipped, histograms, layer_sparsities = [], [], [], [], []
     total = len(complexities) * len(sparsities) * len(quantizations)
+    repeated: Any = RepeatedPruning(model)
     for complexity in complexities:
         bits = model.description_length(complexity)
-        histograms.append(snr_histogram(model, complexity, bits))
+        histograms.append(snr_histogram(repeated, complexity, bits))
         for sparsity in sparsities:
-            network = prune(model, complexity, sparsity, scope=scope, structure=structure)
+            network = prune(repeated, complexity, sparsity, scope=scope, structure=structure)
             layer_sparsities.append(layer_sparsity(network, complexity, sparsity, structure, histograms[-1].counts))
             kept = sum(int(np.count_nonzero(weight)) for weight in network.get_weights())
             if representative_data is not None:

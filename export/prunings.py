@@ -12,6 +12,7 @@ from cvhn_tf.export.evaluate import accuracy
 from cvhn_tf.export.layer_statistics import layer_sparsity, snr_histogram
 from cvhn_tf.export.prune import prune
 from cvhn_tf.export.recalibrate import recalibrate
+from cvhn_tf.export.repeated_pruning import RepeatedPruning
 from cvhn_tf.export.saved_models import SavedModels
 from cvhn_tf.export.size_bound import least_bytes, least_gzip_bytes
 from cvhn_tf.export.weight_grid import round_weights
@@ -44,7 +45,8 @@ class Prunings:
     """
 
     def __init__(self, model, x, y, representative_data=None):
-        self._model, self._x, self._y, self._representative_data = model, x, y, representative_data
+        self._model = RepeatedPruning(model)
+        self._x, self._y, self._representative_data = x, y, representative_data
         self._bits, self._bounds, self._estimates, self._accuracies, self._parameters = {}, {}, {}, {}, {}
         self._histograms, self._layer_sparsities = {}, {}
         self._turn_to(None)
