@@ -21,8 +21,8 @@ from cvhn_tf.export.pareto import pareto_front
 from cvhn_tf.export.plot import plot_front
 from cvhn_tf.export.prune import as_list, check_model, check_sparsity, check_structure, prune
 from cvhn_tf.export.recalibrate import recalibrate
-from cvhn_tf.export.report import report
 from cvhn_tf.export.repeated_pruning import RepeatedPruning
+from cvhn_tf.export.report import report
 from cvhn_tf.export.saved_models import SavedModels
 from cvhn_tf.export.tables import as_csv, written
 from cvhn_tf.export.verify import ConversionError
