@@ -41,7 +41,7 @@ def export(
         step = 0  # the posterior says nothing of weights that were trained since
     else:
         network = _recalibrated(network, calibration)
-    networks = _compacted(network, structure)
+    networks = _compacted(network, structure, INTEGER_BITS.get(encoding, 32))
     if encoding == "auto":
         by_bits = {}
         for bits in (8, 4) if step else ():

@@ -4,9 +4,9 @@ At one complexity and structure accuracy, size and time fall as sparsity grows, 
 as in the search for a word in a dictionary, instead of being tried at every sparsity: for the most accurate file down
 to the least sparsity that keeps the budgets; for the smallest, up to the largest sparsity that is accurate enough.
 
-Sizes do not always fall: "dynamic_range" stores a tensor that has become small in four bytes a weight again. So where
-there is no other encoding of as many bits, lines are walked from their dense end too, and most of their points are told
-by the bounds on their files.
+Sizes do not always fall: "dynamic_range" stores a tensor that has become small in four bytes a weight again. So without
+"weight_only_int8", which does not, lines are walked from their dense end too if the size counts, of which the bounds on
+files know.
 """
 
 import itertools
@@ -29,7 +29,7 @@ def search(trials, complexity_range, complexities, sparsities, structures, progr
         complexities: λs to try, or None for a search over the range.
         sparsities: Sparsities to try, or None for a search over all.
         structures: Structures to try.
-        progress: Called as `progress(done, total)` after each line; both in lines.
+        progress: Called as `progress(done, total)` after each line or few; both in lines.
     """
     _Search(trials, complexity_range, complexities, sparsities, structures, progress).run()
 
@@ -54,7 +54,7 @@ class _Search:
         if trials.nearest is None:
             return
         self.search_lines(self.around(trials.nearest.complexity, steps=2), _search_line)
-        if "dynamic_range" in trials.quantizations and "weight_only_int8" not in trials.quantizations:
+        if self.sizes_may_rise():
             self.search_lines([trials.nearest.complexity], _walk)
         self.refine_each_structure()
         self.refine_far_away()
@@ -62,6 +62,12 @@ class _Search:
         for quantization in trials.quantizations:
             trials.attempt(chosen, quantization)
         self.progress(self.total, self.total)
+
+    def sizes_may_rise(self):
+        """Whether a sparser network may have the larger file, and this matters."""
+        counts = self.trials.budgets.seek_smallest or self.trials.budgets.max_bytes is not None
+        quantizations = self.trials.quantizations
+        return counts and "dynamic_range" in quantizations and "weight_only_int8" not in quantizations
 
     def search_lines(self, complexities, search_line):
         """Searches the line of each structure at complexities, as far as these are accurate enough."""
@@ -141,7 +147,7 @@ def _goal(trials):
 
 
 def _search_line(trials, points):
-    """Returns the point where the search ends, if there is one, in a list."""
+    """Returns the point where the search ends, behind which a finer one may go on, if there is one, in a list."""
     return (_find_smallest if trials.budgets.seek_smallest else _find_most_accurate)(trials, points)
 
 
@@ -159,7 +165,7 @@ def _find_most_accurate(trials, points):
             high = middle
         else:
             low = middle + 1
-    return points[low : low + 1]
+    return points[low : low + 1] if low else []  # from 0 on all were too inaccurate, or none too large
 
 
 def _walk(trials, points):
@@ -196,7 +202,7 @@ def _find_smallest(trials, points):
         measured = [accuracy for accuracy in measured if accuracy is not None]
         if not measured or max(measured) >= trials.budgets.min_accuracy:
             break
-    return accurate[-1:]
+    return points[low - 1 : low] if 0 < low < len(points) else []
 
 
 def _coarse_complexities(trials, complexity_range):

@@ -23,7 +23,8 @@ def compact(keras_model: keras.Model, weight_bits: float = 32) -> keras.Model:
     is constant, since all its incoming weights are: then its part goes into the bias behind it, or into the batch
     normalization there. Channels that are added or multiplied are tied: they go together or not at all. Removing some
     may kill others, so this repeats until none dies. Input features that the first Dense layer does not read are
-    selected away where this makes the file smaller. Models within the model are made smaller each by itself.
+    selected away where their weights, stored whole, take more than the indices of the others and the operation. Models
+    within the model are made smaller each by itself.
 
     Around layers that are not known to leave channels apart (shared ones, normalization of other kinds, attention,
     recurrent layers, transposed convolutions, your own), and where a constant that is not zero meets zero padding,

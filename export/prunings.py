@@ -124,11 +124,12 @@ class Prunings:
             return [self.compacted(point, bits), self.pruned(point, bits)]
         return [self.compacted(point, bits)]
 
-    def parameters(self, point) -> int:
-        """Number of parameters of the compacted network."""
-        if point not in self._parameters:
-            self._parameters[point] = self.compacted(point).count_params()
-        return self._parameters[point]
+    def parameters(self, point, quantization) -> int:
+        """Number of parameters of the compacted network that is encoded."""
+        key = point, quantization
+        if key not in self._parameters:
+            self._parameters[key] = self.compacted(point, INTEGER_BITS.get(quantization)).count_params()
+        return self._parameters[key]
 
     def least_bytes(self, point, quantization, after_gzip=False) -> float:
         """Size below which no file of the network comes."""

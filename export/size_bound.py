@@ -14,7 +14,7 @@ _WEIGHT_BYTES = {
     "weight_only_int4": 0.5,
 }
 _FLOATS = (None, "float16")
-_LEAST_QUANTIZED = 1024  # weights of a tensor; "dynamic_range" leaves smaller ones in float32
+_LEAST_QUANTIZED = 1024  # weights of a kernel; "dynamic_range" leaves smaller ones in float32
 _BLOCK = 4
 # gzip makes zeros nearly vanish, but the digits of weights that are kept are noise to it.
 _LEAST_GZIP_SHARE = 0.5
@@ -55,7 +55,7 @@ def least_gzip_bytes(network, quantization) -> float:
 
 def _size_of(weight, quantization):
     """Bytes of each weight of a tensor that is stored whole, at least."""
-    if quantization == "dynamic_range" and weight.size < _LEAST_QUANTIZED:
+    if quantization == "dynamic_range" and weight.ndim > 1 and weight.size < _LEAST_QUANTIZED:
         return _WEIGHT_BYTES[None]
     return _WEIGHT_BYTES.get(quantization, 0.25)
 

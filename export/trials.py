@@ -112,7 +112,7 @@ class Trials:
     def _foreseen(self, point, quantization):
         """Why a file need not be made; None if it must."""
         parameters, latency_ms = self._slow.get((point.structure, quantization), (None, None))
-        if parameters is not None and self.prunings.parameters(point) >= parameters:
+        if parameters is not None and self.prunings.parameters(point, quantization) >= parameters:
             return f"of no fewer parameters than a file that took {latency_ms:.4g} ms"
         return self._no_better(self._bound(point, quantization), bound=True)
 
@@ -144,7 +144,7 @@ class Trials:
     def _remember_slow(self, point, quantization, latency_ms):
         if self.budgets.max_latency_ms is None or latency_ms <= self.budgets.max_latency_ms:
             return
-        parameters = self.prunings.parameters(point)
+        parameters = self.prunings.parameters(point, quantization)
         key = point.structure, quantization
         if key not in self._slow or parameters < self._slow[key][0]:
             self._slow[key] = parameters, latency_ms

@@ -5,6 +5,7 @@ from keras import layers
 
 import cvhn_tf
 from cvhn_tf import export
+from cvhn_tf.export.repeated_pruning import RepeatedPruning
 
 
 @pytest.fixture
@@ -35,6 +36,20 @@ def test_sparsity_is_exact_and_takes_the_lowest_snr(model, sparsity):
     assert np.count_nonzero(values == 0) == round(sparsity * values.size)
     if 0 < np.count_nonzero(values) < values.size:
         assert snr[values == 0].max() <= snr[values != 0].min()
+
+
+def test_repeated_pruning_computes_the_posterior_of_a_complexity_once(model, monkeypatch):
+    alone = [kernels(export.round_weights(model, complexity, 0.5)) for complexity in (1.0, 0.1)]
+    asked = []
+    posterior = model.posterior
+    monkeypatch.setattr(model, "posterior", lambda complexity: asked.append(complexity) or posterior(complexity))
+    repeated = RepeatedPruning(model)
+    for i, complexity in enumerate((1.0, 0.1)):
+        export.prune(repeated, complexity, 0.9)
+        rounded = kernels(export.round_weights(repeated, complexity, 0.5))
+        for mine, theirs in zip(rounded.values(), alone[i].values(), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    assert asked == [1.0, 0.1]
 
 
 def test_layer_scope_prunes_each_kernel_alike(model):

@@ -18,21 +18,26 @@ def convolutional():
     )
 
 
+def normalized():
+    block = [layers.Conv2D(64, 3, use_bias=False), layers.BatchNormalization(), layers.ReLU()]
+    return keras.Sequential([keras.Input((8, 8, 2)), *block, layers.GlobalAveragePooling2D(), layers.Dense(10)])
+
+
 def with_zeros(network, share, block):
     """Sets single weights, or blocks of four inputs, to zero."""
     rng = np.random.default_rng(0)
     for layer in network.layers:
         if layer.weights:
-            kernel, bias = layer.get_weights()
+            kernel, *others = layer.get_weights()
             if block and kernel.ndim == 2 and kernel.shape[0] % 4 == 0:
                 kept = np.repeat(rng.random((kernel.shape[0] // 4, kernel.shape[1])) >= share, 4, axis=0)
             else:
-                kept = rng.random(kernel.shape) >= share
-            layer.set_weights([kernel * kept, bias])
+                kept = rng.random(kernel.shape) >= share if kernel.ndim > 1 else 1
+            layer.set_weights([kernel * kept, *others])
     return network
 
 
-@pytest.mark.parametrize("make", [dense, convolutional], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("make", [dense, convolutional, normalized], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("share, block", [(0.0, False), (0.8, False), (0.98, False), (0.9, True)])
 def test_no_file_is_smaller_than_its_bound(make, share, block):
     network = with_zeros(make(), share, block)
