@@ -67,15 +67,15 @@ def run_whole(folder, arguments):
     return finish(process), seconds
 
 
-def kill(folder, arguments, seconds):
-    """Starts a training, or goes on with it, and kills it some seconds after the first backup that it writes.
+def kill(folder, arguments, seconds, backups=1):
+    """Starts a training, or goes on with it, and kills it some seconds after the first backups that it writes.
 
     Returns:
         Whether the training was still going on.
     """
-    written = _time_written(folder / BACKUP)
     process = start(folder, arguments)
-    wait_for(BACKUP, process, folder, written)
+    for _ in range(backups):
+        wait_for(BACKUP, process, folder, written=_time_written(folder / BACKUP))
     time.sleep(seconds)
     process.kill()
     process.communicate()
