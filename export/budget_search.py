@@ -46,16 +46,16 @@ class _Search:
         grid = grid[len(grid) // 2 :] + grid[: len(grid) // 2][::-1]
         self.grid = [complexity for complexity in grid if trials.fits(complexity)]
         self.ends = {structure: [] for structure in structures}  # where the lines of each ended
-        self.done, self.total = 0, len(structures) * (len(self.grid) + (4 if self.is_free else 2))
+        self.done, self.total = 0, len(structures) * (len(self.grid) + (3 if self.is_free else 1))
 
     def run(self):
         trials = self.trials
-        self.search_lines(self.grid, _search_line)
+        self.search_lines(self.grid)
         if trials.nearest is None:
             return
-        self.search_lines(self.around(trials.nearest.complexity, steps=2), _search_line)
+        self.search_lines(self.around(trials.nearest.complexity, steps=2))
         if self.sizes_may_rise():
-            self.search_lines([trials.nearest.complexity], _walk)
+            self.walk_lines(trials.nearest.complexity)
         self.refine_each_structure()
         self.refine_far_away()
         chosen = Point(trials.nearest.complexity, trials.nearest.sparsity, trials.nearest.structure)
@@ -69,14 +69,20 @@ class _Search:
         quantizations = self.trials.quantizations
         return counts and "dynamic_range" in quantizations and "weight_only_int8" not in quantizations
 
-    def search_lines(self, complexities, search_line):
+    def search_lines(self, complexities):
         """Searches the line of each structure at complexities, as far as these are accurate enough."""
         for complexity, structure in itertools.product(complexities, self.structures):
             densest = Point(complexity, self.levels[0], self.structures[0])
             if self.trials.fits(complexity) and _is_promising(self.trials, densest):
                 points = [Point(complexity, level, structure) for level in self.levels]
-                self.ends[structure] += search_line(self.trials, points)
+                self.ends[structure] += _search_line(self.trials, points)
             self.advance()
+
+    def walk_lines(self, complexity):
+        """Walks the line of each structure in fine steps: a range of sparsities whose files keep a budget is short."""
+        levels = self.fine_levels or [_rounded(1 - 2.0 ** (-i / 8)) for i in range(8 * 9 + 1)]
+        for structure in self.structures if self.trials.fits(complexity) else ():
+            self.ends[structure] += _walk(self.trials, [Point(complexity, level, structure) for level in levels])
 
     def refine_each_structure(self):
         """Searches about the best point of each structure, of the best one's first: it may pass the others."""
