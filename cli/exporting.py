@@ -35,18 +35,20 @@ def export(
     calibration = dataset and calibration_images(dataset)
     settings = {"complexity": complexity, "sparsity": sparsity, "structure": structure}
     pruned = settings | {"scope": scope}
-    network = stages.prune(model, **pruned)
+
+    def rounded_to(bits):
+        return _recalibrated(stages.round_weights(model, **pruned, bits=bits, step=step), calibration)
+
     if finetune_epochs:
-        network = _finetune(network, dataset, finetune_epochs)
+        network = _finetune(stages.prune(model, **pruned), dataset, finetune_epochs)
         step = 0  # the posterior says nothing of weights that were trained since
+    elif step and encoding in INTEGER_BITS:
+        network = rounded_to(INTEGER_BITS[encoding])
     else:
-        network = _recalibrated(network, calibration)
+        network = _recalibrated(stages.prune(model, **pruned), calibration)
     networks = _compacted(network, structure, INTEGER_BITS.get(encoding, 32))
     if encoding == "auto":
-        by_bits = {}
-        for bits in (8, 4) if step else ():
-            rounded = stages.round_weights(model, **pruned, bits=bits, step=step)
-            by_bits[bits] = _compacted(_recalibrated(rounded, calibration), structure, bits)
+        by_bits = {bits: _compacted(rounded_to(bits), structure, bits) for bits in ((8, 4) if step else ())}
         count = _SELECTION_EXAMPLES
         artifacts = [
             stages.smallest(
@@ -59,10 +61,6 @@ def export(
             for i, network in enumerate(networks)
         ]
     else:
-        if step and encoding in INTEGER_BITS:
-            bits = INTEGER_BITS[encoding]
-            rounded = stages.round_weights(model, **pruned, bits=bits, step=step)
-            networks = _compacted(_recalibrated(rounded, calibration), structure, bits)
         artifacts = [
             stages.to_tflite(network, quantization=QUANTIZATIONS[encoding], representative_data=calibration)
             for network in networks

@@ -18,6 +18,7 @@ _BITS_GRID = 16  # intervals; the description length falls with λ, but not ever
 _GAIN_BY_PRUNING = 0.005  # in accuracy; more was not seen
 # Densities 1, 2^-½, 2^-1, …, 1/512.
 _LEVELS = [1 - 2.0 ** (-i / 2) for i in range(19)]
+_FINE_LEVELS = [1 - 2.0 ** (-i / 8) for i in range(73)]
 
 
 def search(trials, complexity_range, complexities, sparsities, structures, progress):
@@ -80,7 +81,7 @@ class _Search:
 
     def walk_lines(self, complexity):
         """Walks the line of each structure in fine steps: a range of sparsities whose files keep a budget is short."""
-        levels = self.fine_levels or [_rounded(1 - 2.0 ** (-i / 8)) for i in range(8 * 9 + 1)]
+        levels = self.fine_levels or [_rounded(level) for level in _FINE_LEVELS]
         for structure in self.structures if self.trials.fits(complexity) else ():
             self.ends[structure] += _walk(self.trials, [Point(complexity, level, structure) for level in levels])
 
