@@ -27,6 +27,8 @@ parser.add_argument("--batch-size", type=int, default=256)
 parser.add_argument("--sharpness", type=float, default=2.0, help="of the gates")
 parser.add_argument("--initial-stddev", type=float, default=4e-3)
 parser.add_argument("--complexity-range", type=float, nargs=2, default=(0.01, 100.0))
+parser.add_argument("--prior", default="automatic_relevance", choices=("automatic_relevance", "log_uniform"))
+parser.add_argument("--shift", type=int, default=0, help="pixels by which training moves its images at random, at most")
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("benchmarks/results/mnist"))
 args = parser.parse_args()
@@ -34,10 +36,16 @@ args.output.mkdir(parents=True, exist_ok=True)
 
 keras.utils.set_random_seed(args.seed)
 mnist = datasets.load("mnist")
+target = targets.get(args.target, mnist.input_shape, mnist.num_classes)
+if args.shift:
+    share = args.shift / mnist.input_shape[0]
+    augmentation = keras.layers.RandomTranslation(share, share, fill_mode="constant")
+    target = keras.Sequential([keras.Input(mnist.input_shape), augmentation, *target.layers], name=args.target)
 model = cvhn_tf.VariationalHypernetwork(
-    targets.get(args.target, mnist.input_shape, mnist.num_classes),
+    target,
     complexity_range=tuple(args.complexity_range),
     parameterization=parameterizations.Gated(sharpness=args.sharpness),
+    prior=args.prior,
     initial_stddev=args.initial_stddev,
     seed=args.seed,
 )

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 import cvhn_tf
@@ -224,3 +225,29 @@ def test_adapted_normalization_stays_in_effect(data, tmp_path):
     np.testing.assert_allclose(unpacked(x), target(x), atol=0.05)
     model.save(tmp_path / "m.keras")
     np.testing.assert_allclose(cvhn_tf.load_model(tmp_path / "m.keras")(x, complexity=1.0), target(x), atol=1e-5)
+
+
+def test_images_are_augmented_in_training_only():
+    augmentation = [layers.RandomTranslation(0.3, 0.3), layers.RandomFlip("horizontal")]
+    rest = [layers.Conv2D(4, 3, activation="relu"), layers.Flatten(), layers.Dense(3)]
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(size=(24, 8, 8, 1)).astype("float32"), rng.normal(size=(24, 3)).astype("float32")
+    keras.utils.set_random_seed(0)
+    augmented = keras.Sequential([keras.Input((8, 8, 1)), *augmentation, *rest])
+    model = cvhn_tf.VariationalHypernetwork(augmented, train_size=24, estimator="deterministic", prior="l2", seed=0)
+    first, second = (model(x, complexity=1.0, training=True) for _ in range(2))
+    assert np.abs(first - second).max() > 0.01
+    np.testing.assert_array_equal(model(x, complexity=1.0), model(x, complexity=1.0))
+
+    model.compile(cvhn_tf.PivotAdam(), loss="mse")
+    model.fit(x, y, epochs=1, verbose=0)
+    network = export.compact(export.prune(model, 1.0, sparsity=0.5))
+    plain = keras.Sequential([keras.Input((8, 8, 1)), *rest])
+    plain.set_weights(network.get_weights())
+    np.testing.assert_allclose(network(x, training=False), plain(x), atol=1e-6)
+    assert operators_in(export.to_tflite(network)) == operators_in(export.to_tflite(plain))
+
+
+def operators_in(artifact):
+    interpreter = Interpreter(model_content=artifact.content)
+    return [operator["op_name"] for operator in interpreter._get_ops_details()]
