@@ -1,8 +1,9 @@
 """Whole units pruned and taken out: how fast what is left runs beside the dense network. LeNet-5 and Caffe's on MNIST.
 
 One hypernetwork is trained for each target. Each network is pruned by units at a complexity, compacted and fine-tuned,
-and becomes a float32 file. Accuracy is LiteRT's on the test images. Latency is on one thread, the files and the dense
-one taking turns: median of each file's medians, and median of its ratios to the dense file in the same turn.
+and becomes a float32 file, and another one after `polyphase` where that changes it. Accuracy is LiteRT's on the test
+images. Latency is on one thread, the files and the dense one taking turns: median of each file's medians, and median of
+its ratios to the dense file in the same turn.
 
 python benchmarks/unit_pruning.py --targets lenet_5 --output benchmarks/results/unit_pruning/lenet_5
 """
@@ -82,17 +83,19 @@ def networks(args, data, model, complexity, sparsity, scope):
     for epochs in dict.fromkeys((0, args.finetune_epochs)):
         if epochs:
             network = export.finetune(network, (data.x_train, data.y_train), epochs=epochs)
-        artifact = export.to_tflite(network)
-        yield (
-            {
-                "finetune_epochs": epochs,
-                "units": " ".join(str(units) for units in units_of(network)),
-                "parameters": network.count_params(),
-                "size_bytes": artifact.size_bytes,
-                "accuracy": export.evaluate_tflite(artifact, data.x_test, data.y_test).accuracy,
-            },
-            artifact,
-        )
+        for form in dict.fromkeys((network, export.polyphase(network))):
+            artifact = export.to_tflite(form)
+            yield (
+                {
+                    "finetune_epochs": epochs,
+                    "units": " ".join(str(units) for units in units_of(network)),
+                    "polyphase": form is not network,
+                    "parameters": network.count_params(),
+                    "size_bytes": artifact.size_bytes,
+                    "accuracy": export.evaluate_tflite(artifact, data.x_test, data.y_test).accuracy,
+                },
+                artifact,
+            )
 
 
 def units_of(network):

@@ -48,7 +48,7 @@ def check_budgets(budgets, dataset, unsearched):
     """
     for option, value in unsearched.items():
         if budgets and value is not None:
-            raise ValueError(f"Expected no `{option}` with {next(iter(budgets))}. Received: {option}={value:g}")
+            raise ValueError(f"Expected no `{option}` with {next(iter(budgets))}. Received: {option}={value}")
     for option, value in budgets.items():
         if option == "--min-accuracy":
             if not 0.0 <= value <= 1.0:

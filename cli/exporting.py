@@ -27,6 +27,7 @@ def export(
     command,
     dataset=None,
     finetune_epochs=0,
+    polyphase=False,
 ):
     """Writes the network at one complexity to `output` and prints its figures; accuracy and latency on `dataset`.
 
@@ -39,6 +40,12 @@ def export(
     def rounded_to(bits):
         return _recalibrated(stages.round_weights(model, **pruned, bits=bits, step=step), calibration)
 
+    def to_be_encoded(network, bits):
+        networks = [stages.compact(network, bits)]
+        if structure == "block":  # removed inputs move the others across the borders of blocks
+            networks.append(network)
+        return list(map(stages.polyphase, networks)) if polyphase else networks
+
     if finetune_epochs:
         network = _finetune(stages.prune(model, **pruned), dataset, finetune_epochs)
         step = 0  # the posterior says nothing of weights that were trained since
@@ -46,9 +53,9 @@ def export(
         network = rounded_to(INTEGER_BITS[encoding])
     else:
         network = _recalibrated(stages.prune(model, **pruned), calibration)
-    networks = _compacted(network, structure, INTEGER_BITS.get(encoding, 32))
+    networks = to_be_encoded(network, INTEGER_BITS.get(encoding, 32))
     if encoding == "auto":
-        by_bits = {bits: _compacted(rounded_to(bits), structure, bits) for bits in ((8, 4) if step else ())}
+        by_bits = {bits: to_be_encoded(rounded_to(bits), bits) for bits in ((8, 4) if step else ())}
         count = _SELECTION_EXAMPLES
         artifacts = [
             stages.smallest(
@@ -91,13 +98,6 @@ def export(
     for row in figures.items():
         table.add_row(*row)
     show(table)
-
-
-def _compacted(network, structure, bits=32):
-    """The network to be encoded; with blocks, the one that is not compacted too."""
-    # Removed inputs move the others across the borders of blocks.
-    compacted = stages.compact(network, bits)
-    return [compacted, network] if structure == "block" else [compacted]
 
 
 def _finetune(network, dataset, epochs):

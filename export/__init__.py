@@ -14,6 +14,7 @@ from cvhn_tf.export.finetune import finetune
 from cvhn_tf.export.metadata import annotate, read_metadata
 from cvhn_tf.export.pack_search import smallest_packed
 from cvhn_tf.export.packed import PackedModel, pack, unpack
+from cvhn_tf.export.polyphase import polyphase
 from cvhn_tf.export.prune import STRUCTURES, prune
 from cvhn_tf.export.quantization_aware import quantization_aware
 from cvhn_tf.export.recalibrate import recalibrate
@@ -43,6 +44,7 @@ __all__ = [
     "evaluate_tflite",
     "finetune",
     "pack",
+    "polyphase",
     "prune",
     "quantization_aware",
     "read_metadata",

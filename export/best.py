@@ -92,7 +92,8 @@ def best(
     The search halves sparsity and goes from coarse to fine in λ, so it does not try everything: a better file may lie
     between what was tried. Networks are judged in Keras on a part of the examples first, and their files by a bound on
     their size; the file that is returned, and all that it was chosen from, were run by LiteRT on all examples. Where
-    weights become integers, they are rounded by `round_weights` first.
+    weights become integers, they are rounded by `round_weights` first. With `max_latency_ms` networks pass through
+    `polyphase`.
 
     **The data select the file, so its accuracy on them is too good.** Give examples that were kept apart for choosing,
     and report the accuracy on others, by `evaluate_tflite(found.artifact, x_other, y_other)`.
@@ -156,7 +157,7 @@ def best(
     if labels is not None:
         check_class_names(labels, network.outputs[0].shape[-1])
 
-    prunings = Prunings(model, x, y, representative_data)
+    prunings = Prunings(model, x, y, representative_data, for_speed=max_latency_ms is not None)
 
     def searched(some_budgets):
         trials = Trials(prunings, some_budgets, quantizations, x, y, representative_data, labels)

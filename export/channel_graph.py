@@ -105,6 +105,7 @@ class ChannelGraph:
         ids: List with an array for each tensor: the ids of its channels.
         pinned: Boolean array over all ids: whether their channels have to stay.
         sources: List of the numbers of the model's inputs.
+        results: List of the numbers of its outputs.
     """
 
     def __init__(self, model):
@@ -129,8 +130,9 @@ class ChannelGraph:
                 made = stage.link(given, channels) if tensor is node.outputs[0] else None
                 self.ids.append(channels.new(width(tensor.shape), pinned=True) if made is None else made)
             self.nodes.append(Node(stage, inputs, outputs))
-        for tensor in model.outputs:
-            channels.pin(self.ids[numbers[id(tensor)]])
+        self.results = [numbers[id(tensor)] for tensor in model.outputs]
+        for number in self.results:
+            channels.pin(self.ids[number])
         roots = channels.resolve()
         self.ids = [roots[ids] for ids in self.ids]
         self.pinned = channels.pinned
@@ -139,6 +141,11 @@ class ChannelGraph:
     def readers(self):
         """The nodes that can do without some of the channels they are given."""
         return [node for node in self.nodes if isinstance(node.stage, Kernel)]
+
+    def next_to(self, node):
+        """The only node that reads what a node makes, or None if there is none, or the model gives it out."""
+        behind = [other for other in self.nodes if node.outputs[0] in other.inputs]
+        return behind[0] if len(behind) == 1 and node.outputs[0] not in self.results else None
 
     def constants(self):
         """For each tensor an array over its channels: the value of those that have just one, NaN for others."""
@@ -153,13 +160,16 @@ class ChannelGraph:
 
         A layer without a bias gets one, unless there is a batch normalization right behind it to take this.
         """
-        behind = [other for other in self.nodes if node.outputs[0] in other.inputs]
+        other = self.next_to(node)
         is_linear = node.stage.operation.activation is keras.activations.linear
-        if not node.stage.config["use_bias"] and is_linear and len(behind) == 1:
-            (other,) = behind
-            if isinstance(other.stage, Normalization):
-                other.stage.shift(change)
-                return
+        if (
+            other is not None
+            and isinstance(other.stage, Normalization)
+            and is_linear
+            and not node.stage.config["use_bias"]
+        ):
+            other.stage.shift(change)
+            return
         node.stage.add_to_bias(change)
 
     def cut(self, dead):

@@ -8,6 +8,7 @@ from cvhn_tf.export.channel_graph import ChannelGraph
 from cvhn_tf.export.channel_stages import Flattening, Passing
 from cvhn_tf.export.check_network import check_network
 from cvhn_tf.export.rebuild import as_functional, rebuild
+from cvhn_tf.export.select_features import SelectFeatures
 
 # Selecting features costs time, an operation and an index each in the file: worth it only if many weights go.
 _LEAST_UNUSED_SHARE = 0.25
@@ -100,7 +101,7 @@ def _select_features(graph, weight_bits):
     """Takes out what Dense layers do not read of the model's inputs.
 
     Returns:
-        Dict from the id of such a layer to the indices of the features that it reads.
+        Dict from the id of such a layer to the `SelectFeatures` that is to be called before it.
     """
     makers = {node.outputs[0]: node for node in graph.nodes}
     selected = {}
@@ -117,5 +118,5 @@ def _select_features(graph, weight_bits):
         pays = np.mean(~used) >= _LEAST_UNUSED_SHARE and saved > _OPERATION_BYTES + _INDEX_BYTES * np.sum(used)
         if len(node.stage.output_shape) == 2 and pays:
             node.stage.keep_inputs(used)
-            selected[id(layer)] = np.flatnonzero(used)
+            selected[id(layer)] = SelectFeatures(np.flatnonzero(used), name=f"{layer.name}_inputs")
     return selected

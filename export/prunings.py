@@ -10,6 +10,7 @@ from cvhn_tf.export.compact import compact
 from cvhn_tf.export.convert import INTEGER_BITS
 from cvhn_tf.export.evaluate import accuracy
 from cvhn_tf.export.layer_statistics import layer_sparsity, snr_histogram
+from cvhn_tf.export.polyphase import polyphase
 from cvhn_tf.export.prune import prune
 from cvhn_tf.export.recalibrate import recalibrate
 from cvhn_tf.export.repeated_pruning import RepeatedPruning
@@ -39,14 +40,15 @@ class Prunings:
         y: Their class labels.
         representative_data: Training examples for the statistics of batch normalization, as in `recalibrate`; None
             leaves those of training.
+        for_speed: Whether files are to be fast rather than small, by `polyphase`.
 
     Raises:
         ValueError: If the network is no classifier of these labels.
     """
 
-    def __init__(self, model, x, y, representative_data=None):
+    def __init__(self, model, x, y, representative_data=None, for_speed=False):
         self._model = RepeatedPruning(model)
-        self._x, self._y, self._representative_data = x, y, representative_data
+        self._x, self._y, self._representative_data, self._for_speed = x, y, representative_data, for_speed
         self._bits, self._bounds, self._estimates, self._accuracies, self._parameters = {}, {}, {}, {}, {}
         self._histograms, self._layer_sparsities = {}, {}
         self._turn_to(None)
@@ -120,9 +122,12 @@ class Prunings:
         Where weights become integers, they are rounded by what the posterior knows of them.
         """
         bits = INTEGER_BITS.get(quantization)
-        if point.structure == "block":  # removed inputs move the others across the borders of blocks
-            return [self.compacted(point, bits), self.pruned(point, bits)]
-        return [self.compacted(point, bits)]
+        networks = [self.compacted(point, bits)]
+        if bits not in self._candidates:
+            if point.structure == "block":  # removed inputs move the others across the borders of blocks
+                networks.append(self.pruned(point, bits))
+            self._candidates[bits] = list(map(polyphase, networks)) if self._for_speed else networks
+        return self._candidates[bits]
 
     def parameters(self, point, quantization) -> int:
         """Number of parameters of the compacted network that is encoded."""
@@ -165,7 +170,7 @@ class Prunings:
 
     def _turn_to(self, point):
         """Lets go of the networks of the last point."""
-        self._last_point, self._pruned, self._compacted = point, {}, {}
+        self._last_point, self._pruned, self._compacted, self._candidates = point, {}, {}, {}
         self.saved_models = SavedModels()  # what the encodings of one network share
 
     def _describe(self, point, pruned):

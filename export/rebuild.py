@@ -2,7 +2,6 @@
 
 import keras
 
-from cvhn_tf.export.select_features import SelectFeatures
 from cvhn_tf.graph import finalize_normalization
 
 
@@ -16,32 +15,31 @@ def as_functional(model):
     return functional if type(model).call in (keras.Sequential.call, type(functional).call) else None
 
 
-def rebuild(model, graph, selected, nested):
+def rebuild(model, graph, before, nested):
     """A new functional model with the layers that the graph holds now.
 
     Args:
         model: The functional model that the graph was made of.
         graph: `ChannelGraph`.
-        selected: Dict from the id of a layer to the indices of the features that it is to read, as an array.
+        before: Dict from the id of a layer to one that is to be called before it, on its input.
         nested: Dict from the id of a model within the model to the one to put in its place, maybe the same.
 
     Returns:
         Functional Keras model.
     """
     stages = {id(node.stage.operation): node.stage for node in graph.nodes}
-    made, selections = {}, {}
+    made, called_before = {}, {}
 
     def make(operation):
         if id(operation) not in made:
             made[id(operation)] = _make(operation, stages[id(operation)], nested)
-            if id(operation) in selected:
-                name = f"{operation.name}_inputs"
-                selections[id(made[id(operation)])] = SelectFeatures(selected[id(operation)], name=name)
+            if id(operation) in before:
+                called_before[id(made[id(operation)])] = before[id(operation)]
         return made[id(operation)]
 
     def call(operation, *args, **kwargs):
-        if id(operation) in selections:
-            args = (selections[id(operation)](args[0]),)
+        if id(operation) in called_before:
+            args = (called_before[id(operation)](args[0]), *args[1:])
         return operation(*args, **kwargs)
 
     compacted = keras.models.clone_model(model, clone_function=make, call_function=call)

@@ -242,6 +242,8 @@ def test_interrupted_training_leaves_the_model_so_far_and_says_where(tmp_path, m
         (("--max-accuracy-loss", 1.5), ("[0, 1]", "--max-accuracy-loss=1.5")),
         (("--step", -1), ("at least 0", "--step=-1")),
         (("--finetune-epochs", 3), ("--dataset",)),
+        (("--max-bytes", 9000, "--dataset", "digits", "--scope", "layer"), ("--max-bytes", "--scope=layer")),
+        (("--max-bytes", 9000, "--dataset", "digits", "--polyphase"), ("--max-bytes", "--polyphase=True")),
         (("--dataset", "imagenet"), ("digits, mnist", "imagenet")),
     ],
 )
