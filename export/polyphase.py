@@ -10,8 +10,8 @@ from cvhn_tf.export.channel_stages import Elementwise, Normalization, is_element
 from cvhn_tf.export.check_network import check_network
 from cvhn_tf.export.rebuild import as_functional, rebuild
 
-# Filters that LiteRT's kernels compute at once, on phones; on some other processors twice as many. Fewer take as long.
-_LANES = 8
+# Filters that LiteRT's kernels compute at once: on phones, and on most x86 processors. Fewer take as long.
+_LANES = (8, 16)
 _POOLING = (keras.layers.AveragePooling2D, keras.layers.MaxPooling2D)
 
 
@@ -21,8 +21,8 @@ def polyphase(keras_model: keras.Model) -> keras.Model:
     LiteRT computes eight or sixteen filters at a time, so that one with three takes as long. Where p×q pooling follows,
     the p·q positions that it takes together become filters of their own: a convolution with stride (p, q), p·q times
     as many filters, and kernels p − 1 and q − 1 larger, which are zero beside the old one. Then the pooling is along
-    these. It does so where that makes fewer steps of eight filters each; of a first layer of 5×5 kernels and 2×2
-    pooling, where there are up to four filters.
+    these. It does so where that makes fewer steps of eight filters, and of sixteen; with 5×5 kernels and 2×2 pooling,
+    where there are up to four filters.
 
     Goes behind `compact` and `finetune`, before `to_tflite`: for speed, since kernels grow. Convolutions within models
     of the model stay as they are.
@@ -88,10 +88,13 @@ def _divides(before, pooling, convolution):
 
 
 def _is_faster(convolution, pooling):
-    phases = math.prod(pooling.pool_size)
+    phases, size = math.prod(pooling.pool_size), math.prod(convolution.kernel_size)
     larger = math.prod(k + p - 1 for k, p in zip(convolution.kernel_size, pooling.pool_size, strict=True))
-    steps = phases * math.prod(convolution.kernel_size) * math.ceil(convolution.filters / _LANES)
-    return larger * math.ceil(phases * convolution.filters / _LANES) < steps
+    return all(
+        larger * math.ceil(phases * convolution.filters / lanes)
+        < phases * size * math.ceil(convolution.filters / lanes)
+        for lanes in _LANES
+    )
 
 
 def _split_into_phases(chain):

@@ -81,6 +81,7 @@ def test_network_comes_back_from_a_file_and_runs_in_litert(tmp_path):
     [
         pooled(5),  # 100 steps of eight filters each, 108 in phases
         pooled(8),
+        pooled(10),  # 200 and 180 steps of eight, but 100 and 108 of sixteen
         pooled(3, pooling=layers.MaxPooling2D(3, strides=2)),  # which overlap
         pooled(3, pooling=layers.MaxPooling2D(padding="same"), size=(13, 16)),
         pooled(3, padding="same", size=(13, 16)),
