@@ -10,6 +10,7 @@ import pathlib
 import time
 
 import keras
+from augmentation import with_shifts
 from machine import describe_machine
 
 import cvhn_tf
@@ -37,12 +38,8 @@ args.output.mkdir(parents=True, exist_ok=True)
 keras.utils.set_random_seed(args.seed)
 mnist = datasets.load("mnist")
 target = targets.get(args.target, mnist.input_shape, mnist.num_classes)
-if args.shift:
-    share = args.shift / mnist.input_shape[0]
-    augmentation = keras.layers.RandomTranslation(share, share, fill_mode="constant")
-    target = keras.Sequential([keras.Input(mnist.input_shape), augmentation, *target.layers], name=args.target)
 model = cvhn_tf.VariationalHypernetwork(
-    target,
+    with_shifts(target, args.shift),
     complexity_range=tuple(args.complexity_range),
     parameterization=parameterizations.Gated(sharpness=args.sharpness),
     prior=args.prior,

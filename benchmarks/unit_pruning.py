@@ -16,6 +16,7 @@ import pathlib
 
 import keras
 import numpy as np
+from augmentation import with_shifts
 from machine import describe_machine
 
 import cvhn_tf
@@ -57,6 +58,7 @@ def parse():
     parser.add_argument("--complexities", type=float, nargs="+", default=[0.1, 1.0])
     parser.add_argument("--sparsities", type=float, nargs="+", default=[0.4, 0.6, 0.8])
     parser.add_argument("--finetune-epochs", type=int, default=3, help="0: without fine-tuning")
+    parser.add_argument("--shift", type=int, default=0, help="pixels by which training moves its images at random")
     parser.add_argument("--turns", type=int, default=30)
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("benchmarks/results/unit_pruning"))
     return parser.parse_args()
@@ -64,11 +66,11 @@ def parse():
 
 def train(args, data, target, prior):
     """The hypernetwork; one that an earlier run with the same settings has left in the output's folder if there is."""
-    path = args.output / f"{target}-{prior}-{args.epochs}x{args.batch_size}-{args.seed}.keras"
+    path = args.output / f"{target}-{prior}-{args.epochs}x{args.batch_size}-{args.shift}-{args.seed}.keras"
     if path.exists():
         return cvhn_tf.load_model(path, compile=False)
     keras.utils.set_random_seed(args.seed)
-    network = targets.get(target, data.input_shape, data.num_classes)
+    network = with_shifts(targets.get(target, data.input_shape, data.num_classes), args.shift)
     model = cvhn_tf.VariationalHypernetwork(network, prior=prior, seed=args.seed)
     steps = args.epochs * -(-len(data.x_train) // args.batch_size)
     model.compile(cvhn_tf.default_optimizer(steps), "sparse_categorical_crossentropy", metrics=["accuracy"])
