@@ -122,7 +122,7 @@ class Prunings:
         Where weights become integers, they are rounded by what the posterior knows of them.
         """
         bits = INTEGER_BITS.get(quantization)
-        networks = [self.compacted(point, bits)]
+        networks = [self.compacted(point, bits)]  # which lets go of those of another point
         if bits not in self._candidates:
             if point.structure == "block":  # removed inputs move the others across the borders of blocks
                 networks.append(self.pruned(point, bits))
