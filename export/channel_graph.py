@@ -20,8 +20,17 @@ from cvhn_tf.export.channel_stages import (
 )
 from cvhn_tf.export.kernel_stages import KERNELS, Kernel
 
+_AUGMENTATIONS = (
+    keras.layers.RandomBrightness,
+    keras.layers.RandomContrast,
+    keras.layers.RandomFlip,
+    keras.layers.RandomRotation,
+    keras.layers.RandomTranslation,
+    keras.layers.RandomZoom,
+)
 _STAGES = {
     **KERNELS,
+    **dict.fromkeys(_AUGMENTATIONS, Passing),
     **dict.fromkeys(
         (
             keras.layers.AlphaDropout,
@@ -183,7 +192,10 @@ class ChannelGraph:
 
 def _kind_of(node):
     """The class of stage that knows what the layer does with channels in this use, or `Stage` itself."""
-    layer, arguments = node.operation, keras.tree.flatten((node.arguments.args, node.arguments.kwargs))
+    layer, kwargs = node.operation, dict(node.arguments.kwargs)
+    if type(layer) in _AUGMENTATIONS:
+        kwargs.pop("training", None)  # Keras notes down the default, True, which a call of the model overrules
+    arguments = keras.tree.flatten((node.arguments.args, kwargs))
     others = [argument for argument in arguments if not isinstance(argument, keras.KerasTensor)]
     if type(layer) in _ARITHMETIC and all(isinstance(argument, int | float) for argument in others):
         kind, others = (Merging if len(node.input_tensors) == 2 else Elementwise), []

@@ -76,7 +76,7 @@ class Stage:
 
 
 class Passing(Stage):
-    """Leaves channels apart, and a constant as it is: pooling, dropout, cropping, upsampling."""
+    """Leaves channels apart, and a constant as it is: pooling, cropping, upsampling, what training alone does."""
 
     def link(self, inputs, channels):
         return inputs[0]

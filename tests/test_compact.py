@@ -95,6 +95,24 @@ def test_unused_input_features_are_selected_away_and_the_interface_stays():
     np.testing.assert_allclose(compacted(x), model(x), atol=1e-6)
 
 
+def test_augmentation_does_not_hide_unread_pixels():
+    augmentation = [
+        layers.RandomFlip(),
+        layers.RandomRotation(0.1),
+        layers.RandomTranslation(0.1, 0.1),
+        layers.RandomZoom(0.1),
+    ]
+    augmentation += [layers.RandomBrightness(0.1, (0, 1)), layers.RandomContrast(0.1)]
+    rest = [layers.Flatten(), layers.Dense(30, "relu"), layers.Dense(3)]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *augmentation, *rest])
+    kernel = model.layers[-2].kernel
+    kernel.assign(kernel * (np.arange(64) % 4 == 0)[:, None])
+    compacted = export.compact(model)
+    assert [layer.kernel.shape for layer in compacted.layers if isinstance(layer, layers.Dense)] == [(16, 30), (30, 3)]
+    x = np.random.default_rng(0).uniform(size=(5, 8, 8, 1)).astype("float32")
+    np.testing.assert_allclose(compacted.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6)
+
+
 @pytest.mark.parametrize("units", [4, 8, 16, 32, 64, 128])
 @pytest.mark.parametrize("bits, quantization", [(32, None), (8, "weight_only_int8"), (4, "weight_only_int4")])
 def test_input_features_are_selected_away_where_this_makes_the_file_smaller(units, bits, quantization):
