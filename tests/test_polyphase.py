@@ -12,7 +12,7 @@ from cvhn_tf.export.prunings import Point, Prunings
 from cvhn_tf_cli.commands import app
 
 
-def pooled(filters, kernel_size=5, pooling=None, size=(12, 16), between=(), **convolution):
+def pooled(filters, kernel_size=5, pooling=None, size=(24, 32), between=(), **convolution):
     stack = [
         layers.Conv2D(filters, kernel_size, **{"activation": "relu"} | convolution),
         *between,
@@ -39,7 +39,7 @@ def check_same_outputs(model, changed):
     np.testing.assert_allclose(changed(x), expected, atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("size", [(12, 16), (13, 15)])
+@pytest.mark.parametrize("size", [(24, 32), (25, 31)])
 @pytest.mark.parametrize("kernel_size", [5, (3, 4), 2])
 @pytest.mark.parametrize("pooling", [layers.MaxPooling2D, layers.AveragePooling2D])
 @pytest.mark.parametrize("pool_size", [2, (3, 2), (1, 2)])
@@ -71,7 +71,7 @@ def test_network_comes_back_from_a_file_and_runs_in_litert(tmp_path):
     changed = export.polyphase(model)
     changed.save(tmp_path / "network.keras")
     check_same_outputs(model, keras.models.load_model(tmp_path / "network.keras"))
-    x = np.random.default_rng(1).normal(size=(20, 12, 16, 2)).astype("float32")
+    x = np.random.default_rng(1).normal(size=(20, 24, 32, 2)).astype("float32")
     for quantization in (None, "float16", "dynamic_range", "int8", "weight_only_int8"):
         export.to_tflite(changed, quantization, representative_data=x)  # compares LiteRT's outputs with Keras's
 
@@ -79,12 +79,13 @@ def test_network_comes_back_from_a_file_and_runs_in_litert(tmp_path):
 @pytest.mark.parametrize(
     "model",
     [
-        pooled(5),  # 100 steps of eight filters each, 108 in phases
+        pooled(5),  # 100 steps of eight filters for a pooled value, 108 in phases
+        pooled(3, 2, size=(8, 8)),  # too few in all
         pooled(8),
-        pooled(10),  # 200 and 180 steps of eight, but 100 and 108 of sixteen
+        pooled(10),  # 200 and 180 of eight, but 100 and 108 of sixteen
         pooled(3, pooling=layers.MaxPooling2D(3, strides=2)),  # which overlap
-        pooled(3, pooling=layers.MaxPooling2D(padding="same"), size=(13, 16)),
-        pooled(3, padding="same", size=(13, 16)),
+        pooled(3, pooling=layers.MaxPooling2D(padding="same"), size=(25, 32)),
+        pooled(3, padding="same", size=(25, 32)),
         pooled(3, strides=2),
         pooled(3, dilation_rate=2),
         pooled(2, groups=2),
@@ -99,7 +100,7 @@ def test_what_phases_do_not_fit_or_do_not_pay_for_comes_back_as_it_is(model):
 
 
 def test_convolution_that_others_read_stays_as_it_is():
-    inputs = keras.Input((12, 16, 2))
+    inputs = keras.Input((24, 32, 2))
     read_twice = layers.Conv2D(3, 5)(inputs)
     outputs = layers.Add()([layers.MaxPooling2D()(read_twice), layers.AveragePooling2D(2)(read_twice)])
     twice = keras.Model(inputs, outputs)
@@ -113,9 +114,9 @@ def test_convolution_that_others_read_stays_as_it_is():
 
 
 def test_second_convolution_and_models_beside_it_keep_their_places():
-    inputs = keras.Input((16, 16, 1))
+    inputs = keras.Input((32, 32, 1))
     x = layers.MaxPooling2D()(layers.Conv2D(3, 5, activation="relu", padding="same")(inputs))
-    x = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(8, 3), layers.BatchNormalization()])(x)
+    x = keras.Sequential([keras.Input((16, 16, 3)), layers.Conv2D(8, 3), layers.BatchNormalization()])(x)
     x = layers.MaxPooling2D()(layers.Conv2D(2, 3, activation="relu")(x))
     model = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(x)))
     changed = export.polyphase(model)
@@ -133,8 +134,8 @@ def narrow():
     """A hypernetwork with a convolution of few filters."""
     target = keras.Sequential(
         [
-            keras.Input((8, 8, 1)),
-            layers.Conv2D(4, 3, padding="same", activation="relu"),
+            keras.Input((16, 16, 1)),
+            layers.Conv2D(4, 5, padding="same", activation="relu"),
             layers.MaxPooling2D(),
             layers.Flatten(),
             layers.Dense(3, "softmax"),
@@ -148,7 +149,7 @@ def file_of(network):
 
 
 def test_budget_of_time_searches_among_such_networks(narrow):
-    x, y = np.random.default_rng(0).normal(size=(30, 8, 8, 1)).astype("float32"), np.arange(30) % 3
+    x, y = np.random.default_rng(0).normal(size=(30, 16, 16, 1)).astype("float32"), np.arange(30) % 3
     prunings = [Prunings(narrow, x, y, for_speed=for_speed) for for_speed in (False, True)]
     point = Point(1.0, 0.0, "weight")
     small, fast = (p.candidates(point)[0] for p in prunings)
