@@ -60,7 +60,7 @@ def polyphase(keras_model: keras.Model) -> keras.Model:
         chain = _pooled_chain(graph, node)
         if chain is not None and _is_faster(node.stage, chain[-1]):
             reshapes[id(chain[-1].operation)] = _split_into_phases(chain)
-    return rebuild(model, graph, reshapes, _unchanged_models(graph)) if reshapes else keras_model
+    return rebuild(model, graph, reshapes) if reshapes else keras_model
 
 
 def _pooled_chain(graph, node):
@@ -122,8 +122,3 @@ def _split_into_phases(chain):
     pooling.config |= {"pool_size": (1, phases), "strides": (1, phases), "padding": "valid"}
     height, width = pooling.output_shape[1:3]
     return keras.layers.Reshape((height, width * phases, filters), name=f"{pooling.operation.name}_phases")
-
-
-def _unchanged_models(graph):
-    operations = [node.stage.operation for node in graph.nodes]
-    return {id(operation): operation for operation in operations if as_functional(operation) is not None}

@@ -1,5 +1,7 @@
 """From a graph of channels back to a Keras model."""
 
+import types
+
 import keras
 
 from cvhn_tf.graph import finalize_normalization
@@ -15,14 +17,14 @@ def as_functional(model):
     return functional if type(model).call in (keras.Sequential.call, type(functional).call) else None
 
 
-def rebuild(model, graph, before, nested):
+def rebuild(model, graph, before, nested=types.MappingProxyType({})):
     """A new functional model with the layers that the graph holds now.
 
     Args:
         model: The functional model that the graph was made of.
         graph: `ChannelGraph`.
         before: Dict from the id of a layer to one that is to be called before it, on its input.
-        nested: Dict from the id of a model within the model to the one to put in its place, maybe the same.
+        nested: Dict from the id of a model within the model to the one to put in its place, by default a copy.
 
     Returns:
         Functional Keras model.
@@ -53,8 +55,8 @@ def rebuild(model, graph, before, nested):
 def _make(operation, stage, nested):
     if not isinstance(operation, keras.layers.Layer):
         return operation
-    if id(operation) in nested:
-        model = nested[id(operation)]
+    if as_functional(operation) is not None:
+        model = nested.get(id(operation), operation)
         if model is operation:
             model = keras.models.clone_model(operation)
             model.set_weights(operation.get_weights())
