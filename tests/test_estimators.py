@@ -83,13 +83,19 @@ def test_flipout_shares_the_size_of_the_perturbation_between_examples():
     assert 0.4 < np.mean(draws[:, 0] == draws[:, 1]) < 0.6
 
 
-def test_local_reparameterization_draws_independent_noise_for_each_example():
-    wrapper = Variational(layers.Dense(3), estimator="local_reparameterization", initial_stddev=1.0)
-    outputs, _ = wrapper(np.ones((2, 4)), complexity=tf.ones(1), seed=tf.constant([1, 2]), training=True)
-    assert np.all(outputs[0] != outputs[1])
-    wrapper = Variational(layers.Dense(3), estimator="weight_sampling", initial_stddev=1.0)
-    outputs, _ = wrapper(np.ones((2, 4)), complexity=tf.ones(1), seed=tf.constant([1, 2]), training=True)
-    np.testing.assert_array_equal(outputs[0], outputs[1])
+def noise_of(estimator, examples):
+    """Outputs for copies of one example by a layer whose mean is zero."""
+    wrapper = Variational(layers.Dense(3, kernel_initializer="zeros"), estimator=estimator, initial_stddev=1.0)
+    outputs, _ = wrapper(np.ones((examples, 4)), complexity=tf.ones(1), seed=tf.constant([1, 2]), training=True)
+    return outputs.numpy()
+
+
+def test_local_reparameterization_draws_noise_for_half_of_the_examples_and_gives_the_others_its_negative():
+    draws = noise_of("local_reparameterization", 6)
+    assert np.unique(draws[:3]).size == 9
+    np.testing.assert_array_equal(draws[3:], -draws[:3])
+    draws = noise_of("weight_sampling", 2)
+    np.testing.assert_array_equal(draws[0], draws[1])
 
 
 def test_float16_variance_neither_overflows_nor_vanishes():

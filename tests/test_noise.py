@@ -53,3 +53,26 @@ def test_mean_and_stddev_move_and_scale_the_same_draws_and_get_gradients():
 def test_a_seed_fixes_the_draws():
     np.testing.assert_array_equal(standard([10], seed=3), standard([10], seed=3))
     assert not np.intersect1d(standard([10], seed=3), standard([10], seed=4)).size
+
+
+@pytest.mark.parametrize("examples", [1, 2, 5, 8])
+def test_antithetic_draws_come_in_pairs_of_opposite_sign(examples):
+    zeros = tf.zeros([examples, 3])
+    draws = noise.antithetic_normal(zeros, 1 + zeros, tf.constant([0, 0])).numpy()
+    half = (examples + 1) // 2
+    assert draws.shape == (examples, 3) and np.unique(np.abs(draws[:half])).size == 3 * half
+    np.testing.assert_array_equal(draws[half:], -draws[: examples - half])
+
+
+def test_antithetic_draws_of_each_half_are_normal():
+    zeros = tf.zeros([1000, 1000])
+    for half in np.split(noise.antithetic_normal(zeros, 1 + zeros, tf.constant([0, 0])).numpy(), 2):
+        assert scipy.stats.kstest(half.ravel(), "norm").pvalue > 1e-3
+
+
+def test_antithetic_draws_take_mean_and_stddev_of_each_value():
+    mean, stddev = tf.range(6.0)[:, None], 1 + tf.range(6.0)[:, None]
+    draws = noise.antithetic_normal(mean, stddev, tf.constant([0, 0]))
+    zeros = tf.zeros_like(mean)
+    unit = noise.antithetic_normal(zeros, 1 + zeros, tf.constant([0, 0]))
+    np.testing.assert_allclose(draws, mean + stddev * unit, rtol=1e-6)
