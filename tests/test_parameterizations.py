@@ -71,9 +71,16 @@ def test_a_gate_closes_where_the_complexity_passes_its_threshold(threshold):
     np.testing.assert_allclose(above, 0, atol=1e-3)
 
 
-def test_gates_are_for_means_only():
-    variables = Gated().create(keras.layers.Layer(), "kernel_log_stddev", np.ones((3, 2), "float32"))
-    assert set(variables) == {"values"}
+def test_gated_log_stddevs_are_straight_lines_of_each_weights_own():
+    start = np.arange(6, dtype="float32").reshape(3, 2)
+    variables = Gated().create(keras.layers.Layer(), "kernel_log_stddev", start)
+    encoded = tf.constant([0.0, 0.25, 1.0])
+    np.testing.assert_allclose(Gated().evaluate(variables, encoded), [start] * 3, rtol=1e-6)
+    (line,) = variables.values()
+    line.assign(np.random.default_rng(0).normal(size=(2, 3, 2)))
+    low, between, high = Gated().evaluate(variables, encoded)
+    np.testing.assert_allclose(between, 0.75 * low + 0.25 * high, rtol=1e-5, atol=1e-6)
+    assert np.unique(high - low).size == 6
 
 
 ALL = [Constant(), Gated(3, 8.0), Hierarchical(3), Linear(), PiecewiseLinear(7), LowRank(1, 3), Generated(6, 3, 10)]

@@ -76,3 +76,18 @@ def add_variable(layer, name, initial_value):
         autocast=False,  # posteriors stay in full precision under mixed precision
         name=name,
     )
+
+
+def combine_rows(weights, variable):
+    """`Σ_k weights[c, k] · variable[k]` for each complexity c.
+
+    Args:
+        weights: Tensor of shape (complexities, rows).
+        variable: `keras.Variable` of shape (rows, *shape).
+
+    Returns:
+        Tensor of shape (complexities, *shape).
+    """
+    # One product for all complexities: the rows lie side by side in memory.
+    flat = tf.matmul(tf.cast(weights, variable.dtype), tf.reshape(variable.value, [variable.shape[0], -1]))
+    return tf.reshape(flat, [-1, *variable.shape[1:]])

@@ -5,11 +5,14 @@ import numpy as np
 import tensorflow as tf
 
 from cvhn_tf.argument_checks import check_positive
-from cvhn_tf.parameterizations.base import Parameterization, add_variable
+from cvhn_tf.parameterizations.base import Parameterization, add_variable, combine_rows
 from cvhn_tf.parameterizations.hierarchical import Hierarchical
 
 # Beyond the range, so that all gates begin open, but not so far off that they could not be closed.
 _OPEN = 1.6
+# Adam moves all variables by the same distance: a height moves the log-stddev by this many times what a slope does at an
+# end of the range.
+_HEIGHT_SPEED = 1.5
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -18,13 +21,15 @@ class Gated(Parameterization):
 
     As λ grows, a weight that is not worth its description length any more should fall to zero, and sooner the less it
     is worth. Straight lines between a few points of the range cannot do that at a place of each weight's own; a gate
-    `sigmoid(sharpness · (c − s))` can, by one number a weight. What is behind it is that of `Hierarchical`, and so are
-    the log-stddevs. The gate counts as a share of what it is before training, c being 1.6 then.
+    `sigmoid(sharpness · (c − s))` can, by one number a weight. What is behind it is that of `Hierarchical`. The gate
+    counts as a share of what it is before training, c being 1.6 then.
 
-    Holds `pivots + 2` copies of the target's means, and `pivots + 1` of its log-stddevs.
+    Log-stddevs are straight lines in s, of a height and a slope of each weight's own.
+
+    Holds `pivots + 2` copies of the target's means, and 2 of its log-stddevs.
 
     Args:
-        pivots: Number of deviations, at least 2.
+        pivots: Number of deviations of the means, at least 2.
         sharpness: Slope of the gate, positive: it closes within about `4 / sharpness` of the encoded range.
 
     Reference: [Bae et al., 2023](https://arxiv.org/abs/2212.03905), whose gates of hidden units learn the response of a
@@ -37,14 +42,18 @@ class Gated(Parameterization):
         self.pivots = self._behind.pivots
 
     def create(self, layer, name, initial_value):
-        variables = {"values": self._behind.create(layer, name, initial_value)}
-        if name.endswith("_mean"):
-            variables["thresholds"] = add_variable(layer, f"{name}_thresholds", np.full_like(initial_value, _OPEN))
-        return variables
+        if name.endswith("_log_stddev"):
+            line = np.stack([initial_value / _HEIGHT_SPEED, np.zeros_like(initial_value)])
+            return {"line": add_variable(layer, name, line)}
+        return {
+            "values": self._behind.create(layer, name, initial_value),
+            "thresholds": add_variable(layer, f"{name}_thresholds", np.full_like(initial_value, _OPEN)),
+        }
 
     def evaluate(self, variables, encoded_complexity):
-        if "thresholds" not in variables:
-            return self._behind.evaluate(variables["values"], encoded_complexity)
+        if "line" in variables:
+            weights = [tf.fill(tf.shape(encoded_complexity), _HEIGHT_SPEED), 2 * encoded_complexity - 1]
+            return combine_rows(tf.stack(weights, 1), variables["line"])
         # Whatever is the same for all weights is done to numbers, not to tensors of the size of the target.
         behind = self._behind.evaluate(
             variables["values"], encoded_complexity, 1 / self._gate(_OPEN, encoded_complexity)

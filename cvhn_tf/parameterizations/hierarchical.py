@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvhn_tf.argument_checks import check_integer
-from cvhn_tf.parameterizations.base import Parameterization, add_variable
+from cvhn_tf.parameterizations.base import Parameterization, add_variable, combine_rows
 from cvhn_tf.parameterizations.pivots import triangles
 
 
@@ -37,10 +37,7 @@ class Hierarchical(Parameterization):
         """As `Parameterization.evaluate`, times `factor`, a number for each complexity or one for all."""
         hats = triangles(encoded_complexity, self.pivots)
         weights = tf.concat([tf.ones_like(hats[:, :1]), hats], 1) * tf.reshape(factor, [-1, 1])
-        weights = tf.cast(weights, variables.dtype)
-        # One product for all complexities: the rows lie side by side in memory.
-        flat = tf.matmul(weights, tf.reshape(variables.value, [self.pivots + 1, -1]))
-        return tf.reshape(flat, [-1, *variables.shape[1:]])
+        return combine_rows(weights, variables)
 
     def get_config(self):
         return {"pivots": self.pivots}

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvhn_tf.argument_checks import check_integer
-from cvhn_tf.parameterizations.base import Parameterization, add_variable
+from cvhn_tf.parameterizations.base import Parameterization, add_variable, combine_rows
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -33,9 +33,7 @@ class PiecewiseLinear(Parameterization):
         position = encoded_complexity * (self.pivots - 1)
         if 4 * complexities >= self.pivots:
             # Many of the pivots are in use: to weigh all of them costs less than to gather and scatter rows.
-            weights = tf.cast(triangles(encoded_complexity, self.pivots), variable.dtype)
-            flat = tf.matmul(weights, tf.reshape(variable.value, [self.pivots, -1]))
-            return tf.reshape(flat, [complexities, *variable.shape[1:]])
+            return combine_rows(triangles(encoded_complexity, self.pivots), variable)
         left = tf.clip_by_value(tf.cast(tf.floor(position), tf.int32), 0, self.pivots - 2)
         # One gather of all neighbours: its gradient is a tf.IndexedSlices of just these rows.
         neighbours = tf.gather(variable.value, tf.concat([left, left + 1], 0))
