@@ -31,6 +31,7 @@ from cvhn_tf import datasets, export, targets
 QUANTIZATIONS = (None, "dynamic_range")
 TARGETS = ("lenet_300_100", "lenet_5", "lenet_5_caffe", "mlp_50", "convnet")  # of layers that legacy Keras makes alike
 _CALIBRATION_EXAMPLES = 1000
+_OURS = "cvhn-tf"
 ACCURACIES = {
     "mnist": (0.99, 0.985, 0.98, 0.975, 0.97, 0.96, 0.95),
     "digits": (0.97, 0.96, 0.95, 0.9),
@@ -41,9 +42,11 @@ ACCURACIES = {
 def main():
     args = parse()
     args.output.mkdir(parents=True, exist_ok=True)
+    if args.ours_only:
+        kept(args)  # what is missing is missed before the training
     data = datasets.load(args.dataset)
     rows, seconds = ours(args, data)
-    for train in (magnitude, tfmot):
+    for train in (kept,) if args.ours_only else (magnitude, tfmot):
         more_rows, more_seconds = train(args, data)
         rows += more_rows
         seconds |= more_seconds
@@ -61,6 +64,7 @@ def parse():
     parser.add_argument("--sparsities", type=float, nargs="+", default=[0.8, 0.9, 0.95, 0.97, 0.98, 0.985, 0.99])
     parser.add_argument("--complexities", type=int, default=9, help="how many, over the whole range")
     parser.add_argument("--quick", action="store_true", help="5 epochs and three sparsities")
+    parser.add_argument("--ours-only", action="store_true", help="keep the peers of the table that --output holds")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("benchmarks/results/compression"))
     args = parser.parse_args()
     if args.quick:
@@ -87,10 +91,10 @@ def ours(args, data):
         representative_data=data.x_train[:_CALIBRATION_EXAMPLES],
     )
     rows = [
-        {"method": "cvhn-tf", "complexity": row.complexity, **{key: getattr(row, key) for key in MEASURES}}
+        {"method": _OURS, "complexity": row.complexity, **{key: getattr(row, key) for key in MEASURES}}
         for row in comparison
     ]
-    return rows, {"cvhn-tf, one fit": seconds}
+    return rows, {f"{_OURS}, one fit": seconds}
 
 
 def magnitude(args, data):
@@ -138,6 +142,20 @@ def tfmot(args, data):
             rows += measure(network, data, method=f"tfmot {method}", sparsity=sparsity)
             print(f"{method} {sparsity:g}: {rows[-1]['accuracy']:.4f}", flush=True)
     return rows, seconds
+
+
+def kept(args, data=None):
+    """The peers' rows and seconds of an earlier run, of the same settings."""
+    summary = json.loads((args.output / "summary.json").read_text())
+    for key in ("dataset", "target", "epochs", "batch_size", "seed", "sparsities"):
+        if summary["arguments"][key] != getattr(args, key):
+            raise SystemExit(f"Expected --{key} as in {args.output}. Received: {getattr(args, key)}")
+    with open(args.output / "table.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["method"] != _OURS]
+    for row in rows:
+        row |= {key: float(row[key]) for key in ("sparsity", "accuracy", "latency_ms")}
+        row |= {key: int(row[key]) for key in ("size_bytes", "gzip_bytes")}
+    return rows, {name: value for name, value in summary["training_seconds"].items() if not name.startswith(_OURS)}
 
 
 def fit(model, optimizer, epochs, args, data):
@@ -207,7 +225,7 @@ def plot(path, rows, size):
         axes.plot(*zip(*points, strict=True), ".", alpha=0.35)
         front = [point for i, point in enumerate(points) if point[1] > max([a for _, a in points[:i]], default=0)]
         axes.step(*zip(*front, strict=True), where="post", color=axes.lines[-1].get_color(), label=method)
-    best, our_best = (100 * max(row["accuracy"] for row in some) for some in (rows, of_method(rows, "cvhn-tf")))
+    best, our_best = (100 * max(row["accuracy"] for row in some) for some in (rows, of_method(rows, _OURS)))
     axes.set(xscale="log", ylim=(our_best - 6, best + 0.3), ylabel="accuracy in LiteRT, %")
     axes.set_xlabel("size of the .tflite file, kB" + (" after gzip" if size == "gzip_bytes" else ""))
     axes.grid(alpha=0.3, which="both")
