@@ -14,6 +14,7 @@ from cvhn_tf.export.check_network import check_network
 from cvhn_tf.export.pad_inputs import pad_inputs
 from cvhn_tf.export.quiet import converter_off
 from cvhn_tf.export.saved_models import SavedModels
+from cvhn_tf.export.sparse_encoding import unblock_where_smaller
 from cvhn_tf.export.stored_grid import keep_grid
 from cvhn_tf.export.tflite_file import has_sparse_weights, keep_keras_names
 from cvhn_tf.export.verify import ConversionError, verification_inputs, verify
@@ -135,8 +136,8 @@ def _layouts(keras_model, quantization, sparse):
 
 def _convert_and_verify(saved, keras_model, quantization, sparse, calibration, inputs):
     """Bytes of the file, and its error."""
-    # Blocks need padding where single zeros, which come out smaller without, do not; in float16 both are wrong.
-    padded = pad_inputs(keras_model) if sparse and quantization is None else keras_model
+    # The converter's blocks lack what goes beyond a multiple of four, unless it is padded; single weights need none.
+    padded = pad_inputs(keras_model) if sparse and quantization in (None, "float16") else keras_model
     for model in dict.fromkeys((keras_model, padded)):
         try:
             content = keep_keras_names(_convert(saved, model, quantization, sparse, calibration), keras_model)
@@ -154,8 +155,10 @@ def _convert(saved, keras_model, quantization, sparse, calibration):
     if quantization == "int8":
         _check_has_no_loop(keras_model)
     content = _converted(saved, keras_model, quantization, sparse, calibration)
-    if sparse and not has_sparse_weights(content):
-        raise ConversionError("TensorFlow's converter found no weights to store in a sparse encoding")
+    if sparse:
+        if not has_sparse_weights(content):
+            raise ConversionError("TensorFlow's converter found no weights to store in a sparse encoding")
+        return unblock_where_smaller(content)
     if quantization == "dynamic_range" and not sparse and any(map(_may_be_on_grid, _kernels(keras_model))):
         return keep_grid(content, _converted(saved, keras_model, None, False, None))
     return content
