@@ -76,8 +76,8 @@ def test_gated_log_stddevs_are_straight_lines_of_each_weights_own():
     variables = Gated().create(keras.layers.Layer(), "kernel_log_stddev", start)
     encoded = tf.constant([0.0, 0.25, 1.0])
     np.testing.assert_allclose(Gated().evaluate(variables, encoded), [start] * 3, rtol=1e-6)
-    (line,) = variables.values()
-    line.assign(np.random.default_rng(0).normal(size=(2, 3, 2)))
+    (ends,) = variables.values()
+    ends.assign(np.random.default_rng(0).normal(size=(2, 3, 2)))
     low, between, high = Gated().evaluate(variables, encoded)
     np.testing.assert_allclose(between, 0.75 * low + 0.25 * high, rtol=1e-5, atol=1e-6)
     assert np.unique(high - low).size == 6

@@ -7,12 +7,13 @@ import tensorflow as tf
 from cvhn_tf.argument_checks import check_positive
 from cvhn_tf.parameterizations.base import Parameterization, add_variable, combine_rows
 from cvhn_tf.parameterizations.hierarchical import Hierarchical
+from cvhn_tf.parameterizations.pivots import triangles
 
 # Beyond the range, so that all gates begin open, but not so far off that they could not be closed.
 _OPEN = 1.6
-# Adam moves all variables by the same distance: a height moves the log-stddev by this many times what a slope does at an
-# end of the range.
-_HEIGHT_SPEED = 1.5
+# Adam moves every variable by the same distance. Of `Hierarchical`, a shared value and a deviation move an end of the line
+# together; its value alone moves it this many times as far.
+_LOG_STDDEV_SPEED = 1.5
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -24,7 +25,7 @@ class Gated(Parameterization):
     `sigmoid(sharpness · (c − s))` can, by one number a weight. What is behind it is that of `Hierarchical`. The gate
     counts as a share of what it is before training, c being 1.6 then.
 
-    Log-stddevs are straight lines in s, of a height and a slope of each weight's own.
+    Log-stddevs are straight lines in s, between values of each weight's own at both ends of the range.
 
     Holds `pivots + 2` copies of the target's means, and 2 of its log-stddevs.
 
@@ -43,17 +44,15 @@ class Gated(Parameterization):
 
     def create(self, layer, name, initial_value):
         if name.endswith("_log_stddev"):
-            line = np.stack([initial_value / _HEIGHT_SPEED, np.zeros_like(initial_value)])
-            return {"line": add_variable(layer, name, line)}
+            return {"ends": add_variable(layer, name, np.stack([initial_value / _LOG_STDDEV_SPEED] * 2))}
         return {
             "values": self._behind.create(layer, name, initial_value),
             "thresholds": add_variable(layer, f"{name}_thresholds", np.full_like(initial_value, _OPEN)),
         }
 
     def evaluate(self, variables, encoded_complexity):
-        if "line" in variables:
-            weights = [tf.fill(tf.shape(encoded_complexity), _HEIGHT_SPEED), 2 * encoded_complexity - 1]
-            return combine_rows(tf.stack(weights, 1), variables["line"])
+        if "ends" in variables:
+            return combine_rows(_LOG_STDDEV_SPEED * triangles(encoded_complexity, 2), variables["ends"])
         # Whatever is the same for all weights is done to numbers, not to tensors of the size of the target.
         behind = self._behind.evaluate(
             variables["values"], encoded_complexity, 1 / self._gate(_OPEN, encoded_complexity)
