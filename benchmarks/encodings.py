@@ -58,8 +58,7 @@ def main():
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    arguments = {key: str(value) if isinstance(value, pathlib.Path) else value for key, value in vars(args).items()}
-    arguments["model"] = pathlib.Path(args.model).name
+    arguments = {key: value for key, value in vars(args).items() if key not in ("model", "output")}
     summary = {"machine": describe_machine(), "arguments": arguments}
     (args.output / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
 
