@@ -114,7 +114,10 @@ def _densify(model, graph, index):
     operator = schema.OperatorT()
     operator.opcodeIndex = _opcode(model, schema.BuiltinOperator.DENSIFY)
     operator.inputs, operator.outputs = [index], [len(graph.tensors) - 1]
-    operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.DensifyOptions, schema.DensifyOptionsT()
+    operator.builtinOptionsType, operator.builtinOptions = (
+        schema.BuiltinOptions.DensifyOptions,
+        schema.DensifyOptionsT(),
+    )
     graph.operators.insert(0, operator)
 
 
