@@ -11,8 +11,8 @@ from cvhn_tf.parameterizations.pivots import triangles
 
 # Beyond the range, so that all gates begin open, but not so far off that they could not be closed.
 _OPEN = 1.6
-# Adam moves every variable by the same distance. Of `Hierarchical`, a shared value and a deviation move an end of the line
-# together; its value alone moves it this many times as far.
+# Adam moves every variable by the same distance. Of `Hierarchical`, a shared value and a deviation move an end of the
+# line together; its value alone moves it this many times as far.
 _LOG_STDDEV_SPEED = 1.5
 
 
