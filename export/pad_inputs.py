@@ -1,4 +1,4 @@
-"""Dense layers that read a multiple of four features: LiteRT's block-sparse kernels compute nothing else right."""
+"""Dense layers that read a multiple of four features: TensorFlow's blocks of four lack what goes beyond."""
 
 import keras
 import numpy as np

@@ -26,19 +26,15 @@ def unblock_where_smaller(content) -> bytes:
     Reference: the sparse tensors of TFLite's schema, after [Chou et al., 2018](https://arxiv.org/abs/1804.10112).
     """
     model = parse(content)
-    uses = np.bincount([tensor.buffer for graph in model.subgraphs for tensor in graph.tensors])
     changed = False
     for graph in model.subgraphs:
         for index, tensor in enumerate(list(graph.tensors)):
             if not _is_in_blocks(tensor):
                 continue
             is_half = tensor.type == schema.TensorType.FLOAT16
-            kernel = _decode(tensor, model.buffers[tensor.buffer].data)
+            kernel = _decode(tensor, model.buffers[tensor.buffer].data)  # a buffer belongs to one tensor
             if not is_half and _bytes_of_singles(kernel) >= _bytes_of_blocks(tensor, kernel):
                 continue
-            if uses[tensor.buffer] > 1:  # the converter stores equal tensors once
-                model.buffers.append(schema.BufferT())
-                tensor.buffer = len(model.buffers) - 1
             _store(tensor, model.buffers[tensor.buffer], kernel)
             if is_half:
                 _densify(model, graph, index)
