@@ -42,12 +42,11 @@ ACCURACIES = {
 def main():
     args = parse()
     args.output.mkdir(parents=True, exist_ok=True)
-    if args.ours_only:
-        kept(args)  # what is missing is missed before the training
+    # Read before the training, so that what is missing is missed at once.
+    peers = [kept(args)] if args.ours_only else None
     data = datasets.load(args.dataset)
     rows, seconds = ours(args, data)
-    for train in (kept,) if args.ours_only else (magnitude, tfmot):
-        more_rows, more_seconds = train(args, data)
+    for more_rows, more_seconds in peers or (train(args, data) for train in (magnitude, tfmot)):
         rows += more_rows
         seconds |= more_seconds
     report(args, rows, seconds)
@@ -144,7 +143,7 @@ def tfmot(args, data):
     return rows, seconds
 
 
-def kept(args, data=None):
+def kept(args):
     """The peers' rows and seconds of an earlier run, of the same settings."""
     summary = json.loads((args.output / "summary.json").read_text())
     for key in ("dataset", "target", "epochs", "batch_size", "seed", "sparsities"):
