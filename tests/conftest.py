@@ -3,6 +3,7 @@ import os
 import keras
 import numpy as np
 import pytest
+from command_line import run
 from tensorflow.python.framework import config as tensorflow_config
 
 import cvhn_tf
@@ -49,6 +50,19 @@ def compiled(target):
         return model
 
     return make
+
+
+@pytest.fixture(scope="session")
+def model_path(tmp_path_factory):
+    """A hypernetwork of digits that `cvhn-tf train` wrote."""
+    path = tmp_path_factory.mktemp("train") / "new" / "digits.keras"
+    result = run(
+        "train", "--dataset", "digits", "--target", "mlp_50", "--epochs", 10, "--batch-size", 64, "--output", path
+    )
+    assert result.exit_code == 0, result.output
+    assert "test accuracy" in result.output
+    assert [file.name for file in path.parent.iterdir()] == ["digits.keras"]
+    return path
 
 
 @pytest.fixture

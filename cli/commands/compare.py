@@ -1,0 +1,69 @@
+"""`cvhn-tf compare`: files of many complexities, measured side by side."""
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+from cvhn_tf_cli.arguments import (
+    DATASETS,
+    QUANTIZATIONS,
+    SPARSITIES,
+    check_choice,
+    check_sparsity,
+    check_writable,
+    parse_numbers,
+)
+from cvhn_tf_cli.commands.shared import Model, TrainingData, command_line
+from cvhn_tf_cli.loading import load_dataset, load_model
+
+
+def compare(
+    model: Model,
+    dataset: TrainingData = "digits",
+    output: Annotated[pathlib.Path, typer.Option(help="Folder for the tables, the plot and the files.")] = pathlib.Path(
+        "report"
+    ),
+    complexities: Annotated[
+        str | None,
+        typer.Option(help="λs, separated by commas; by default nine over the model's range.", show_default=False),
+    ] = None,
+    sparsities: Annotated[str, typer.Option(help="Shares of weights to prune, separated by commas.")] = SPARSITIES,
+    encodings: Annotated[
+        str, typer.Option(help=f"Separated by commas, of {', '.join(QUANTIZATIONS)}.")
+    ] = "float32,dynamic_range",
+):
+    """Export at many complexities, sparsities and encodings; measure every file; mark the best trade-offs."""
+    check_choice("--dataset", dataset, DATASETS)
+    parsed_sparsities = parse_numbers("--sparsities", sparsities)
+    for sparsity in parsed_sparsities:
+        check_sparsity("--sparsities", sparsity)
+    parsed_complexities = parse_numbers("--complexities", complexities) if complexities else None
+    names = encodings.split(",")
+    for name in names:
+        check_choice("--encodings", name, QUANTIZATIONS)
+    check_writable(output / "table.csv")
+    hypernetwork = load_model(model)
+    from cvhn_tf_cli import comparing
+
+    for complexity in parsed_complexities or ():
+        hypernetwork.complexity_range.check(complexity)
+    comparing.compare(
+        hypernetwork,
+        load_dataset(dataset, hypernetwork),
+        output,
+        complexities=parsed_complexities,
+        sparsities=parsed_sparsities,
+        quantizations=list(dict.fromkeys(QUANTIZATIONS[name] for name in names)),
+        command=command_line(
+            "compare",
+            model,
+            {
+                "--dataset": dataset,
+                "--complexities": complexities,
+                "--sparsities": sparsities,
+                "--encodings": encodings,
+                "--output": output,
+            },
+        ),
+    )

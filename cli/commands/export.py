@@ -1,0 +1,181 @@
+"""`cvhn-tf export`: one TFLite file."""
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+from cvhn_tf_cli.arguments import (
+    DATASETS,
+    QUANTIZATIONS,
+    SCOPES,
+    STRUCTURES,
+    check_accuracy_loss,
+    check_budgets,
+    check_choice,
+    check_least_step,
+    check_sparsity,
+    check_tflite_output,
+)
+from cvhn_tf_cli.commands.shared import Model, command_line
+from cvhn_tf_cli.loading import load_dataset, load_model
+
+
+def export(
+    model: Model,
+    complexity: Annotated[
+        float | None,
+        typer.Option(help="λ, in the range that the model was trained for; 1 unless there is a budget."),
+    ] = None,
+    sparsity: Annotated[
+        float | None, typer.Option(help="Share of the weights to prune, in [0, 1); 0 unless there is a budget.")
+    ] = None,
+    structure: Annotated[
+        str | None,
+        typer.Option(
+            help="What is pruned as one: weight, unit (whole units and filters) or block (1×4); weight unless there is "
+            "a budget."
+        ),
+    ] = None,
+    scope: Annotated[
+        str | None,
+        typer.Option(
+            help="Without a budget: what is ranked together, all layers (global) or each by itself (layer), which "
+            "makes units faster; global by default."
+        ),
+    ] = None,
+    encoding: Annotated[
+        str,
+        typer.Option(
+            "--encoding",
+            "--quantization",
+            help=f"auto (the smallest file that is good enough) or one of {', '.join(QUANTIZATIONS)}.",
+        ),
+    ] = "auto",
+    max_accuracy_loss: Annotated[
+        float | None,
+        typer.Option(
+            help="With auto and no budget: accuracy that may be lost against float32, on training images; 0.001 by "
+            "default. Without a data set the outputs may differ by 5% instead."
+        ),
+    ] = None,
+    step: Annotated[
+        float | None,
+        typer.Option(
+            help="Without a budget: least step, in standard deviations of the weights, to which weights are rounded "
+            "before they become 8-bit or 4-bit integers; 0 leaves rounding to the converter; 0.5 by default."
+        ),
+    ] = None,
+    max_bytes: Annotated[int | None, typer.Option(help="Budget: largest size of the file.")] = None,
+    max_gzip_bytes: Annotated[int | None, typer.Option(help="Budget: largest size after gzip.")] = None,
+    max_description_bits: Annotated[
+        float | None, typer.Option(help="Budget: largest description length, before pruning.")
+    ] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option(help="Budget: longest time for one example on one thread of this machine.")
+    ] = None,
+    min_accuracy: Annotated[
+        float | None, typer.Option(help="Budget: least accuracy, in [0, 1]; the smallest file of it is written.")
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Data set to choose and measure the file on, to calibrate int8 with and to fine-tune on: "
+            + ", ".join(DATASETS)
+            + ".",
+            show_default=False,
+        ),
+    ] = None,
+    finetune_epochs: Annotated[
+        int,
+        typer.Option(min=0, help="Passes over the training images to train on what pruning leaves; needs --dataset."),
+    ] = 0,
+    polyphase: Annotated[
+        bool,
+        typer.Option(
+            "--polyphase",
+            help="Compute narrow convolutions before pooling in phases: faster, and some kB more. A latency "
+            "budget does so by itself.",
+        ),
+    ] = False,
+    output: Annotated[pathlib.Path, typer.Option(help="File to write.")] = pathlib.Path("model.tflite"),
+):
+    """Write one TFLite file, of a given complexity and sparsity or the best within budgets.
+
+    A .json file with its metadata and a .md model card come beside it.
+
+    With budgets, what is not given of complexity, sparsity, structure and encoding is searched for on half of the test
+    images of the data set; the other half measures the file. A report on all that was tried is written beside it.
+    """
+    budgets = {
+        "--max-bytes": max_bytes,
+        "--max-gzip-bytes": max_gzip_bytes,
+        "--max-description-bits": max_description_bits,
+        "--max-latency-ms": max_latency_ms,
+        "--min-accuracy": min_accuracy,
+    }
+    budgets = {option: value for option, value in budgets.items() if value is not None}
+    check_choice("--encoding", encoding, ("auto", *QUANTIZATIONS))
+    if sparsity is not None:
+        check_sparsity("--sparsity", sparsity)
+    if structure is not None:
+        check_choice("--structure", structure, STRUCTURES)
+    if scope is not None:
+        check_choice("--scope", scope, SCOPES)
+    unsearched = {
+        "--scope": scope,
+        "--step": step,
+        "--max-accuracy-loss": max_accuracy_loss,
+        "--finetune-epochs": finetune_epochs or None,
+        "--polyphase": polyphase or None,
+    }
+    check_budgets(budgets, dataset, unsearched)
+    if max_accuracy_loss is not None:
+        check_accuracy_loss(max_accuracy_loss)
+    if step is not None:
+        check_least_step(step)
+    if dataset is not None:
+        check_choice("--dataset", dataset, DATASETS)
+    elif encoding == "int8":
+        raise ValueError(
+            "Expected `--dataset`, whose images calibrate int8, with `--encoding int8`. Received: no --dataset"
+        )
+    elif finetune_epochs:
+        raise ValueError("Expected `--dataset` to fine-tune on with `--finetune-epochs`. Received: no --dataset")
+    check_tflite_output(output)
+    hypernetwork = load_model(model)
+    if complexity is not None:
+        hypernetwork.complexity_range.check(complexity)
+    images = None if dataset is None else load_dataset(dataset, hypernetwork)
+    if budgets:
+        from cvhn_tf_cli import budgeting
+
+        given = {"--complexity": complexity, "--sparsity": sparsity, "--structure": structure, "--dataset": dataset}
+        budgeting.export_within(
+            hypernetwork,
+            output,
+            budgets=budgets,
+            complexity=complexity,
+            sparsity=sparsity,
+            structure=structure,
+            encoding=encoding,
+            dataset=images,
+            command=command_line("export", model, budgets | given | {"--encoding": encoding, "--output": output}),
+        )
+    else:
+        from cvhn_tf_cli import exporting
+
+        settings = {
+            "complexity": hypernetwork.complexity_range.check(1.0) if complexity is None else complexity,
+            "sparsity": sparsity or 0.0,
+            "structure": structure or "weight",
+            "scope": scope or "global",
+            "encoding": encoding,
+            "step": 0.5 if step is None else step,
+            "max_accuracy_loss": 0.001 if max_accuracy_loss is None else max_accuracy_loss,
+            "finetune_epochs": finetune_epochs,
+        }
+        options = {f"--{name.replace('_', '-')}": value for name, value in settings.items()}
+        options |= {"--dataset": dataset, "--output": output}
+        command = command_line("export", model, options, flags=["--polyphase"] if polyphase else [])
+        exporting.export(hypernetwork, output, dataset=images, command=command, polyphase=polyphase, **settings)

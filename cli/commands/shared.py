@@ -1,0 +1,23 @@
+"""Arguments and options that several commands have, and a command as it was given."""
+
+import pathlib
+import shlex
+from typing import Annotated
+
+import typer
+
+from cvhn_tf_cli.arguments import DATASETS
+
+Model = Annotated[pathlib.Path, typer.Argument(help="Model that `train` wrote.", show_default=False)]
+TrainingData = Annotated[str, typer.Option("--dataset", help=f"One of {', '.join(DATASETS)}.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Equal seeds give equal runs.")]
+
+
+def command_line(command, model, options, flags=()):
+    """What makes the same result again, for the report; without the options that were not given."""
+    given = [
+        f"{option}={value:g}" if isinstance(value, float) else f"{option}={value}"
+        for option, value in options.items()
+        if value is not None
+    ]
+    return shlex.join(["cvhn-tf", command, str(model), *given, *flags])

@@ -1,0 +1,81 @@
+"""`cvhn-tf train`: one hypernetwork for all complexities."""
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+from cvhn_tf_cli.arguments import (
+    DATASETS,
+    STRATEGIES,
+    TARGETS,
+    check_choice,
+    check_cluster,
+    check_learning_rate,
+    check_model_output,
+)
+from cvhn_tf_cli.commands.shared import Seed, TrainingData
+from cvhn_tf_cli.loading import load_dataset, start_tensorflow
+from cvhn_tf_cli.terminal import show
+
+
+def train(
+    output: Annotated[pathlib.Path, typer.Option(help="File to write, ending in .keras.")] = pathlib.Path(
+        "model.keras"
+    ),
+    dataset: TrainingData = "digits",
+    target: Annotated[str, typer.Option(help=f"One of {', '.join(TARGETS)}.")] = "lenet_300_100",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 40,
+    batch_size: Annotated[int, typer.Option(min=1, help="Examples per training step.")] = 256,
+    complexity_range: Annotated[
+        tuple[float, float], typer.Option(metavar="LOW HIGH", help="Complexities to train for, 0 < LOW < HIGH.")
+    ] = (0.01, 100.0),
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Largest learning rate; by default the schedule's own.", show_default=False)
+    ] = None,
+    seed: Seed = 0,
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="auto (multiworker if TF_CONFIG names several workers, mirrored if there are several "
+            "GPUs, else none) or one of " + ", ".join(STRATEGIES) + "."
+        ),
+    ] = "auto",
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew where an unfinished training is.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+):
+    """Train a variational hypernetwork of a target network and save it.
+
+    Until it is complete, the model as far as it has come is in a file beside it that ends in .partial.keras. A training
+    that was stopped or killed goes on from there when it is started again, and ends as it would have. SIGTERM
+    lets it finish its epoch and save, with exit code 143.
+    """
+    check_choice("--dataset", dataset, DATASETS)
+    check_choice("--target", target, TARGETS)
+    check_learning_rate(learning_rate)
+    check_model_output(output)
+    check_choice("--strategy", strategy, ("auto", *STRATEGIES))
+    check_cluster(strategy)
+    start_tensorflow()
+    from cvhn_tf.workers import is_chief
+    from cvhn_tf_cli import strategies, training
+
+    distribution = strategies.make(strategy, quiet)
+    images = load_dataset(dataset)
+    model = training.train(
+        images,
+        target,
+        output,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        complexity_range=complexity_range,
+        learning_rate=learning_rate,
+        quiet=quiet,
+        strategy=distribution,
+        restart=restart,
+    )
+    if quiet or not is_chief(distribution):
+        return
+    training.show_complexities(model, images)
+    show(f"Wrote {output}. Next: cvhn-tf compare {output} --dataset {dataset} --output report")
