@@ -29,6 +29,9 @@ parser.add_argument("--sharpness", type=float, default=2.0, help="of the gates")
 parser.add_argument("--initial-stddev", type=float, default=4e-3)
 parser.add_argument("--complexity-range", type=float, nargs=2, default=(0.01, 100.0))
 parser.add_argument("--prior", default="automatic_relevance", choices=("automatic_relevance", "log_uniform"))
+parser.add_argument(
+    "--kl-warmup", type=float, default=0.3, help="share of the steps in which the weight of the KL grows to 1"
+)
 parser.add_argument("--shift", type=int, default=0, help="pixels by which training moves its images at random, at most")
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("benchmarks/results/mnist"))
@@ -44,6 +47,7 @@ model = cvhn_tf.VariationalHypernetwork(
     parameterization=parameterizations.Gated(sharpness=args.sharpness),
     prior=args.prior,
     initial_stddev=args.initial_stddev,
+    kl_warmup=args.kl_warmup,
     seed=args.seed,
 )
 steps = args.epochs * -(-len(mnist.x_train) // args.batch_size)

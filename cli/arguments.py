@@ -142,8 +142,15 @@ def check_model_output(path):
 
 def check_tflite_output(path):
     """Raises a `ValueError` unless a TFLite file can be written to `path`, and its .json and .md beside it."""
-    if path.suffix in (".json", ".md"):
-        raise ValueError(f"Expected `--output` not to end in .json or .md. Received: --output={path}")
+    if path.suffix in (".json", ".md", ".keras"):  # .keras may be the model itself
+        raise ValueError(f"Expected `--output` not to end in .json, .md or .keras. Received: --output={path}")
+    check_writable(path)
+
+
+def check_packed_output(path):
+    """Raises a `ValueError` unless a packed network can be written to `path`."""
+    if path.suffix == ".keras":  # it may be the model itself
+        raise ValueError(f"Expected `--output` not to end in .keras. Received: --output={path}")
     check_writable(path)
 
 

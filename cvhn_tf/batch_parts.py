@@ -9,6 +9,8 @@ from cvhn_tf.complexity import batch_shares
 def split_batch(inputs, parts):
     """Cuts every tensor of a nested structure along its first axis, as `batch_shares` has it, no part being empty.
 
+    Tensors of one row that are the same for all examples, such as a mask of attention, go to every part as they are.
+
     Where there are fewer examples than parts, as in a last batch, zeros stand for those that are missing: TensorFlow's
     convolutions on CPU fail without examples. `concat_batches` drops what comes of them.
     """
@@ -29,6 +31,9 @@ def split_batch(inputs, parts):
 
     split = []
     for tensor in tensors:
+        if tensor.shape[:1] == [1] and tensors[0].shape[:1] != [1]:
+            split.append([tensor] * parts)
+            continue
         pieces = cut(tensor)
         if getattr(tensor, "_keras_mask", None) is not None:
             for piece, mask in zip(pieces, cut(tensor._keras_mask), strict=True):

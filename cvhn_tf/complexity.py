@@ -62,7 +62,7 @@ class ComplexityRange:
         # A complexity that went through float32 may stand a rounding error outside.
         if not self.low * (1 - 1e-6) <= complexity <= self.high * (1 + 1e-6):
             raise ValueError(
-                "`complexity` must lie in the range the hypernetwork was trained on, "
+                "`complexity` must lie in `complexity_range`, the range of the training, "
                 f"[{self.low:g}, {self.high:g}]. Received: complexity={float(complexity):g}"
             )
         return min(max(float(complexity), self.low), self.high)

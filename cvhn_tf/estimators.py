@@ -6,6 +6,7 @@ import tensorflow_probability as tfp
 
 from cvhn_tf import noise
 from cvhn_tf.channels import LAST
+from cvhn_tf.masks import with_mask_of
 from cvhn_tf.serialization import resolve
 
 
@@ -14,11 +15,15 @@ class Estimator:
 
     Attributes:
         linear_only: Whether it is for layers that are linear in their weights only.
+        draws_weights: Whether the noise is that of weights, so that a layer that is called twice with one seed has the
+            same weights both times. `VariationalHypernetwork` has `Flipout` in the place of an estimator of which this
+            is not so, for layers that the target calls more than once.
         deterministic: Whether it is for weights without noise. Such an estimator goes with a deterministic prior,
             and with no other.
     """
 
     linear_only = False
+    draws_weights = True
     deterministic = False
 
     def sample(self, function, inputs, posteriors, seed, channels=LAST):
@@ -62,17 +67,20 @@ class LocalReparameterization(Estimator):
 
     With w ~ N(mean, stddev²), a linear layer f has pre-activations N(f(x; mean), f(x²; stddev²)): noise of each
     example's own, hence gradients of far lower variance than one weight draw per batch. It is drawn for the first half
-    of the batch; the second half takes the same with the other sign, which changes no expectation.
+    of the batch; the second half takes the same with the other sign, which changes no expectation of a sum over
+    examples. A layer that is called twice has noise in the two calls that no draw of its weights could give: it takes
+    `Flipout`.
 
     Reference: [Kingma et al., 2015](https://arxiv.org/abs/1506.02557).
     """
 
     linear_only = True
+    draws_weights = False
 
     def sample(self, function, inputs, posteriors, seed, channels=LAST):
         mean = function(inputs, [posterior.loc for posterior in posteriors])
         stddev = _output_stddev(function, inputs, [posterior.scale for posterior in posteriors], mean.dtype)
-        return noise.antithetic_normal(mean, tf.cast(stddev, mean.dtype), seed)
+        return with_mask_of(mean, noise.antithetic_normal(mean, tf.cast(stddev, mean.dtype), seed))
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -81,8 +89,8 @@ class Flipout(Estimator):
 
     For a layer f that is linear in its weights, with Δ = stddev · ε, the outputs are `f(x; mean) + r ∘ f(s ∘ x; Δ)`,
     where s and r are ±1, one for each example and channel of its inputs and outputs. They turn Δ into `s Δ rᵀ`, which
-    has the same distribution, so that each example sees weight sampling's law, positions of one feature map
-    correlated as there, while the noise of two examples is uncorrelated.
+    has the same distribution, so that each example sees weight sampling's law, positions of one feature map and
+    calls of a shared layer correlated as there, while the noise of two examples is uncorrelated.
 
     Reference: [Wen et al., 2018](https://arxiv.org/abs/1803.04386).
     """
@@ -96,7 +104,7 @@ class Flipout(Estimator):
         x = tf.cast(keras.tree.flatten(inputs)[0], mean.dtype)
         x *= _signs(x, channels.input, seeds[0])
         perturbation = function(keras.tree.pack_sequence_as(inputs, [x]), draws)
-        return mean + perturbation * _signs(perturbation, channels.output, seeds[1])
+        return with_mask_of(mean, mean + perturbation * _signs(perturbation, channels.output, seeds[1]))
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")

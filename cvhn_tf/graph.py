@@ -7,7 +7,9 @@ import keras
 from keras import tree
 
 from cvhn_tf.finite_weights import check_finite_weights
+from cvhn_tf.input_arrays import flatten_inputs
 from cvhn_tf.layers import Variational
+from cvhn_tf.variable_paths import by_path
 
 # Normalisation keeps one set of weights for all complexities: its scale only makes sense with its statistics.
 _DETERMINISTIC_LAYERS = (
@@ -27,7 +29,7 @@ class Target:
     Args:
         config: Serialised target.
         input_names: Names of the inputs, in the structure of the target's inputs.
-        paths: Path of each variable of a network made from `config`, in its order of `variables`.
+        paths: Path of each variable of a network made from `config`, in its order of `variables`, as by `by_path`.
         sources: For each of these variables where its value comes from: a pair of a `Variational` layer and the
             index of the weight in its posteriors, or the variable of a deterministic layer.
     """
@@ -39,9 +41,7 @@ class Target:
 
     def flatten_inputs(self, inputs):
         """The list of input tensors, from a structure like the target's or a dict keyed by input names."""
-        if isinstance(inputs, dict) and not isinstance(self.input_names, dict):
-            return [inputs[name] for name in tree.flatten(self.input_names)]
-        return tree.flatten(inputs)
+        return flatten_inputs(inputs, self.input_names)
 
     def make_network(self):
         """A new plain Keras model of the target's architecture, with fresh weights."""
@@ -75,7 +75,7 @@ def variational_graph(target, **variational_arguments):
     check_finite_weights("target", target)
     private.set_weights(target.get_weights())
     finalize_normalization(private)
-    variables, paths = list(private.variables), [variable.path for variable in private.variables]
+    variables = by_path(private)
 
     layers = {}
     graph = _make_graph(private, layers, variational_arguments)
@@ -86,10 +86,10 @@ def variational_graph(target, **variational_arguments):
             f"Received: target={target.name!r}, which has none."
         )
     drawn = {id(weight): (layer, i) for layer in variational for i, weight in enumerate(layer.replaced_weights())}
-    sources = [drawn.get(id(variable), variable) for variable in variables]
+    sources = [drawn.get(id(variable), variable) for variable in variables.values()]
     inputs = private.inputs if isinstance(private, keras.Sequential) else private._inputs_struct
     names = tree.map_structure(lambda tensor: tensor.name, inputs)
-    return graph, Target(config, names, paths, sources)
+    return graph, Target(config, names, list(variables), sources)
 
 
 def finalize_normalization(network):
@@ -128,8 +128,8 @@ def _make_graph(model, layers, variational_arguments):
 
     `layers` maps the id of each old layer to the new one: a layer that is shared stays shared.
     """
-    complexity = keras.Input(batch_shape=(None,), dtype="float32", name=_free_name(model, "complexity"))
-    seed = keras.Input(batch_shape=(2,), dtype="int32", name=_free_name(model, "seed"))
+    complexity = keras.Input(batch_shape=(None,), dtype="float32", name=free_name(model, "complexity"))
+    seed = keras.Input(batch_shape=(2,), dtype="int32", name=free_name(model, "seed"))
     nested, kls = set(), {}
 
     def replace(layer):
@@ -148,6 +148,10 @@ def _make_graph(model, layers, variational_arguments):
         return layers[id(layer)]
 
     def call(layer, *args, **kwargs):
+        if id(layer) in kls:
+            for part in layer._flatten_layers():
+                if isinstance(part, Variational):
+                    part.draw_for_several_calls()
         if isinstance(layer, Variational):
             tensors = {name: value for name, value in kwargs.items() if _is_tensor(value)}
             options = {name: value for name, value in kwargs.items() if not _is_tensor(value)}
@@ -169,7 +173,7 @@ def _make_graph(model, layers, variational_arguments):
     return keras.Model(inputs, (clone._outputs_struct, tree.flatten(kls)), name=model.name)
 
 
-def _free_name(model, name):
+def free_name(model, name):
     """A name that no operation of the model has; Keras's own may be one of a model that was loaded from a file."""
     taken = {layer.name for layer in model.layers} | {tensor.name for tensor in model.inputs}
     while name in taken:

@@ -195,10 +195,6 @@ class VariationalHypernetwork(DistributedModel):
         self._nll_metric.update_state(loss * replicas - sum(self.losses), examples)
         return loss
 
-    @property
-    def metrics(self):
-        return [*super().metrics, self._complexity_metric, self._kl_metric, self._nll_metric]
-
     def fit(self, x=None, y=None, *, batch_size=None, epochs=1, validation_split=0.0, steps_per_epoch=None, **kwargs):
         """As `keras.Model.fit`, with N and the warm-up taken from the data.
 
@@ -213,14 +209,14 @@ class VariationalHypernetwork(DistributedModel):
         check_finite_variables("model", self, self.trainable_variables)
         data = TrainingData(x, y, batch_size, validation_split, steps_per_epoch, workers)
         data.check_inputs(self._graph.inputs[:-2], self._target.flatten_inputs)
-        data.check_labels(getattr(self, "loss", None), self._graph.outputs[0].shape)
+        data.check_labels(getattr(self, "loss", None), keras.tree.flatten(self._graph._outputs_struct[0]))
         check_finite("sample_weight", kwargs.get("sample_weight"))
         if isinstance(kwargs.get("validation_data"), tuple | list):
             check_finite("validation_data", kwargs["validation_data"])
         self._train_size.assign(self.train_size or data.count_examples())
         if isinstance(self.kl_warmup, int):
             self._warmup_steps.assign(self.kl_warmup)
-        else:
+        elif not 0 < self._warmup_steps.numpy() <= self._step.numpy():  # a second `fit` does not lower β again
             self._warmup_steps.assign(math.ceil(self.kl_warmup * epochs * data.count_batches()))
         return super().fit(
             x,
@@ -260,6 +256,8 @@ class VariationalHypernetwork(DistributedModel):
 
     def posterior(self, complexity: float) -> dict[str, tfp.distributions.Normal]:
         """The posterior N(μ(λ), σ²(λ)) of each weight, by the weight's path in `at(complexity)`.
+
+        Where nested models have layers of the same name, paths are made distinct by `_2`, `_3` and so on.
 
         Under a deterministic prior each is a `tfp.distributions.Deterministic`: its stddev is 0.
 

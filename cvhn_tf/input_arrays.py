@@ -6,6 +6,21 @@ import keras
 import numpy as np
 
 
+def flatten_inputs(inputs: Any, names: Any) -> list[Any]:
+    """The list of a model's inputs, from a structure like its own or a dict keyed by the names of the inputs.
+
+    Args:
+        inputs: Structure of arrays or tensors.
+        names: Names of the model's inputs, in the structure that it has them in.
+
+    Raises:
+        KeyError: If the dict lacks an input.
+    """
+    if isinstance(inputs, dict) and not isinstance(names, dict):
+        return [inputs[name] for name in keras.tree.flatten(names)]
+    return keras.tree.flatten(inputs)
+
+
 def as_input_arrays(keras_model: keras.Model, data: Any, name: str = "representative_data") -> list[np.ndarray]:
     """`data` (an array, or a list or dict of arrays) as a list in the order of the model's inputs.
 

@@ -14,6 +14,7 @@ from cvhn_tf.argument_checks import check_initial_stddev, check_integer
 from cvhn_tf.batch_parts import concat_batches, split_batch
 from cvhn_tf.complexity import ComplexityRange
 from cvhn_tf.estimators import Estimator
+from cvhn_tf.masks import with_mask_of
 from cvhn_tf.parameterizations import Parameterization
 from cvhn_tf.priors import Prior
 from cvhn_tf.wrappable import check_wrappable
@@ -49,7 +50,7 @@ class Variational(keras.layers.Wrapper):
             at random by default.
         shared: What the layers of a model share: the result of `parameterization.create_shared`, made once for all
             of them. By default the layer makes its own.
-        complexity: λ, a number in the range, where it is fixed.
+        complexity: λ, a number in `complexity_range`, where it is fixed.
         train_size: Number of training examples N, which scales the KL in the loss. Goes with `complexity`.
 
     Raises:
@@ -60,7 +61,7 @@ class Variational(keras.layers.Wrapper):
         inputs, *args: Inputs of the wrapped layer.
         complexity: Tensor of shape (complexities,), the λs. Not where `complexity` is fixed.
         seed: Integer tensor of shape (2,) for the weight noise. Needed when training. Not where `complexity` is
-            fixed: there each step draws noise of its own, from a counter that is saved with the weights.
+            fixed: there each call draws noise of its own, from a counter that is saved with the weights.
         training: Whether to draw noise (True) or to use the posterior means (False).
         options: Dict of the wrapped layer's arguments that are no tensors, such as `use_causal_mask`.
         **kwargs: Tensor arguments of the wrapped layer that are given by name.
@@ -155,6 +156,11 @@ class Variational(keras.layers.Wrapper):
         """The variables of the wrapped layer whose place the posteriors take, in the order of `posteriors`."""
         variables = self.layer.variables
         return [variables[i] for i in self._replaced]
+
+    def draw_for_several_calls(self):
+        """Lets all calls of a step have the same weights, for a layer that is called more than once in it."""
+        if not self.estimator.draws_weights:
+            self.estimator = estimators.Flipout()
 
     def _check_train_size(self, train_size):
         if (train_size is None) != (self.complexity is None):
@@ -277,7 +283,7 @@ class Variational(keras.layers.Wrapper):
             outputs = self.estimator.sample(function, ((inputs, *args), kwargs), posteriors, seed, axes)
         else:
             outputs = function(((inputs, *args), kwargs), [posterior.loc for posterior in posteriors])
-        return (outputs if self._activation is None else _with_mask_of(outputs, self._activation(outputs))), kl
+        return (outputs if self._activation is None else with_mask_of(outputs, self._activation(outputs))), kl
 
     def _call_layer(self, inputs, weights, options):
         args, kwargs = inputs
@@ -329,8 +335,3 @@ def _stddev(value, gradient_scale):
     """The stddev of what a parameterization gives, and as `_scale_gradient` in the same passes over the weights."""
     stddev = tf.exp(_LOG_STDDEV_RATE * value)
     return stddev, lambda gradient: (gradient * stddev * (_LOG_STDDEV_RATE * gradient_scale), None)
-
-
-def _with_mask_of(source, tensor):
-    tensor._keras_mask = getattr(source, "_keras_mask", None)
-    return tensor

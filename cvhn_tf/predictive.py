@@ -20,6 +20,7 @@ import tensorflow as tf
 from cvhn_tf.argument_checks import check_integer
 from cvhn_tf.finite_weights import check_finite_weights
 from cvhn_tf.input_arrays import as_input_arrays
+from cvhn_tf.variable_paths import by_path
 
 if TYPE_CHECKING:
     from cvhn_tf.hypernetwork import VariationalHypernetwork
@@ -146,16 +147,16 @@ def summarize_values(draws: Iterable[np.ndarray]) -> ValuePrediction:
 
 def _predictions(network, posteriors, x, samples, batch_size, seed):
     """Gives the outputs of each drawn network, one array in float64 after the other."""
-    variables = [variable for variable in network.variables if variable.path in posteriors]
+    drawn = [(variable, posteriors[path]) for path, variable in by_path(network).items() if path in posteriors]
     examples = len(keras.tree.flatten(x)[0])
     batches = [
         keras.tree.map_structure(lambda array, start=start: np.asarray(array)[start : start + batch_size], x)
         for start in range(0, examples, batch_size)
     ]
     for sample in range(samples):
-        for i, variable in enumerate(variables):
+        for i, (variable, posterior) in enumerate(drawn):
             noise = tf.random.experimental.stateless_fold_in([seed, sample], i)
-            variable.assign(posteriors[variable.path].sample(seed=noise))
+            variable.assign(posterior.sample(seed=noise))
         outputs = [keras.tree.flatten(network.predict_on_batch(batch))[0] for batch in batches]
         yield np.concatenate(outputs).astype("float64")
 

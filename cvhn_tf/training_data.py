@@ -82,12 +82,13 @@ class TrainingData:
                 raise ValueError(f"Expected `x` to be of dtype {dtype.name}. Received: {described} of dtype {name}")
         self.check_finite()
 
-    def check_labels(self, loss, outputs_shape):
+    def check_labels(self, loss, outputs):
         """Raises a `ValueError` if arrays of labels are missing, or name classes that a classifier does not have.
 
         Args:
             loss: What the model was compiled with. Only the sparse categorical cross entropy tells what labels are.
-            outputs_shape: Shape of the model's outputs, classes last.
+            outputs: The model's outputs, a list of `keras.KerasTensor`, classes last. Labels are looked at where
+                there is one.
         """
         if self._is_batched() or loss is None:
             return
@@ -96,8 +97,8 @@ class TrainingData:
         is_sparse = loss in ("sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy)
         if isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
             is_sparse = loss.get_config().get("ignore_class") is None
-        if is_sparse:
-            check_labels("y", self._y, outputs_shape[-1])
+        if is_sparse and len(outputs) == 1 and not isinstance(self._y, dict | list | tuple):
+            check_labels("y", self._y, outputs[0].shape[-1])
 
     def count_examples(self) -> int:
         """Number of training examples.

@@ -16,7 +16,7 @@ from cvhn_tf.export.budget_search import search
 from cvhn_tf.export.budgets import Budgets
 from cvhn_tf.export.candidate import Candidate
 from cvhn_tf.export.convert import available_quantizations, check_quantization
-from cvhn_tf.export.labelled_examples import as_arrays, check_examples
+from cvhn_tf.export.labelled_examples import as_arrays, as_examples
 from cvhn_tf.export.layer_statistics import LayerSparsity, SnrHistogram
 from cvhn_tf.export.metadata import check_class_names
 from cvhn_tf.export.nearest import describe_nearest
@@ -149,9 +149,9 @@ def best(
         check_quantization(quantization)
     if "int8" in quantizations and representative_data is None:
         raise ValueError("Expected `representative_data` for quantization 'int8'. Received: representative_data=None")
-    x, y = as_arrays(data)
+    data = as_arrays(data)
     network = model.at(model.complexity_range.low)
-    check_examples(network, x, y)
+    x, y = as_examples(network, data)
     if representative_data is not None:
         as_input_arrays(network, representative_data)
     if labels is not None:

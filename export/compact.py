@@ -9,6 +9,7 @@ from cvhn_tf.export.channel_stages import Flattening, Passing
 from cvhn_tf.export.check_network import check_network
 from cvhn_tf.export.rebuild import as_functional, rebuild
 from cvhn_tf.export.select_features import SelectFeatures
+from cvhn_tf.graph import free_name
 
 # Selecting features costs time, an operation and an index each in the file: worth it only if many weights go.
 _LEAST_UNUSED_SHARE = 0.25
@@ -50,7 +51,7 @@ def compact(keras_model: keras.Model, weight_bits: float = 32) -> keras.Model:
         return keras_model
     graph = ChannelGraph(model)
     changed = _remove_dead_channels(graph)
-    selected = _select_features(graph, weight_bits)
+    selected = _select_features(model, graph, weight_bits)
     nested = {}
     for node in graph.nodes:
         layer = node.stage.operation
@@ -97,7 +98,7 @@ def _remove_once(graph):
     return removed, changed
 
 
-def _select_features(graph, weight_bits):
+def _select_features(model, graph, weight_bits):
     """Takes out what Dense layers do not read of the model's inputs.
 
     Returns:
@@ -118,5 +119,5 @@ def _select_features(graph, weight_bits):
         pays = np.mean(~used) >= _LEAST_UNUSED_SHARE and saved > _OPERATION_BYTES + _INDEX_BYTES * np.sum(used)
         if len(node.stage.output_shape) == 2 and pays:
             node.stage.keep_inputs(used)
-            selected[id(layer)] = SelectFeatures(np.flatnonzero(used), name=f"{layer.name}_inputs")
+            selected[id(layer)] = SelectFeatures(np.flatnonzero(used), name=free_name(model, f"{layer.name}_inputs"))
     return selected

@@ -14,7 +14,7 @@ from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.compact import compact
 from cvhn_tf.export.convert import check_quantization, to_tflite_from
 from cvhn_tf.export.evaluate import accuracy, evaluate_tflite, keras_outputs
-from cvhn_tf.export.labelled_examples import as_arrays, check_examples
+from cvhn_tf.export.labelled_examples import as_examples
 from cvhn_tf.export.layer_statistics import LayerSparsity, SnrHistogram, layer_sparsity, snr_histogram
 from cvhn_tf.export.metadata import annotate, check_class_names
 from cvhn_tf.export.pareto import pareto_front
@@ -217,9 +217,8 @@ def compare(
         check_quantization(quantization)
     if "int8" in quantizations and representative_data is None:
         raise ValueError("Expected `representative_data` for quantization 'int8'. Received: representative_data=None")
-    x, y = as_arrays(data)
     judge = model.at(complexities[0])
-    check_examples(judge, x, y)
+    x, y = as_examples(judge, data)
     if representative_data is not None:
         as_input_arrays(judge, representative_data)
     if labels is not None:

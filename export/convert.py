@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.check_network import check_network
+from cvhn_tf.export.full_precision import in_float32
 from cvhn_tf.export.pad_inputs import pad_inputs
 from cvhn_tf.export.quiet import converter_off
 from cvhn_tf.export.saved_models import SavedModels
@@ -42,9 +43,10 @@ def to_tflite(
 ) -> TFLiteArtifact:
     """Converts a Keras model, and runs the file with LiteRT before handing it over.
 
-    Inputs and outputs of the file's signature have the names of the Keras model's, and its order. Weights that lie on
-    a grid, as those of `round_weights` do, are stored as multiples of its step with `"weight_only_int8"`,
-    `"weight_only_int4"` and, where half of them or more repeat others, `"dynamic_range"`.
+    A network of mixed precision becomes one of float32 first. Inputs and outputs of the file's signature have the
+    names of the Keras model's, and its order. Weights that lie on a grid, as those of `round_weights` do, are stored as
+    multiples of its step with `"weight_only_int8"`, `"weight_only_int4"` and, where half of them or more repeat others,
+    `"dynamic_range"`.
 
     Args:
         keras_model: Built functional or Sequential Keras model.
@@ -72,6 +74,7 @@ def to_tflite(
 def to_tflite_from(saved, keras_model, quantization=None, sparse="auto", representative_data=None) -> TFLiteArtifact:
     """`to_tflite`, with `SavedModels` that the conversions of one network to several encodings share."""
     _check(keras_model, quantization, sparse, representative_data)
+    keras_model = in_float32(keras_model)
     inputs = verification_inputs(keras_model, representative_data)
     calibration = None
     if quantization == "int8":

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from cvhn_tf.export.evaluate import accuracy
-from cvhn_tf.export.labelled_examples import as_arrays, check_examples
+from cvhn_tf.export.labelled_examples import as_examples
 from cvhn_tf.export.packed import pack, unpack
 from cvhn_tf.export.prune import check_model
 from cvhn_tf.hypernetwork import VariationalHypernetwork
@@ -73,9 +73,7 @@ def entropy_coded_size(
         ValueError: As in `pack`, or if `data` has no class labels.
     """
     check_model(model)
-    examples = None if data is None else as_arrays(data)
-    if examples is not None:
-        check_examples(model.at(complexity), *examples)
+    examples = None if data is None else as_examples(model.at(complexity), data)
     packed = pack(model, complexity, sparsity, snr_threshold, step=step, rate_weight=rate_weight, scope=scope)
     measured = None
     if examples is not None:

@@ -10,6 +10,7 @@ from cvhn_tf.argument_checks import check_integer, check_positive
 from cvhn_tf.export.check_network import check_network
 from cvhn_tf.finite_weights import check_finite_weights
 from cvhn_tf.graph import finalize_normalization
+from cvhn_tf.input_arrays import flatten_inputs
 from cvhn_tf.optimizers import HoldThenDecay
 from cvhn_tf.training_data import TrainingData
 
@@ -128,6 +129,8 @@ def _fit_arguments(data, batch_size, network, loss):
             f"Expected `data` to be a pair (x, y) or a tf.data.Dataset. Received: data={type(data)}"
         ) from None
     examples = TrainingData(x, y, batch_size, None, None)
-    examples.check_inputs(network.inputs)
-    examples.check_labels(loss, network.outputs[0].shape)
+    names = getattr(network, "_inputs_struct", network.inputs)
+    names = keras.tree.map_structure(lambda tensor: tensor.name, names)
+    examples.check_inputs(network.inputs, lambda x: flatten_inputs(x, names))
+    examples.check_labels(loss, network.outputs)
     return {"x": x, "y": y, "batch_size": batch_size}, examples.count_batches()

@@ -1,5 +1,6 @@
 """The examples with class labels on which files are chosen and measured."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -15,10 +16,13 @@ def as_arrays(data):
             are no classes.
     """
     if isinstance(data, tf.data.Dataset):
-        batches = [(np.asarray(x), np.asarray(y)) for x, y, *_ in data.as_numpy_iterator()]
+        batches = [(x, y) for x, y, *_ in data.as_numpy_iterator()]
         if not batches:
             raise ValueError("Expected `data` with at least one example. Received: an empty dataset")
-        x, y = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+        x, y = (
+            keras.tree.map_structure(lambda *parts: np.concatenate(parts), *parts)
+            for parts in zip(*batches, strict=True)
+        )
     else:
         try:
             x, y = data
@@ -41,17 +45,28 @@ def as_arrays(data):
     return x, y
 
 
-def check_examples(network, x, y):
-    """Raises a `ValueError` unless examples fit the inputs of a classifier, and labels its classes.
+def as_examples(network, data):
+    """Examples as a classifier takes them, an array or a list of arrays in the order of its inputs, and class labels.
 
     Args:
         network: Built functional or Sequential Keras model.
-        x: Array of examples, or a list or dict of arrays.
-        y: Array of class labels.
+        data: Pair (x, y) of arrays, where x may be a list or dict of them, or `tf.data.Dataset` of batches of such
+            pairs.
+
+    Raises:
+        ValueError: As `as_arrays`; or if the network is no classifier, the examples do not fit its inputs, or the
+            labels are not its classes.
     """
-    as_input_arrays(network, x, "data")
+    x, y = as_arrays(data)
+    if len(network.outputs) != 1 or len(network.outputs[0].shape) != 2:
+        raise ValueError(
+            "Expected a classifier, of one output of shape (examples, classes). "
+            f"Received: outputs of shapes {[('examples', *tensor.shape[1:]) for tensor in network.outputs]}"
+        )
+    arrays = as_input_arrays(network, x, "data")
     classes = network.outputs[0].shape[-1]
     check_labels("data", y, 2 if classes == 1 else classes)
+    return (arrays if len(arrays) > 1 else arrays[0]), y
 
 
 def _inputs(x):

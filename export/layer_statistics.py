@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from cvhn_tf.export.prune import relevances
+from cvhn_tf.variable_paths import by_path
 
 # log₁₀ SNR; what lies outside is counted in the first or the last bin.
 _EDGES = np.linspace(-4, 3, 57)
@@ -56,8 +57,8 @@ def snr_histogram(model, complexity, description_length_bits) -> SnrHistogram:
 def layer_sparsity(network, complexity, sparsity, structure, paths) -> LayerSparsity:
     """Counts the zeros of each kernel in `paths` of a pruned network."""
     shares = {}
-    for weight in network.weights:
-        if weight.path in paths:
+    for path, weight in by_path(network).items():
+        if path in paths:
             values = weight.numpy()
-            shares[weight.path] = 1 - np.count_nonzero(values) / values.size
+            shares[path] = 1 - np.count_nonzero(values) / values.size
     return LayerSparsity(complexity, sparsity, structure, shares)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from cvhn_tf.argument_checks import check_share
 from cvhn_tf.export.evaluate import accuracy
-from cvhn_tf.export.labelled_examples import as_arrays, check_examples
+from cvhn_tf.export.labelled_examples import as_examples
 from cvhn_tf.export.packed import PackedModel, pack_network
 from cvhn_tf.export.prune import as_list, check_model, check_sparsity
 from cvhn_tf.export.quantize import check_step, quantize
@@ -55,9 +55,8 @@ def smallest_packed(
     for step in steps:
         for rate_weight in rate_weights:
             check_step(step, rate_weight)
-    x, y = as_arrays(data)
     judge, best = model.at(model.complexity_range.low), None
-    check_examples(judge, x, y)
+    x, y = as_examples(judge, data)
     for complexity in complexities:
         for sparsity in sparsities:
             for step in steps:

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 
 from cvhn_tf.export.channel_graph import ChannelGraph
-from cvhn_tf.export.channel_stages import Elementwise, Normalization, is_elementwise
+from cvhn_tf.export.channel_stages import Elementwise, Normalization, Passing, is_elementwise
 from cvhn_tf.export.check_network import check_network
 from cvhn_tf.export.rebuild import as_functional, rebuild
+from cvhn_tf.graph import free_name
 
 # Filters that LiteRT's kernels compute at once: on phones, and on most x86 processors. Fewer take as long.
 _LANES = (8, 16)
@@ -59,7 +60,7 @@ def polyphase(keras_model: keras.Model) -> keras.Model:
     for node in graph.readers:
         chain = _pooled_chain(graph, node)
         if chain is not None and _is_faster(node.stage, chain[-1]):
-            reshapes[id(chain[-1].operation)] = _split_into_phases(chain)
+            reshapes[id(chain[-1].operation)] = _split_into_phases(chain, model)
     return rebuild(model, graph, reshapes) if reshapes else keras_model
 
 
@@ -73,7 +74,7 @@ def _pooled_chain(graph, node):
     chain = [node.stage]
     while (node := graph.next_to(node)) is not None:
         chain.append(node.stage)
-        if type(node.stage.operation) in _POOLING:
+        if type(node.stage.operation) in _POOLING and isinstance(node.stage, Passing):  # and not one that is shared
             return chain if _divides(*chain[-2:], layer) else None
         if not isinstance(node.stage, Elementwise | Normalization):
             return None
@@ -101,7 +102,7 @@ def _is_faster(convolution, pooling):
     )
 
 
-def _split_into_phases(chain):
+def _split_into_phases(chain, model):
     """Changes the stages of a chain.
 
     Returns:
@@ -121,4 +122,5 @@ def _split_into_phases(chain):
         stage.weights = [np.tile(values, phases) for values in stage.weights]
     pooling.config |= {"pool_size": (1, phases), "strides": (1, phases), "padding": "valid"}
     height, width = pooling.output_shape[1:3]
-    return keras.layers.Reshape((height, width * phases, filters), name=f"{pooling.operation.name}_phases")
+    name = free_name(model, f"{pooling.operation.name}_phases")
+    return keras.layers.Reshape((height, width * phases, filters), name=name)

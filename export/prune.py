@@ -10,6 +10,7 @@ import tensorflow_probability as tfp
 from cvhn_tf.export.weight_groups import block_groups, masks_of_highest_groups, unit_groups
 from cvhn_tf.finite_weights import check_finite_weights
 from cvhn_tf.hypernetwork import VariationalHypernetwork
+from cvhn_tf.variable_paths import by_path
 
 STRUCTURES = ("weight", "unit", "block")
 """What `prune` can drop as one: a weight, a unit or filter, a block of four weights."""
@@ -84,9 +85,9 @@ def prune(
         else:
             present = {path: groups[path] for path in part if path in groups}
             masks.update(masks_of_highest_groups(part, present, sparsity, snr_threshold, structure == "unit"))
-    for weight in network.weights:
-        if weight.path in masks:
-            weight.assign(np.where(masks[weight.path], keras.ops.convert_to_numpy(weight), 0))
+    for path, weight in by_path(network).items():
+        if path in masks:
+            weight.assign(np.where(masks[path], keras.ops.convert_to_numpy(weight), 0))
     return network
 
 

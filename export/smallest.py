@@ -11,7 +11,7 @@ from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.check_network import check_network
 from cvhn_tf.export.convert import INTEGER_BITS, available_quantizations, to_tflite_from
 from cvhn_tf.export.evaluate import evaluate_tflite
-from cvhn_tf.export.labelled_examples import as_arrays, check_examples
+from cvhn_tf.export.labelled_examples import as_examples
 from cvhn_tf.export.saved_models import SavedModels
 from cvhn_tf.export.verify import ConversionError, verification_inputs, verify
 from cvhn_tf.finite_weights import check_finite_weights
@@ -51,9 +51,7 @@ def smallest(
     check_share("max_accuracy_loss", max_accuracy_loss)
     check_network("keras_model", keras_model)
     check_finite_weights("keras_model", keras_model)
-    examples = None if data is None else as_arrays(data)
-    if examples is not None:
-        check_examples(keras_model, *examples)
+    examples = None if data is None else as_examples(keras_model, data)
     inputs = verification_inputs(keras_model, representative_data)
     artifacts, failures, saved = [], [], SavedModels()
     for quantization in available_quantizations(representative_data is not None):

@@ -51,8 +51,10 @@ def keep_keras_names(content, keras_model) -> bytes:
     model = parse(content)
     graph = model.subgraphs[0]
     (signature,) = model.signatureDefs
-    outputs = sorted(signature.outputs, key=lambda output: _natural(output.name.decode()))
-    if [output.name for output in outputs] == [f"output_{i}".encode() for i in range(len(outputs))]:
+    if isinstance(getattr(keras_model, "_outputs_struct", None), dict):
+        outputs = sorted(signature.outputs, key=lambda output: output.name.decode())  # as Keras does
+    else:
+        outputs = sorted(signature.outputs, key=lambda output: _natural(output.name.decode()))
         for output, name in zip(outputs, _output_names(keras_model), strict=True):
             output.name = name.encode()
     if len(signature.inputs) == 1:

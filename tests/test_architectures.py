@@ -251,3 +251,73 @@ def test_images_are_augmented_in_training_only():
 def operators_in(artifact):
     interpreter = Interpreter(model_content=artifact.content)
     return [operator["op_name"] for operator in interpreter._get_ops_details()]
+
+
+def test_nested_models_with_layers_of_the_same_name_keep_their_own_weights(tmp_path):
+    rng = np.random.default_rng(0)
+    inputs = [keras.Input((4,)), keras.Input((4,))]
+    branches = [
+        keras.Sequential([keras.Input((4,)), layers.Dense(5, "relu", name="hidden")], name=f"branch_{i}")(part)
+        for i, part in enumerate(inputs)
+    ]
+    target = keras.Model(inputs, layers.Dense(2, name="top")(layers.Concatenate()(branches)))
+    x = [rng.normal(size=(30, 4)).astype("float32") for _ in inputs]
+    model = cvhn_tf.VariationalHypernetwork(target)
+    for network in (model.at(1.0), export.prune(model, 1.0, sparsity=0.0)):
+        np.testing.assert_allclose(network(x), target(x), atol=1e-6)
+    assert list(model.posterior(1.0)) == [
+        *("hidden/kernel", "hidden/bias", "hidden/kernel_2", "hidden/bias_2", "top/kernel", "top/bias")
+    ]
+    pruned = export.prune(model, 1.0, sparsity=0.5)
+    assert sum(np.count_nonzero(w == 0) for w in pruned.get_weights() if w.ndim > 1) == 30
+    (tmp_path / "network.cvhn").write_bytes(export.pack(model, 1.0, sparsity=0.5, step=0.01).content)
+    unpacked = export.unpack(tmp_path / "network.cvhn")
+    np.testing.assert_allclose(unpacked(x), pruned(x), atol=1e-3)
+    assert model.predict_distribution(x, 1.0, samples=2, outputs="values").variance.shape == (30, 2)
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_calls_of_a_shared_layer_have_the_same_weights(is_nested):
+    """As in a siamese network: f(x) - f(x') has the variance of the weights on which x and x' differ."""
+    first, second = keras.Input((16,)), keras.Input((16,))
+    shared = layers.Dense(8)
+    if is_nested:
+        shared = keras.Sequential([keras.Input((16,)), shared])
+    target = keras.Model([first, second], layers.Subtract()([shared(first), shared(second)]))
+    model = cvhn_tf.VariationalHypernetwork(target, initial_stddev=0.1)
+    ones = np.ones((2000, 8), "float32")
+    x = [np.hstack([ones, 0 * ones]), np.hstack([0 * ones, ones])]
+    noise = model(x, complexity=1.0, training=True) - model(x, complexity=1.0)
+    assert np.std(noise) == pytest.approx(0.1 * np.sqrt(16), rel=0.1)
+    equal = model([x[0], x[0]], complexity=1.0, training=True)
+    np.testing.assert_allclose(equal, 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("estimator", ["local_reparameterization", "flipout", "weight_sampling"])
+def test_padding_is_masked_in_the_loss_of_training_too(estimator):
+    inputs = keras.Input((6,), dtype="int32")
+    x = layers.Embedding(10, 4, mask_zero=True)(inputs)
+    target = keras.Model(inputs, layers.Dense(3, "softmax")(x))
+    model = cvhn_tf.VariationalHypernetwork(target, estimator=estimator, initial_stddev=1e-8)
+    model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+    x, y = np.array([[1, 2, 0, 0, 0, 0], [3, 0, 0, 0, 0, 0]]), np.array([[1, 2, 0, 0, 0, 0], [2, 0, 0, 0, 0, 0]])
+    trained = model.fit(x, y, verbose=0).history["nll"][0]
+    target.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+    assert trained == pytest.approx(target.fit(x, y, verbose=0).history["loss"][0], rel=1e-4)
+
+
+def test_tensor_of_one_row_goes_to_every_complexity_of_a_step():
+    inputs, mask = keras.Input((5, 4)), keras.Input(batch_shape=(1, 5, 5), dtype="bool")
+    x = layers.MultiHeadAttention(2, 3)(inputs, inputs, attention_mask=mask)
+    model = cvhn_tf.VariationalHypernetwork(keras.Model([inputs, mask], x), complexity_samples=3, seed=0)
+    x = np.random.default_rng(0).normal(size=(7, 5, 4)).astype("float32")
+    assert model([x, np.tri(5, dtype="bool")[None]], training=True).shape == (7, 5, 4)
+
+
+def test_labels_of_several_outputs_have_classes_of_their_own():
+    inputs = keras.Input((4,))
+    outputs = [layers.Dense(classes, "softmax")(inputs) for classes in (3, 7)]
+    model = cvhn_tf.VariationalHypernetwork(keras.Model(inputs, outputs))
+    model.compile(cvhn_tf.PivotAdam(), "sparse_categorical_crossentropy")
+    history = model.fit(np.ones((14, 4)), [np.arange(14) % 3, np.arange(14) % 7], verbose=0).history
+    assert np.isfinite(history["loss"][0])

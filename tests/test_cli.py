@@ -91,3 +91,20 @@ def test_data_set_of_other_images_is_refused(model_path, tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "load", lambda name: wide)
     result = run("export", model_path, "--dataset", "digits", "--output", tmp_path / "out.tflite")
     fails(result, 2, "(8, 8, 1)", "(8, 4, 1)")
+
+
+@pytest.mark.parametrize("command", ["export", "pack"])
+def test_a_file_never_takes_the_place_of_a_model(command, model_path):
+    before = model_path.read_bytes()
+    fails(run(command, model_path, "--output", model_path), 2, "not to end in", ".keras")
+    assert model_path.read_bytes() == before
+
+
+def test_complexity_is_by_default_one_that_the_model_was_trained_for(tmp_path):
+    path = tmp_path / "m.keras"
+    arguments = ("--target", "mlp_50", "--epochs", 1, "--complexity-range", 0.001, 0.1, "--output", path)
+    assert run("train", *arguments).exit_code == 0
+    result = run("export", path, "--encoding", "float32", "--output", tmp_path / "m.tflite")
+    assert result.exit_code == 0, result.output
+    assert "--complexity=0.01" in (tmp_path / "m.md").read_text()
+    assert run("pack", path, "--output", tmp_path / "m.cvhn").exit_code == 0

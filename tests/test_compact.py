@@ -170,3 +170,13 @@ def test_compact_model_can_be_saved_and_loaded(tmp_path):
     compacted.save(tmp_path / "compact.keras")
     x = rng.normal(size=(5, 7)).astype("float32")
     np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "compact.keras")(x), compacted(x))
+
+
+def test_layer_that_selects_features_gets_a_name_that_is_free():
+    inputs = keras.Input((600,), name="dense_inputs")
+    model = keras.Model(inputs, layers.Dense(3)(layers.Dense(40, "relu", name="dense")(inputs)))
+    kernel, *others = model.get_weights()
+    kernel[100:] = 0
+    model.set_weights([kernel, *others])
+    compacted = export.compact(model)
+    assert compacted.get_layer("dense").kernel.shape == (100, 40)

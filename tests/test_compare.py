@@ -4,10 +4,12 @@ import io
 import json
 import logging
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import cvhn_tf
 from cvhn_tf import export
 from cvhn_tf.export.pareto import pareto_front
 
@@ -109,3 +111,28 @@ def test_bad_arguments_are_refused_before_any_conversion(compiled, data, argumen
     monkeypatch.setattr(tf.lite, "TFLiteConverter", None)
     with pytest.raises(ValueError, match=name):
         export.compare(compiled(), **{"data": data, **arguments})
+
+
+def test_examples_of_several_inputs_may_come_by_name_and_in_batches():
+    inputs = [keras.Input((5,), name="second"), keras.Input((3,), name="first")]
+    target = keras.Model(inputs, keras.layers.Dense(3, "softmax")(keras.layers.Concatenate()(inputs)))
+    model = cvhn_tf.VariationalHypernetwork(target)
+    rng = np.random.default_rng(0)
+    second, first = (rng.normal(size=(30, n)).astype("float32") for n in (5, 3))
+    y, named = np.arange(30) % 3, {"first": first, "second": second}
+    batches = [tf.data.Dataset.from_tensor_slices((x, y)).batch(7) for x in (named, (second, first))]
+    settings = {"complexities": [1.0], "sparsities": [0.5], "quantizations": [None]}
+    rows = [export.compare(model, data, **settings).rows[0] for data in ([[second, first], y], (named, y), *batches)]
+    outputs = export.prune(model, 1.0, 0.5)([second, first])
+    assert [row.accuracy for row in rows] == [np.mean(np.argmax(outputs, 1) == y)] * 4
+
+
+@pytest.mark.parametrize("shape", [(2, 3), None])
+def test_networks_that_are_no_classifiers_are_refused_before_any_conversion(shape):
+    inputs = keras.Input((6,))
+    outputs = [keras.layers.Dense(n, "softmax")(inputs) for n in (3, 2)]
+    if shape is not None:
+        outputs = keras.layers.Reshape(shape)(keras.layers.Dense(6)(inputs))
+    model = cvhn_tf.VariationalHypernetwork(keras.Model(inputs, outputs))
+    with pytest.raises(ValueError, match="Expected a classifier, of one output"):
+        export.compare(model, (np.ones((4, 6), "float32"), np.zeros(4, int)))

@@ -117,3 +117,11 @@ def test_models_and_data_that_cannot_be_trained_on(compiled, data):
     unknown = tf.data.Dataset.from_tensor_slices(data).filter(lambda x, y: True).batch(16)
     with pytest.raises(ValueError, match="known length"):
         export.finetune(network_with_zeros(), unknown)
+
+
+def test_inputs_by_name_may_stand_in_any_order():
+    inputs = [keras.Input((5,), name="second"), keras.Input((3,), name="first")]
+    model = keras.Model(inputs, layers.Dense(3, "softmax")(layers.Concatenate()(inputs)))
+    x = {"first": np.ones((9, 3), "float32"), "second": np.ones((9, 5), "float32")}
+    finetuned = export.finetune(model, (x, np.arange(9) % 3), epochs=1)
+    assert np.any(finetuned.get_weights()[0] != model.get_weights()[0])

@@ -208,3 +208,19 @@ def test_config_is_complete(compiled):
     copy = cvhn_tf.VariationalHypernetwork.from_config(model.get_config())
     assert copy.get_config() == model.get_config()
     assert [v.shape for v in copy.variables] == [v.shape for v in model.variables[: len(copy.variables)]]
+
+
+def test_each_metric_stands_once_in_what_evaluate_gives(compiled, data):
+    model = compiled()
+    model.fit(*data, verbose=0)
+    assert [metric.name for metric in model.metrics].count("nll") == 1
+    results = model.evaluate(*data, verbose=0, return_dict=True)
+    assert sorted(model.evaluate(*data, verbose=0)) == pytest.approx(sorted(results.values()))
+
+
+def test_a_second_and_longer_fit_does_not_lower_the_weight_of_the_kl_again(compiled, data):
+    model = compiled(kl_warmup=0.5)
+    model.fit(*data, batch_size=16, epochs=2, verbose=0)
+    warmup = float(model._warmup_steps.numpy())
+    model.fit(*data, batch_size=16, epochs=20, verbose=0)
+    assert float(model._warmup_steps.numpy()) == warmup == 4

@@ -169,3 +169,10 @@ def test_command_line_writes_such_a_file_and_says_so(narrow, tmp_path):
     expected = file_of(export.polyphase(export.compact(export.prune(narrow, 1.0, 0.0))))
     assert (tmp_path / "fast.tflite").stat().st_size == expected.size_bytes > file_of(narrow.at(1.0)).size_bytes
     assert "--polyphase" in (tmp_path / "fast.md").read_text()
+
+
+def test_pooling_that_two_convolutions_share_stays_as_it_is():
+    inputs, pooling = keras.Input((28, 28, 1)), layers.MaxPooling2D()
+    parts = [layers.Flatten()(pooling(layers.Conv2D(2, 5, activation="relu")(inputs))) for _ in range(2)]
+    model = keras.Model(inputs, layers.Dense(3)(layers.Concatenate()(parts)))
+    assert export.polyphase(model) is model

@@ -9,6 +9,7 @@ from keras import layers
 
 from cvhn_tf import export
 from cvhn_tf.export import verify
+from cvhn_tf.export.litert import open_file
 from cvhn_tf.export.weight_only import quantize_weights_only
 
 
@@ -248,3 +249,29 @@ def test_accuracy_of_a_binary_file_and_none_of_a_regression(x):
 def test_evaluation_needs_examples(network, x):
     with pytest.raises(ValueError, match="same number of examples"):
         export.evaluate_tflite(export.to_tflite(network), x, np.zeros(3))
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+@pytest.mark.parametrize("quantization", [None, "float16", "dynamic_range"])
+def test_network_of_another_precision_becomes_a_file_of_float32(policy, quantization):
+    block = keras.Sequential(
+        [keras.Input((8, 8, 2)), layers.Conv2D(4, 3, activation="relu", dtype=policy), layers.Dropout(0.5)]
+    )
+    inputs = keras.Input((8, 8, 2))
+    x = layers.TimeDistributed(layers.Dense(40, "relu", dtype=policy), dtype=policy)(block(inputs))
+    x = layers.BatchNormalization(dtype=policy)(layers.Flatten(dtype=policy)(x))
+    model = keras.Model(inputs, layers.Dense(3, dtype=policy)(x))
+    x = np.random.default_rng(0).normal(size=(20, 8, 8, 2)).astype("float32")
+    artifact = export.to_tflite(model, quantization)
+    expected = np.asarray(model(x), "float32")
+    np.testing.assert_allclose(run(artifact.content, x), expected, atol=0.05 * np.abs(expected).max())
+    assert model.layers[-1].compute_dtype != "float32"
+
+
+def test_outputs_with_names_of_their_own_stand_in_the_order_of_keras():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, {"y10": layers.Dense(3)(inputs), "y2": layers.Dense(3)(inputs)})
+    litert = open_file(export.to_tflite(model).content)
+    x = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
+    for ours, expected in zip(litert.run([x]), keras.tree.flatten(model(x)), strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-5)

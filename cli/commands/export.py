@@ -25,7 +25,10 @@ def export(
     model: Model,
     complexity: Annotated[
         float | None,
-        typer.Option(help="λ, in the range that the model was trained for; 1 unless there is a budget."),
+        typer.Option(
+            help="λ, in the range that the model was trained for; unless there is a budget 1, or the middle of a range "
+            "without it."
+        ),
     ] = None,
     sparsity: Annotated[
         float | None, typer.Option(help="Share of the weights to prune, in [0, 1); 0 unless there is a budget.")
@@ -166,7 +169,7 @@ def export(
         from cvhn_tf_cli import exporting
 
         settings = {
-            "complexity": hypernetwork.complexity_range.check(1.0) if complexity is None else complexity,
+            "complexity": hypernetwork.complexity_range.default_complexity if complexity is None else complexity,
             "sparsity": sparsity or 0.0,
             "structure": structure or "weight",
             "scope": scope or "global",

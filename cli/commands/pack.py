@@ -9,10 +9,10 @@ from cvhn_tf_cli.arguments import (
     DATASETS,
     check_choice,
     check_model_output,
+    check_packed_output,
     check_rate_weight,
     check_sparsity,
     check_step,
-    check_writable,
 )
 from cvhn_tf_cli.commands.shared import Model
 from cvhn_tf_cli.loading import load_dataset, load_model, start_tensorflow
@@ -20,7 +20,13 @@ from cvhn_tf_cli.loading import load_dataset, load_model, start_tensorflow
 
 def pack(
     model: Model,
-    complexity: Annotated[float, typer.Option(help="λ, in the range that the model was trained for.")] = 1.0,
+    complexity: Annotated[
+        float | None,
+        typer.Option(
+            help="λ, in the range that the model was trained for; by default 1, or the middle of a range without it.",
+            show_default=False,
+        ),
+    ] = None,
     sparsity: Annotated[float, typer.Option(help="Share of the weights to prune, in [0, 1).")] = 0.95,
     step: Annotated[float, typer.Option(help="Quantization step, in standard deviations of the weights.")] = 2.0,
     rate_weight: Annotated[
@@ -38,10 +44,12 @@ def pack(
     check_rate_weight(rate_weight)
     if dataset is not None:
         check_choice("--dataset", dataset, DATASETS)
-    check_writable(output)
+    check_packed_output(output)
     hypernetwork = load_model(model)
     from cvhn_tf_cli import packing
 
+    if complexity is None:
+        complexity = hypernetwork.complexity_range.default_complexity
     hypernetwork.complexity_range.check(complexity)
     packing.pack(
         hypernetwork,

@@ -15,9 +15,5 @@ Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Equal seeds give 
 
 def command_line(command, model, options, flags=()):
     """What makes the same result again, for the report; without the options that were not given."""
-    given = [
-        f"{option}={value:g}" if isinstance(value, float) else f"{option}={value}"
-        for option, value in options.items()
-        if value is not None
-    ]
+    given = [f"{option}={value}" for option, value in options.items() if value is not None]
     return shlex.join(["cvhn-tf", command, str(model), *given, *flags])
