@@ -51,7 +51,7 @@ def _rows_to_keep(rows):
 
 
 def _file_name(row) -> str:
-    return f"complexity-{row.complexity:.4g}_sparsity-{row.sparsity:.4g}_{name_encoding(row, '_')}.tflite"
+    return f"complexity-{row.complexity:.4g}_sparsity-{row.sparsity:g}_{name_encoding(row, '_')}.tflite"
 
 
 def _show_comparison(comparison, kept, folder):

@@ -62,6 +62,7 @@ class ComplexityBoard(keras.callbacks.Callback):
         self.log_dir = pathlib.Path(log_dir)
         self.data, self.complexities, self.frequency, self.batch_size = data, complexities, frequency, batch_size
         self._writers: dict[str, Any] = {}
+        self._unwritten: int | None = None
 
     def on_train_begin(self, logs=None):
         bounds = self.model.complexity_range
@@ -75,8 +76,12 @@ class ComplexityBoard(keras.callbacks.Callback):
         }
 
     def on_epoch_end(self, epoch, logs=None):
-        if (epoch + 1) % self.frequency and epoch + 1 != self.params["epochs"]:
-            return
+        self._unwritten = epoch
+        if (epoch + 1) % self.frequency == 0:
+            self._write(epoch)
+
+    def _write(self, epoch):
+        self._unwritten = None
         for complexity, writer in self._writers.items():
             figures = self._evaluate(complexity)
             with writer.as_default(step=epoch + 1):
@@ -86,6 +91,8 @@ class ComplexityBoard(keras.callbacks.Callback):
             writer.flush()
 
     def on_train_end(self, logs=None):
+        if self._unwritten is not None:  # which may be sooner than was planned
+            self._write(self._unwritten)
         for writer in self._writers.values():
             writer.close()
 

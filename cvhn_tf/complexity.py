@@ -9,6 +9,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from cvhn_tf.argument_checks import check_integer
+
 _GOLDEN_SECTION = (math.sqrt(5) - 1) / 2
 
 
@@ -88,6 +90,7 @@ class ComplexityRange:
 
     def grid(self, count: int) -> list[float]:
         """`count` complexities spaced evenly in log λ, both ends included."""
+        check_integer("count", count, at_least=2)
         ratio = self.high / self.low
         return [self.low * ratio ** (i / (count - 1)) for i in range(count)]
 

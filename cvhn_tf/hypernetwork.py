@@ -56,9 +56,11 @@ class VariationalHypernetwork(DistributedModel):
             `"l2"` and no other), or an instance from `cvhn_tf.estimators`.
         complexity_samples: Number of complexities per training step; steps in a row spread them evenly over the range.
             The batch is shared out between several, the smallest getting twice as much as the largest.
-        train_size: Number of training examples N. By default `fit` takes it from its data.
+        train_size: Number of training examples N. By default `fit` takes it from its data. Loops of your own need it:
+            until N is known, the loss is the NLL alone.
         kl_warmup: Share of the training steps over which the weight β of the KL grows linearly from 0 to 1,
-            or a number of steps if it is an integer. 0 turns the warm-up off.
+            or a number of steps if it is an integer. 0 turns the warm-up off. A share counts in `fit`, which knows how
+            many steps there are; loops of your own and `train_on_batch` take a number.
         initial_stddev: Standard deviation of every weight before training, in [1e-8, 1e4]; unused where weights have no
             noise.
         seed: Seed of the complexities and the weight noise; drawn at random by default.
@@ -128,7 +130,7 @@ class VariationalHypernetwork(DistributedModel):
         # Weights, not Python numbers: traced functions see their changes, and they are saved.
         self._complexity = self._add_counter("complexity", self.complexity_range.default_complexity)
         self._train_size = self._add_counter("train_size", self.train_size or 0)
-        self._warmup_steps = self._add_counter("warmup_steps", 0)
+        self._warmup_steps = self._add_counter("warmup_steps", kl_warmup if isinstance(kl_warmup, int) else 0)
         self._complexity_metric = keras.metrics.Mean("complexity")
         self._kl_metric = keras.metrics.Mean("kl_bits")
         self._nll_metric = keras.metrics.Mean("nll")

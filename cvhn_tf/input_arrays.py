@@ -34,6 +34,9 @@ def as_input_arrays(keras_model: keras.Model, data: Any, name: str = "representa
     """
     if isinstance(data, dict):
         names = [tensor.name for tensor in keras_model.inputs]
+        structure = getattr(keras_model, "_inputs_struct", None)
+        if isinstance(structure, dict) and set(structure) <= set(data):
+            names = keras.tree.flatten({key: key for key in structure})
         if not set(names) <= set(data):
             raise ValueError(f"Expected `{name}` for the inputs {names}. Received: data for {list(data)}")
         data = [data[name] for name in names]

@@ -65,8 +65,8 @@ class PivotAdam(SumsGradientsFirst, keras.optimizers.Adam):
         m += (gradient - m) * (1 - self.beta_1)
         v = tf.gather(velocity, indices)
         v += (tf.square(gradient) - v) * (1 - self.beta_2)
-        scale = learning_rate * tf.sqrt(1 - self.beta_2**visit) / (1 - self.beta_1**visit)
-        step = of_row(scale) * m / (tf.sqrt(v) + self.epsilon)
+        scale = tf.cast(learning_rate, tf.float32) * tf.sqrt(1 - self.beta_2**visit) / (1 - self.beta_1**visit)
+        step = of_row(tf.cast(scale, m.dtype)) * m / (tf.sqrt(v) + self.epsilon)
         row = tf.gather(variable, indices)
         for target, value in ((visits, visit), (momentum, m), (velocity, v), (variable, row - step)):
             target.scatter_update(tf.IndexedSlices(value, indices))

@@ -76,6 +76,7 @@ class Backup(keras.callbacks.Callback):
         self._sigterm = self._handler = None
         self._is_terminated = False
         self._divergence = None
+        self._strategy = None
 
     def restore(self, model: keras.Model) -> int:
         """Sets a compiled model to the backup, if there is one. All workers must call it.
@@ -89,7 +90,7 @@ class Backup(keras.callbacks.Callback):
         """
         if not getattr(model, "compiled", False):
             raise ValueError(f"Expected `model` to be compiled. Received: model={model!r}, which is not")
-        strategy = model.distribute_strategy
+        strategy = self._strategy = model.distribute_strategy
         digest = zlib.crc32(json.dumps(self.run, sort_keys=True).encode()) >> 1  # fits int32
         if any_worker(strategy, digest != of_chief(strategy, digest)):
             raise ValueError(f"Expected the same `run` on all workers. Received: run={self.run}, and another elsewhere")
@@ -114,8 +115,8 @@ class Backup(keras.callbacks.Callback):
         return self.saved_epochs
 
     def remove(self) -> None:
-        """Removes the backup, once the result of the training is safe."""
-        if is_chief(self.model.distribute_strategy):
+        """Removes the backup, once the result of the training is safe. Goes behind `restore` or `fit`."""
+        if is_chief(self._strategy if self.model is None else self.model.distribute_strategy):
             self.path.unlink(missing_ok=True)
 
     def on_train_begin(self, logs=None):

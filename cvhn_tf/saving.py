@@ -42,6 +42,7 @@ def load_model(path: str | os.PathLike[str], compile: bool = True) -> Variationa
         raise ValueError(
             "Expected `path` to be a `.keras` file of a `VariationalHypernetwork`. "
             f"Received: path={str(path)!r}, which Keras cannot load: {_first_line(error)}"
+            + ("; `compile=False` does without the loss and the optimizer" if compile else "")
         ) from error
     return model
 

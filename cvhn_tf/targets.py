@@ -6,6 +6,7 @@ target = cvhn_tf.targets.get("lenet_300_100", (28, 28, 1), 10)  # the same
 ```
 """
 
+import numbers
 from collections.abc import Sequence
 
 import keras
@@ -144,10 +145,10 @@ def get(name: str, input_shape: Sequence[int], num_classes: int) -> keras.Model:
     """
     if name not in _TARGETS:
         raise ValueError(f"Expected `name` to be one of {list(names())}. Received: name={name!r}")
-    if not isinstance(num_classes, int) or num_classes < 2:
+    if not isinstance(num_classes, numbers.Integral) or num_classes < 2:
         raise ValueError(f"Expected `num_classes` to be an integer of 2 or more. Received: num_classes={num_classes!r}")
     _check_image_shape(input_shape)
-    return _TARGETS[name](input_shape, num_classes)
+    return _TARGETS[name](input_shape, int(num_classes))
 
 
 def _check_image_shape(input_shape):
@@ -173,6 +174,11 @@ def _convolution(filters):
 
 
 def _check_sides(name, input_shape, shortest):
+    if len(input_shape) != 3:
+        raise ValueError(
+            f"Expected `input_shape` to be (height, width, channels) for target {name!r}. "
+            f"Received: input_shape={tuple(input_shape)}"
+        )
     if min(input_shape[:2]) < shortest:
         raise ValueError(
             f"Expected images of at least {shortest}×{shortest} pixels for target {name!r}; "

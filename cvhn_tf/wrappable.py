@@ -22,5 +22,9 @@ def check_wrappable(layer, weights):
             problem = f"weight '{weight.name}' has the constraint {weight.constraint}"
         elif not keras.backend.is_float_dtype(weight.dtype):
             problem = f"weight '{weight.name}' has dtype {weight.dtype}"
+        elif weight.dtype == "float16":
+            problem = (
+                f"weight '{weight.name}' is held in float16, too few digits to train; 'mixed_float16' holds float32"
+            )
     if problem:
         raise ValueError(f"Layer '{layer.name}' ({type(layer).__name__}) cannot be variational: {problem}.")

@@ -44,14 +44,23 @@ class SizeAccuracyCurve(keras.callbacks.Callback):
         check_integer("frequency", frequency)
         self.folder, self.data, self.frequency = pathlib.Path(folder), as_arrays(data), frequency
         self.complexities, self.sparsities, self.compare_arguments = complexities, sparsities, compare_arguments
+        self._unwritten: int | None = None
 
     def on_train_begin(self, logs=None):
         self.complexities = self.model.complexity_range.grid_or(self.complexities, count=3)
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def on_epoch_end(self, epoch, logs=None):
-        if (epoch + 1) % self.frequency and epoch + 1 != self.params["epochs"]:
-            return
+        self._unwritten = epoch
+        if (epoch + 1) % self.frequency == 0:
+            self._write(epoch)
+
+    def on_train_end(self, logs=None):
+        if self._unwritten is not None:  # which may be sooner than was planned
+            self._write(self._unwritten)
+
+    def _write(self, epoch):
+        self._unwritten = None
         comparison = compare(
             self.model,
             self.data,

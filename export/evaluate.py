@@ -43,7 +43,8 @@ def evaluate_tflite(
 
     Args:
         artifact: `TFLiteArtifact`, path of a file, or bytes.
-        x: Array of examples (or a list of arrays, in the order of the Keras model's inputs).
+        x: Array of examples, or a list of arrays in the order of the Keras model's inputs, or a dict of arrays by their
+            names.
         y: Labels: classes of shape (examples,) or (examples, 1), or one-hot rows; targets if `loss` is given.
         loss: `keras.losses.Loss` or its name; None for accuracy alone.
 
@@ -54,7 +55,8 @@ def evaluate_tflite(
             not fit the file's inputs or are not finite, or labels name classes that it does not have.
     """
     content = content_of("artifact", artifact)
-    inputs = [np.asarray(array) for array in (x if isinstance(x, list | tuple) else [x])]
+    litert = open_file(content, threads=os.cpu_count() or 1)  # for all but the latency, which is that of one
+    inputs = litert.take_inputs(x)
     y = np.asarray(y)
     if len(y) == 0 or any(len(array) != len(y) for array in inputs):
         raise ValueError(
@@ -64,7 +66,6 @@ def evaluate_tflite(
     check_finite("x", inputs)
     check_finite("y", y)
     loss = None if loss is None else keras.losses.get(loss)
-    litert = open_file(content, threads=os.cpu_count() or 1)  # for all but the latency, which is that of one
     litert.check_inputs(inputs)
     if loss is None and (classes := litert.count_classes()) and y.size == len(y):
         check_labels("y", y, classes)
@@ -73,7 +74,8 @@ def evaluate_tflite(
     loss = None if loss is None else float(np.mean(loss(y, outputs)))
     right = accuracy(outputs, y)
     calibration = None if right is None else calibration_error(outputs, y)
-    return Evaluation(right, loss, open_file(content).latency_ms(inputs), len(y), calibration)
+    timed = open_file(content)
+    return Evaluation(right, loss, timed.latency_ms(timed.take_inputs(x)), len(y), calibration)
 
 
 def keras_outputs(keras_model, x) -> np.ndarray:
@@ -92,13 +94,15 @@ def keras_outputs(keras_model, x) -> np.ndarray:
 def accuracy(outputs, y) -> float | None:
     """Share of rows of `outputs` whose class is that of `y`; None where these are no class scores.
 
-    One output column is taken for the probability of class 1.
+    One output column is taken for the probability of class 1, or for its logit if there are numbers that can be no
+    probabilities.
     """
-    if outputs.ndim != 2:
+    if outputs.ndim != 2 or (outputs.shape[1] == 1 and not np.isin(y, (0, 1)).all()):
         return None
     if y.ndim == 2 and y.shape[1] == outputs.shape[1] > 1:
         y = y.argmax(1)
     if y.size != len(outputs) or not np.array_equal(y, np.round(y)):
         return None
-    classes = outputs.argmax(1) if outputs.shape[1] > 1 else outputs[:, 0] > 0.5
+    least = 0.5 if outputs.min() >= 0 and outputs.max() <= 1 else 0.0
+    classes = outputs.argmax(1) if outputs.shape[1] > 1 else outputs[:, 0] > least
     return float(np.mean(classes == y.ravel()))

@@ -21,9 +21,11 @@ class LiteRTModel:
     def __init__(self, content, threads=1):
         content = content.content if isinstance(content, TFLiteArtifact) else content
         self._interpreter = Interpreter(model_content=content, num_threads=threads)
-        with native_stderr_off():  # the first one of a process tells which delegate it uses
-            self._interpreter.allocate_tensors()
         self._inputs = self._interpreter.get_input_details()
+        # What stands in the place of sizes that are free, 1, may be too little for the layers.
+        self._is_allocated = all(-1 not in detail["shape_signature"][1:] for detail in self._inputs)
+        if self._is_allocated:
+            self._allocate()
         self._outputs = self._interpreter.get_output_details()
         signature = next(iter(self._interpreter.get_signature_list().values()), None)
         if signature:
@@ -36,6 +38,23 @@ class LiteRTModel:
         else:
             self._inputs_by_name = {detail["name"]: detail for detail in self._inputs}
         self.batch_is_fixed = any(-1 not in d["shape_signature"][:1] for d in self._inputs)
+
+    def take_inputs(self, x):
+        """The inputs as a list of arrays, from one array, a list in the file's order, or a dict by its names.
+
+        From then on `run` takes them in the order of this list.
+
+        Raises:
+            ValueError: If a dict has other names.
+        """
+        if isinstance(x, dict):
+            if set(x) != set(self._inputs_by_name):
+                raise ValueError(
+                    f"Expected `x` for the inputs {sorted(self._inputs_by_name)}. Received: x for {list(x)}"
+                )
+            self.order_inputs(list(x))
+            x = list(x.values())
+        return [np.asarray(array) for array in (x if isinstance(x, list | tuple) else [x])]
 
     def order_inputs(self, names):
         """Fixes the order in which `run` takes the inputs, by the names of the Keras model's inputs."""
@@ -69,17 +88,31 @@ class LiteRTModel:
         """Outputs for a batch: list of arrays for a list of arrays."""
         batch = len(inputs[0])
         if self.batch_is_fixed and batch != self._inputs[0]["shape"][0]:
-            rows = [self.run([array[i : i + 1] for array in inputs]) for i in range(batch)]
-            return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
-        shapes = [self._interpreter.get_input_details()[0]["shape"]]
-        if shapes[0][0] != batch:
-            for detail, array in zip(self._inputs, inputs, strict=True):
+            return self._run_in_batches(inputs, batch, self._inputs[0]["shape"][0])
+        shapes = {detail["index"]: tuple(detail["shape"]) for detail in self._interpreter.get_input_details()}
+        pairs = list(zip(self._inputs, inputs, strict=True))
+        if not self._is_allocated or any(shapes[detail["index"]] != array.shape for detail, array in pairs):
+            for detail, array in pairs:
                 self._interpreter.resize_tensor_input(detail["index"], array.shape)
-            self._interpreter.allocate_tensors()
+            self._allocate()
         for detail, array in zip(self._inputs, inputs, strict=True):
             self._interpreter.set_tensor(detail["index"], np.asarray(array, detail["dtype"]))
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(detail["index"]) for detail in self._outputs]
+
+    def _allocate(self):
+        with native_stderr_off():  # the first one of a process tells which delegate it uses
+            self._interpreter.allocate_tensors()
+        self._is_allocated = True
+
+    def _run_in_batches(self, inputs, examples, size):
+        """As `run`, for a file that takes batches of one size only: the last one is filled up."""
+        parts = []
+        for start in range(0, examples, size):
+            given = [array[start : start + size] for array in inputs]
+            rows = np.arange(size) % len(given[0])
+            parts.append(self.run([array[rows] for array in given]))
+        return [np.concatenate(outputs)[:examples] for outputs in zip(*parts, strict=True)]
 
     def latency_ms(self, inputs, repeats=50):
         """Median wall-clock time in ms of one example, batch of one, after a warm-up."""

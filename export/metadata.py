@@ -18,7 +18,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from cvhn_tf.export.artifact import TFLiteArtifact, content_of
 from cvhn_tf.export.tflite_file import parse, serialize
-from cvhn_tf.export.verify import ConversionError
+from cvhn_tf.export.verify import FREE_SIZE, ConversionError
 
 _NAME = b"cvhn_tf"
 
@@ -54,8 +54,8 @@ def annotate(
     metadata = {
         "package": "cvhn-tf",
         "version": importlib.metadata.version("cvhn-tf"),
-        "complexity": complexity,
-        "sparsity": sparsity,
+        "complexity": None if complexity is None else float(complexity),
+        "sparsity": None if sparsity is None else float(sparsity),
         "structure": structure,
         "encoding": artifact.encoding,
         "labels": labels,
@@ -70,7 +70,11 @@ def annotate(
 
 
 def check_class_names(labels: Any, classes: int) -> list[str]:
-    """Returns the labels as a list, or raises a `ValueError` unless they are strings, one for each class."""
+    """Returns the labels as a list, or raises a `ValueError` unless they are strings, one for each class.
+
+    A single output is that of two classes.
+    """
+    classes = 2 if classes == 1 else classes
     is_list = isinstance(labels, Iterable) and not isinstance(labels, str)
     names = list(labels) if is_list else []
     if len(names) != classes or not all(isinstance(label, str) for label in names):
@@ -134,10 +138,16 @@ def _describe(content):
 
 def _run(content):
     interpreter = Interpreter(model_content=content, num_threads=1)
-    interpreter.allocate_tensors()
     rng = np.random.default_rng(0)
+    inputs = {}
     for detail in interpreter.get_input_details():
-        values = rng.uniform(size=detail["shape"]) if detail["dtype"] == np.float32 else np.zeros(detail["shape"])
-        interpreter.set_tensor(detail["index"], values.astype(detail["dtype"]))
+        batch, *free = detail["shape_signature"]
+        shape = [abs(batch), *(FREE_SIZE if size < 0 else size for size in free)]
+        values = rng.uniform(size=shape) if detail["dtype"] == np.float32 else np.zeros(shape)
+        inputs[detail["index"]] = values.astype(detail["dtype"])
+        interpreter.resize_tensor_input(detail["index"], shape)
+    interpreter.allocate_tensors()
+    for index, values in inputs.items():
+        interpreter.set_tensor(index, values)
     interpreter.invoke()
     return [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]

@@ -50,7 +50,12 @@ def smallest_packed(
     check_model(model)
     check_share("min_accuracy", min_accuracy)
     complexities = model.complexity_range.grid_or(as_list("complexities", complexities))
-    for sparsity in as_list("sparsities", sparsities):
+    # An empty list is refused by `as_list`, which takes None for a search's own choice.
+    sparsities, steps, rate_weights = (
+        as_list(name, () if values is None else values)
+        for name, values in (("sparsities", sparsities), ("steps", steps), ("rate_weights", rate_weights))
+    )
+    for sparsity in sparsities:
         check_sparsity(sparsity)
     for step in steps:
         for rate_weight in rate_weights:

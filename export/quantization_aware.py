@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from cvhn_tf.argument_checks import check_integer
 from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.finetune import check_training, copy_of, short_momentum
 from cvhn_tf.export.rebuild import as_functional
@@ -94,6 +95,7 @@ def quantization_aware(
     Reference: [Jacob et al., 2018](https://arxiv.org/abs/1712.05877).
     """
     check_training(epochs, learning_rate, batch_size)
+    check_integer("seed", seed, at_least=0, below=2**31)
     if importlib.util.find_spec("tensorflow_model_optimization") is None:
         raise ImportError(
             "Quantization-aware training needs tensorflow-model-optimization: pip install 'cvhn-tf[quantization-aware]'"
@@ -107,6 +109,7 @@ def quantization_aware(
         raise ValueError(f"Expected as many targets as examples. Received: {len(x)} examples and {len(y)} targets")
     data = TrainingData(x, y, batch_size, None, None)
     data.check_finite()
+    data.check_labels(loss, trained.outputs)
     momentum = short_momentum(data.count_batches() * epochs)
     for _, _, arguments, _ in graph["layers"]:
         if "momentum" in arguments:
@@ -117,7 +120,7 @@ def quantization_aware(
         "learning_rate": float(learning_rate),
         "batch_size": int(batch_size),
         "loss": serialized_loss,
-        "seed": seed,
+        "seed": int(seed),
         "averages_decay": min(0.999, momentum),
     }
     content, weights = _run(job, x, y, [weight for layer in layers for weight in layer.get_weights()])

@@ -1,6 +1,7 @@
 """Batch-normalization statistics of one network, in the place of those that training averaged over all complexities."""
 
 import contextlib
+import functools
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ import numpy as np
 
 from cvhn_tf.argument_checks import check_integer
 from cvhn_tf.export.check_network import check_network
+from cvhn_tf.export.rebuild import as_functional
 from cvhn_tf.graph import finalize_normalization
 from cvhn_tf.input_arrays import as_input_arrays
 
@@ -48,13 +50,14 @@ def recalibrate(network: keras.Model, x: Any, batch_size: int = 256) -> keras.Mo
     structure = copy.inputs if isinstance(copy, keras.Sequential) else copy._inputs_struct
     normalizations = _normalizations(copy)
     momenta = [layer.momentum for layer in normalizations]
+    measuring = _with_batch_statistics(copy)
     with _without_dropout(copy):
         # A last batch that is small would count as much as a full one.
         for i, start in enumerate(range(0, max(len(arrays[0]) // batch_size, 1) * batch_size, batch_size)):
             for layer in normalizations:
                 layer.momentum = i / (i + 1)  # the mean over the batches so far
             batch = [array[start : start + batch_size] for array in arrays]
-            copy(batch[0] if len(batch) == 1 else keras.tree.pack_sequence_as(structure, batch), training=True)
+            measuring(batch[0] if len(batch) == 1 else keras.tree.pack_sequence_as(structure, batch))
     for layer, momentum in zip(normalizations, momenta, strict=True):
         layer.momentum = momentum
     return copy
@@ -64,6 +67,28 @@ def _normalizations(model):
     # Frozen ones do not move, in training or here.
     layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
     return [layer for layer in layers if layer.trainable]
+
+
+def _with_batch_statistics(model):
+    """A model of the same layers in which batch normalization is in training, and what has none of it is not."""
+    functional = as_functional(model)
+    if functional is None:  # its calls of layers are not known
+        return functools.partial(model, training=True)
+    nested = {}
+
+    def same(operation):
+        if as_functional(operation) is None:
+            return operation
+        if id(operation) not in nested:
+            nested[id(operation)] = _with_batch_statistics(operation)
+        return nested[id(operation)]
+
+    def call(operation, *args, **kwargs):
+        if getattr(operation, "_call_has_training_arg", False) and operation not in nested.values():
+            kwargs["training"] = bool(_normalizations(operation))
+        return operation(*args, **kwargs)
+
+    return keras.models.clone_model(functional, clone_function=same, call_function=call)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import zlib
 
+import keras
 import numpy as np
 
 # Bytes of a weight in the file. An encoding that is not here is taken to need a quarter of a byte.
@@ -30,7 +31,7 @@ def least_bytes(network, quantization) -> float:
         network: Built Keras model, compacted if its file will be.
         quantization: As in `to_tflite`.
     """
-    return sum(_least_of(weight, _size_of(weight, quantization), quantization) for weight in network.get_weights())
+    return sum(_least_of(weight, _size_of(weight, quantization), quantization) for weight in _stored(network))
 
 
 def dense_bytes(network, quantization) -> int | None:
@@ -50,7 +51,14 @@ def least_gzip_bytes(network, quantization) -> float:
     files came out at least 1.2 times as long, with all that is beside the kernels.
     """
     size = _WEIGHT_BYTES.get(quantization, 0.25)
-    return sum(_least_gzip_of(weight, size, quantization) for weight in network.get_weights())
+    return sum(_least_gzip_of(weight, size, quantization) for weight in _stored(network))
+
+
+def _stored(network):
+    """The weights but for those of batch normalization, which the converter lets go into the layer before it."""
+    layers = network._flatten_layers()
+    folded = {id(w) for layer in layers if isinstance(layer, keras.layers.BatchNormalization) for w in layer.weights}
+    return [weight.numpy() for weight in network.weights if id(weight) not in folded]
 
 
 def _size_of(weight, quantization):
@@ -88,6 +96,8 @@ def _packed(integers):
 
 def _least_of(weight, size, quantization):
     whole = weight.size * size
+    if weight.ndim < 2 and not weight.any():  # biases that are all zero may share one tensor, or be left out
+        return 0
     if weight.ndim < 2 or (quantization not in _FLOATS and quantization in _WEIGHT_BYTES):
         return whole
     kept = np.count_nonzero(weight)

@@ -49,6 +49,8 @@ def smallest(
         ConversionError: If there is no such file.
     """
     check_share("max_accuracy_loss", max_accuracy_loss)
+    if not set(rounded or ()) <= set(INTEGER_BITS.values()):
+        raise ValueError(f"Expected `rounded` for 8 and 4 bits. Received: rounded for {list(rounded or ())}")
     check_network("keras_model", keras_model)
     check_finite_weights("keras_model", keras_model)
     examples = None if data is None else as_examples(keras_model, data)

@@ -27,10 +27,21 @@ def keep_grid(content, float_content) -> bytes:
     """
     model = parse(content)
     exact = {(tensor.name, tuple(tensor.shape)): buffer.data for tensor, buffer in constants(parse(float_content))}
+    # The output of a lookup in a table has the table's integers and a scale of its own.
+    looked_up = {
+        id(graph.tensors[i])
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if any(graph.tensors[output].type in _LEVELS for output in operator.outputs)
+        for i in operator.inputs
+        if i >= 0
+    }
     changed = False
     for tensor, buffer in constants(model):
         key = tensor.name, tuple(tensor.shape)
-        if tensor.type in _LEVELS and key in exact and len(exact[key]) == 4 * np.prod(tensor.shape):
+        if id(tensor) in looked_up or tensor.type not in _LEVELS:
+            continue
+        if key in exact and len(exact[key]) == 4 * np.prod(tensor.shape):
             changed |= _store(tensor, buffer, np.frombuffer(exact[key], "float32").reshape(tensor.shape))
     return serialize(model) if changed else content
 

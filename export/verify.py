@@ -17,6 +17,8 @@ _TOLERANCE = {
     "weight_only_int4": 0.5,
 }
 _EXAMPLES = 16
+FREE_SIZE = 8
+"""What stands in the place of a size of the inputs that is free."""
 
 
 class ConversionError(RuntimeError):
@@ -76,7 +78,7 @@ def _relative_error(expected, outputs):
 
 
 def _random_input(keras_model, tensor, rng):
-    shape = (_EXAMPLES, *(size or 8 for size in tensor.shape[1:]))
+    shape = (_EXAMPLES, *(size or FREE_SIZE for size in tensor.shape[1:]))
     if keras.backend.is_float_dtype(tensor.dtype):
         return rng.uniform(size=shape).astype(tensor.dtype)
     sizes = [layer.input_dim for layer in keras_model._flatten_layers() if isinstance(layer, keras.layers.Embedding)]

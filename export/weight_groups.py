@@ -118,17 +118,28 @@ def _number_along(shape, axes):
 
 def _output_layers(network):
     """The layers with kernels whose units, with none of these between, are the outputs of a network."""
-    model = as_functional(network)
+    return _layers_behind(as_functional(network))[0]
+
+
+def _layers_behind(model):
+    """The last layers with kernels before the outputs of a functional model, and whether an input comes by them."""
     makers = {id(tensor): node for nodes in model._nodes_by_depth.values() for node in nodes for tensor in node.outputs}
-    found, tensors = [], list(model.outputs)
+    found, tensors, is_open = [], list(model.outputs), False
     while tensors:
         node = makers.pop(id(tensors.pop()), None)
-        if node is None or node.is_input:
+        if node is None:
             continue
-        if as_functional(node.operation) is not None:
-            found += _output_layers(node.operation)
+        if node.is_input:
+            is_open = True
+            continue
+        nested = as_functional(node.operation)
+        if nested is not None:
+            layers, goes_through = _layers_behind(nested)
+            found += layers
+            if not goes_through:
+                continue
         elif any(len(weight.shape) > 1 for weight in getattr(node.operation, "weights", ())):
             found += node.operation._flatten_layers()
             continue
         tensors += node.input_tensors
-    return found
+    return found, is_open

@@ -3,6 +3,7 @@
 import collections
 import csv
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -113,3 +114,13 @@ def test_curve_is_drawn_every_few_epochs_and_its_last_table_is_of_the_trained_mo
         network = export.prune(model, float(row["complexity"]), float(row["sparsity"]))
         accuracy = np.mean(network.predict(x, verbose=0).argmax(1) == y)
         assert float(row["keras_accuracy"]) == pytest.approx(accuracy)
+
+
+def test_epoch_at_which_a_training_is_stopped_is_written(compiled, data, tmp_path):
+    model = compiled()
+    stop = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(model, "stop_training", epoch == 1))
+    board = ComplexityBoard(tmp_path / "board", data, complexities=[1.0], frequency=10)
+    curve = export.SizeAccuracyCurve(tmp_path / "curve", data, frequency=10, complexities=[1.0], sparsities=[0.5])
+    model.fit(*data, epochs=30, verbose=0, callbacks=[stop, board, curve])
+    assert sorted(read_events(tmp_path / "board" / "complexity_1")["nll"]) == [2]
+    assert sorted(file.name for file in (tmp_path / "curve").iterdir()) == ["epoch-02.csv", "epoch-02.png"]

@@ -224,3 +224,29 @@ def test_a_second_and_longer_fit_does_not_lower_the_weight_of_the_kl_again(compi
     warmup = float(model._warmup_steps.numpy())
     model.fit(*data, batch_size=16, epochs=20, verbose=0)
     assert float(model._warmup_steps.numpy()) == warmup == 4
+
+
+def test_warmup_of_a_number_of_steps_counts_without_fit(compiled, data):
+    x, y = data
+    losses = []
+    for kl_warmup in (0, 1000):
+        model = compiled(train_size=64, kl_warmup=kl_warmup)
+        results = model.train_on_batch(x, y, return_dict=True)
+        losses.append(results["loss"] - results["nll"])
+    assert losses[0] > 1e-3 and losses[1] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["bfloat16", "float64"])
+@pytest.mark.parametrize("parameterization", ["gated", "piecewise_linear"])
+def test_targets_of_other_precisions_train(policy, parameterization, data):
+    stack = [keras.layers.Dense(8, "relu", dtype=policy), keras.layers.Dense(3, dtype=policy)]
+    target = keras.Sequential([keras.Input((8,)), *stack, keras.layers.Softmax(dtype="float32")])
+    model = cvhn_tf.VariationalHypernetwork(target, parameterization=parameterization)
+    model.compile(cvhn_tf.PivotAdam(), "sparse_categorical_crossentropy")
+    assert np.isfinite(model.fit(*data, epochs=2, verbose=0).history["loss"]).all()
+
+
+def test_weights_in_float16_are_refused():
+    target = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, dtype="float16")])
+    with pytest.raises(ValueError, match=r"in float16.*'mixed_float16'"):
+        cvhn_tf.VariationalHypernetwork(target)

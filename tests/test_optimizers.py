@@ -67,3 +67,11 @@ def test_schedule_refuses_what_is_not_positive(arguments):
 def test_amsgrad_is_refused():
     with pytest.raises(ValueError, match="Received: amsgrad=True"):
         PivotAdam(amsgrad=True)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_rows_of_other_precisions_move(dtype):
+    pivots = keras.Variable(np.zeros((5, 3)), dtype=dtype)
+    gradient = tf.IndexedSlices(tf.ones((2, 3), dtype), tf.constant([1, 2]), tf.constant([5, 3]))
+    PivotAdam(0.125).apply([gradient], [pivots])
+    np.testing.assert_allclose(np.asarray(pivots, "float32")[:, 0], [0, -0.125, -0.125, 0, 0], rtol=1e-2)

@@ -340,3 +340,12 @@ def test_smallest_packed_is_the_smallest_of_those_accurate_enough(model, digits)
     assert best in fits
     assert best.size_bytes == min(packed.size_bytes for packed in fits)
     assert export.smallest_packed(model, data, 1.0, **grid) is None
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"steps": []}, {"steps": 2.0}, {"rate_weights": None}, {"sparsities": None}], ids=str
+)
+def test_searches_without_anything_to_try_are_refused(small, arguments):
+    x = np.zeros((4, *small.at(1.0).input_shape[1:]), "float32")
+    with pytest.raises(ValueError, match=f"`{next(iter(arguments))}` to be a list of at least one"):
+        export.smallest_packed(small, (x, np.zeros(4, int)), min_accuracy=0.5, **arguments)

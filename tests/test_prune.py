@@ -6,6 +6,7 @@ from keras import layers
 import cvhn_tf
 from cvhn_tf import export
 from cvhn_tf.export.repeated_pruning import RepeatedPruning
+from cvhn_tf.export.weight_groups import owners, unit_groups
 
 
 @pytest.fixture
@@ -264,3 +265,10 @@ def test_blocks_make_a_sparse_file_smaller_than_single_weights_do():
 def test_bad_structures_are_refused(model, arguments, name):
     with pytest.raises(ValueError, match=f"`{name}`"):
         export.prune(model, 1.0, 0.5, **arguments)
+
+
+def test_layer_before_a_nested_head_has_units():
+    head = keras.Sequential([keras.Input((6,)), layers.Dense(5, name="b"), layers.Dense(2, name="c")])
+    network = keras.Sequential([keras.Input((4,)), layers.Dense(6, name="a"), head])
+    kernels = [path for path in owners(network) if path.endswith("kernel")]
+    assert [path.split("/")[-2] for path in unit_groups(network, kernels)] == ["a", "b"]

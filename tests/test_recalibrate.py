@@ -119,3 +119,29 @@ def test_bad_arguments_are_refused(network, x):
         export.recalibrate(network, x[..., :1])
     with pytest.raises(ValueError, match="batch_size"):
         export.recalibrate(network, x, batch_size=0)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        lambda: layers.GaussianNoise(1.0),
+        lambda: layers.RandomBrightness(0.8, value_range=(0.0, 1.0)),
+        lambda: layers.SpatialDropout2D(0.5),
+    ],
+    ids=["noise", "augmentation", "dropout"],
+)
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_what_acts_in_training_alone_has_no_part_in_the_statistics(noise, is_nested):
+    stack = [noise(), layers.Conv2D(2, 3), layers.BatchNormalization()]
+    if is_nested:
+        stack = [keras.Sequential([keras.Input((6, 6, 1)), *stack])]
+    network = keras.Sequential([keras.Input((6, 6, 1)), *stack, layers.Flatten(), layers.Dense(2)])
+    x = np.random.default_rng(0).uniform(size=(128, 6, 6, 1)).astype("float32")
+    calibrated = export.recalibrate(network, x, batch_size=128)
+    layer_of = {type(layer): layer for layer in calibrated._flatten_layers()}
+    activations = layer_of[layers.Conv2D](x).numpy()
+    np.testing.assert_allclose(layer_of[layers.BatchNormalization].moving_mean, activations.mean((0, 1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(
+        layer_of[layers.BatchNormalization].moving_variance, activations.var((0, 1, 2)), rtol=1e-3
+    )
+    assert not layer_of[layers.BatchNormalization].losses and calibrated(x).shape == (128, 2)

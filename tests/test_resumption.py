@@ -239,3 +239,12 @@ print(sums[0] == sums[1])
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SECONDS)
     assert result.stdout == "True\n", result.stderr
+
+
+def test_backup_of_a_training_that_is_complete_can_be_removed_without_another_fit(compiled, data, tmp_path):
+    model = compiled()
+    model.fit(*data, verbose=0, callbacks=[cvhn_tf.Backup(tmp_path / "backup.keras")])
+    backup = cvhn_tf.Backup(tmp_path / "backup.keras")
+    assert backup.restore(compiled()) == 1
+    backup.remove()
+    assert not (tmp_path / "backup.keras").exists()

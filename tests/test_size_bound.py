@@ -76,3 +76,15 @@ def test_gzip_bound_of_rounded_weights_is_near_the_file(quantization, levels):
             layer.set_weights([step * np.rint(kernel / step), bias])
     gzip_bytes = export.to_tflite(network, quantization).gzip_bytes
     assert 0.5 * gzip_bytes < least_gzip_bytes(network, quantization) <= gzip_bytes
+
+
+def test_normalization_that_goes_into_the_layer_before_it_is_not_counted():
+    stack = [
+        layers.Dense(300, use_bias=False),
+        layers.BatchNormalization(),
+        layers.ReLU(),
+        layers.Dense(300, use_bias=False),
+    ]
+    network = keras.Sequential([keras.Input((20,)), *stack, layers.BatchNormalization()])
+    for quantization in (None, "float16"):
+        assert least_bytes(network, quantization) <= export.to_tflite(network, quantization).size_bytes

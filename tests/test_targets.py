@@ -50,3 +50,9 @@ def test_impossible_number_of_classes_is_refused(num_classes):
 
 def test_every_name_builds_the_network_of_that_name():
     assert {targets.get(name, (32, 32, 3), 10).name for name in targets.names()} == set(targets.names())
+
+
+def test_numbers_of_numpy_will_do_and_shapes_that_are_no_images_are_refused():
+    assert targets.get("mlp_50", (8, 8, 1), np.int64(10)).output_shape == (None, 10)
+    with pytest.raises(ValueError, match=r"\(height, width, channels\).*input_shape=\(28, 28\)"):
+        targets.get("lenet_5", (28, 28), 10)

@@ -275,3 +275,57 @@ def test_outputs_with_names_of_their_own_stand_in_the_order_of_keras():
     x = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
     for ours, expected in zip(litert.run([x]), keras.tree.flatten(model(x)), strict=True):
         np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("make_first", [lambda: layers.Conv1D(8, 3), lambda: layers.Dense(8)], ids=["conv", "dense"])
+def test_inputs_of_any_length_run_at_each_length(make_first):
+    model = keras.Sequential(
+        [keras.Input((None, 4)), make_first(), layers.GlobalAveragePooling1D(), layers.Dense(3, "softmax")]
+    )
+    artifact = export.annotate(export.to_tflite(model), labels=["a", "b", "c"])
+    rng = np.random.default_rng(0)
+    for length in (20, 5):
+        x = rng.normal(size=(7, length, 4)).astype("float32")
+        y = np.asarray(model(x)).argmax(1)
+        assert export.evaluate_tflite(artifact, x, y).accuracy == 1.0
+        assert export.evaluate_tflite(artifact, x[:1], y[:1]).accuracy == 1.0
+
+
+def test_batches_of_a_fixed_size_are_filled_up():
+    model = keras.Sequential([keras.Input(batch_shape=(32, 4)), layers.Dense(3, "softmax")])
+    x = np.random.default_rng(0).normal(size=(70, 4)).astype("float32")
+    outputs = model.predict(np.concatenate([x, x[:26]]), batch_size=32, verbose=0)[:70]
+    artifact = export.to_tflite(model)
+    np.testing.assert_allclose(open_file(artifact.content).run([x])[0], outputs, atol=1e-6)
+    assert export.evaluate_tflite(artifact, x, outputs.argmax(1)).accuracy == 1.0
+
+
+def test_examples_by_the_names_of_the_inputs():
+    inputs = [keras.Input((5,), name="second"), keras.Input((3,), name="first")]
+    model = keras.Model(inputs, layers.Dense(3, "softmax")(layers.Concatenate()(inputs)))
+    rng = np.random.default_rng(0)
+    second, first = (rng.normal(size=(9, n)).astype("float32") for n in (5, 3))
+    y = np.asarray(model([second, first])).argmax(1)
+    content = export.to_tflite(model).content
+    assert export.evaluate_tflite(content, {"first": first, "second": second}, y).accuracy == 1.0
+    with pytest.raises(ValueError, match=r"\['first', 'second'\]. Received: x for \['third'\]"):
+        export.evaluate_tflite(content, {"third": first}, y)
+
+
+def test_one_output_may_be_a_probability_or_a_logit_and_has_two_labels():
+    logits = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
+    probabilities = keras.Sequential([keras.Input((4,)), layers.Dense(1), layers.Activation("sigmoid")])
+    probabilities.set_weights(logits.get_weights())
+    x = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
+    y = (np.asarray(logits(x))[:, 0] > 0).astype(int)
+    for model in (logits, probabilities):
+        artifact = export.annotate(export.to_tflite(model), np.float32(1.0), np.float32(0.5), labels=["no", "yes"])
+        assert artifact.metadata["labels"] == ["no", "yes"] and artifact.metadata["sparsity"] == 0.5
+        assert export.evaluate_tflite(artifact, x, y).accuracy == 1.0
+    counts = export.evaluate_tflite(artifact, x, np.arange(50), loss="mse")
+    assert counts.accuracy is None and counts.calibration_error is None
+
+
+def test_rounded_networks_for_other_bits_are_refused(network):
+    with pytest.raises(ValueError, match="8 and 4 bits"):
+        export.smallest(network, rounded={16: network})

@@ -126,3 +126,15 @@ def test_grid_is_found_and_is_the_coarsest(multiples, step):
 def test_bad_arguments_are_refused(model, arguments, name):
     with pytest.raises(ValueError, match=name):
         export.round_weights(model, 1.0, 0.5, **arguments)
+
+
+@pytest.mark.parametrize("step", [1.0, 2.6])
+def test_table_of_a_lookup_keeps_the_scale_that_its_outputs_have(step):
+    keras.utils.set_random_seed(0)
+    target = keras.Sequential(
+        [keras.Input((12,), dtype="int32"), layers.Embedding(60, 32), layers.Flatten(), layers.Dense(3)]
+    )
+    model = cvhn_tf.VariationalHypernetwork(target, initial_stddev=2e-4)
+    ids = np.random.default_rng(0).integers(0, 60, (64, 12))
+    network = export.round_weights(model, 1.0, sparsity=0.3, step=step)
+    assert export.to_tflite(network, "dynamic_range", representative_data=ids).relative_error < 0.02

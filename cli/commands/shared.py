@@ -15,5 +15,10 @@ Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Equal seeds give 
 
 def command_line(command, model, options, flags=()):
     """What makes the same result again, for the report; without the options that were not given."""
-    given = [f"{option}={value}" for option, value in options.items() if value is not None]
+    given = [f"{option}={_as_given(value)}" for option, value in options.items() if value is not None]
     return shlex.join(["cvhn-tf", command, str(model), *given, *flags])
+
+
+def _as_given(value):
+    """A number as short as it can be without being another."""
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else value

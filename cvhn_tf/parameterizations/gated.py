@@ -44,7 +44,8 @@ class Gated(Parameterization):
 
     def create(self, layer, name, initial_value):
         if name.endswith("_log_stddev"):
-            return {"ends": add_variable(layer, name, np.stack([initial_value / _LOG_STDDEV_SPEED] * 2))}
+            ends = np.stack([initial_value / _LOG_STDDEV_SPEED] * 2)
+            return {"ends": add_variable(layer, name, ends.astype(initial_value.dtype))}
         return {
             "values": self._behind.create(layer, name, initial_value),
             "thresholds": add_variable(layer, f"{name}_thresholds", np.full_like(initial_value, _OPEN)),
