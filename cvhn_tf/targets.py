@@ -6,7 +6,6 @@ target = cvhn_tf.targets.get("lenet_300_100", (28, 28, 1), 10)  # the same
 ```
 """
 
-import numbers
 from collections.abc import Sequence
 
 import keras
@@ -145,7 +144,7 @@ def get(name: str, input_shape: Sequence[int], num_classes: int) -> keras.Model:
     """
     if name not in _TARGETS:
         raise ValueError(f"Expected `name` to be one of {list(names())}. Received: name={name!r}")
-    if not isinstance(num_classes, numbers.Integral) or num_classes < 2:
+    if not isinstance(num_classes, int | np.integer) or num_classes < 2:
         raise ValueError(f"Expected `num_classes` to be an integer of 2 or more. Received: num_classes={num_classes!r}")
     _check_image_shape(input_shape)
     return _TARGETS[name](input_shape, int(num_classes))
