@@ -157,7 +157,7 @@ class Variational(keras.layers.Wrapper):
         variables = self.layer.variables
         return [variables[i] for i in self._replaced]
 
-    def draw_for_several_calls(self):
+    def draw_for_several_calls(self) -> None:
         """Lets all calls of a step have the same weights, for a layer that is called more than once in it."""
         if not self.estimator.draws_weights:
             self.estimator = estimators.Flipout()

@@ -50,14 +50,13 @@ def recalibrate(network: keras.Model, x: Any, batch_size: int = 256) -> keras.Mo
     structure = copy.inputs if isinstance(copy, keras.Sequential) else copy._inputs_struct
     normalizations = _normalizations(copy)
     momenta = [layer.momentum for layer in normalizations]
-    measuring = _with_batch_statistics(copy)
     with _without_dropout(copy):
         # A last batch that is small would count as much as a full one.
         for i, start in enumerate(range(0, max(len(arrays[0]) // batch_size, 1) * batch_size, batch_size)):
             for layer in normalizations:
                 layer.momentum = i / (i + 1)  # the mean over the batches so far
-            batch = [array[start : start + batch_size] for array in arrays]
-            measuring(batch[0] if len(batch) == 1 else keras.tree.pack_sequence_as(structure, batch))
+            batch = [keras.ops.convert_to_tensor(array[start : start + batch_size]) for array in arrays]
+            _measure(copy, batch[0] if len(batch) == 1 else keras.tree.pack_sequence_as(structure, batch))
     for layer, momentum in zip(normalizations, momenta, strict=True):
         layer.momentum = momentum
     return copy
@@ -69,26 +68,21 @@ def _normalizations(model):
     return [layer for layer in layers if layer.trainable]
 
 
-def _with_batch_statistics(model):
-    """A model of the same layers in which batch normalization is in training, and what has none of it is not."""
+def _measure(model, inputs):
+    """Runs a model with batch normalization in training, and what has none of it not: dropout, noise, augmentation."""
     functional = as_functional(model)
     if functional is None:  # its calls of layers are not known
-        return functools.partial(model, training=True)
-    nested = {}
-
-    def same(operation):
-        if as_functional(operation) is None:
-            return operation
-        if id(operation) not in nested:
-            nested[id(operation)] = _with_batch_statistics(operation)
-        return nested[id(operation)]
+        return model(inputs, training=True)
 
     def call(operation, *args, **kwargs):
-        if getattr(operation, "_call_has_training_arg", False) and operation not in nested.values():
+        if as_functional(operation) is not None:
+            return _measure(operation, *args)
+        if getattr(operation, "_call_has_training_arg", False):
             kwargs["training"] = bool(_normalizations(operation))
         return operation(*args, **kwargs)
 
-    return keras.models.clone_model(functional, clone_function=same, call_function=call)
+    # Not by a call of the model, which hands one `training` to all of its layers.
+    return functional._run_through_graph(inputs, operation_fn=lambda operation: functools.partial(call, operation))
 
 
 @contextlib.contextmanager
