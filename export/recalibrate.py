@@ -77,7 +77,7 @@ def _measure(model, inputs):
     def call(operation, *args, **kwargs):
         if as_functional(operation) is not None:
             return _measure(operation, *args)
-        if getattr(operation, "_call_has_training_arg", False):
+        if isinstance(operation, keras.layers.Layer):  # which hands it on to layers of its own, if it takes it or not
             kwargs["training"] = bool(_normalizations(operation))
         return operation(*args, **kwargs)
 

@@ -145,3 +145,21 @@ def test_what_acts_in_training_alone_has_no_part_in_the_statistics(noise, is_nes
         layer_of[layers.BatchNormalization].moving_variance, activations.var((0, 1, 2)), rtol=1e-3
     )
     assert not layer_of[layers.BatchNormalization].losses and calibrated(x).shape == (128, 2)
+
+
+@keras.saving.register_keras_serializable(package="test_recalibrate")
+class Block(layers.Layer):
+    """A layer of one's own, which does not speak of training."""
+
+    def build(self, input_shape):
+        self.normalization = layers.BatchNormalization()
+        self.normalization.build(input_shape)
+
+    def call(self, inputs):
+        return self.normalization(inputs)
+
+
+def test_normalization_within_a_layer_of_ones_own_is_measured(x):
+    network = keras.Sequential([keras.Input((8, 2)), Block(), layers.Flatten(), layers.Dense(2)])
+    calibrated = export.recalibrate(network, x, batch_size=96)
+    np.testing.assert_allclose(calibrated.layers[0].normalization.moving_mean, x.mean((0, 1)), rtol=1e-4)
