@@ -18,7 +18,8 @@ class Evaluation:
     """Results of a TFLite file on a data set.
 
     Args:
-        accuracy: Share of examples classified right; None where the labels are no classes.
+        accuracy: Share of examples classified right; None where the labels are no classes. A single output is the
+            probability of class 1, or its logit where there are numbers that can be no probabilities.
         loss: Mean loss; None if no loss was asked for.
         latency_ms: Median time in ms for one example on one thread of this machine.
         examples: Number of examples.

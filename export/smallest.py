@@ -11,6 +11,7 @@ from cvhn_tf.export.artifact import TFLiteArtifact
 from cvhn_tf.export.check_network import check_network
 from cvhn_tf.export.convert import INTEGER_BITS, available_quantizations, to_tflite_from
 from cvhn_tf.export.evaluate import evaluate_tflite
+from cvhn_tf.export.full_precision import in_float32
 from cvhn_tf.export.labelled_examples import as_examples
 from cvhn_tf.export.saved_models import SavedModels
 from cvhn_tf.export.verify import ConversionError, verification_inputs, verify
@@ -54,6 +55,7 @@ def smallest(
     check_network("keras_model", keras_model)
     check_finite_weights("keras_model", keras_model)
     examples = None if data is None else as_examples(keras_model, data)
+    keras_model = in_float32(keras_model)
     inputs = verification_inputs(keras_model, representative_data)
     artifacts, failures, saved = [], [], SavedModels()
     for quantization in available_quantizations(representative_data is not None):

@@ -329,3 +329,10 @@ def test_one_output_may_be_a_probability_or_a_logit_and_has_two_labels():
 def test_rounded_networks_for_other_bits_are_refused(network):
     with pytest.raises(ValueError, match="8 and 4 bits"):
         export.smallest(network, rounded={16: network})
+
+
+def test_smallest_of_a_network_of_mixed_precision_is_measured_against_float32(x, monkeypatch):
+    monkeypatch.setattr(sys.modules["cvhn_tf.export.smallest"], "available_quantizations", lambda with_data: [None])
+    stack = [layers.Dense(300, "relu", dtype="mixed_bfloat16"), layers.Dense(10, dtype="mixed_bfloat16")]
+    artifact = export.smallest(keras.Sequential([keras.Input((100,)), *stack]), representative_data=x)
+    assert artifact.relative_error < 1e-5
