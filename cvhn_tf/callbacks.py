@@ -19,7 +19,40 @@ import tensorflow as tf
 from cvhn_tf.argument_checks import check_integer
 
 
-class ComplexityBoard(keras.callbacks.Callback):
+class EveryFewEpochs(keras.callbacks.Callback):
+    """Base class: a subclass gives `write`, which is called every few epochs and after the last one.
+
+    Args:
+        frequency: Number of epochs from one writing to the next.
+
+    Raises:
+        ValueError: If `frequency` is no positive integer.
+    """
+
+    def __init__(self, frequency: int) -> None:
+        super().__init__()
+        self.frequency = check_integer("frequency", frequency)
+        self._unwritten: int | None = None
+
+    def write(self, epoch: int) -> None:
+        """Writes what the model is after an epoch; the first is 0."""
+        raise NotImplementedError
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._unwritten = epoch
+        if (epoch + 1) % self.frequency == 0:
+            self._write_once()
+
+    def on_train_end(self, logs=None):
+        self._write_once()  # of a training that was stopped too
+
+    def _write_once(self):
+        if self._unwritten is not None:
+            self.write(self._unwritten)
+            self._unwritten = None
+
+
+class ComplexityBoard(EveryFewEpochs):
     """Writes TensorBoard scalars and histograms at some complexities, each as a run of its own.
 
     A run `complexity_<λ>` has, at each epoch that counts:
@@ -53,16 +86,14 @@ class ComplexityBoard(keras.callbacks.Callback):
         frequency: int = 1,
         batch_size: int = 256,
     ) -> None:
-        super().__init__()
+        super().__init__(frequency)
         if importlib.util.find_spec("tensorboard") is None:
             raise ImportError("Expected TensorBoard to be installed: pip install 'cvhn-tf[tensorboard]'")
         if not isinstance(data, tf.data.Dataset) and not (isinstance(data, tuple | list) and len(data) == 2):
             raise ValueError(f"Expected `data` to be a pair (x, y) or a tf.data.Dataset. Received: data={type(data)}")
-        check_integer("frequency", frequency)
         self.log_dir = pathlib.Path(log_dir)
-        self.data, self.complexities, self.frequency, self.batch_size = data, complexities, frequency, batch_size
+        self.data, self.complexities, self.batch_size = data, complexities, batch_size
         self._writers: dict[str, Any] = {}
-        self._unwritten: int | None = None
 
     def on_train_begin(self, logs=None):
         bounds = self.model.complexity_range
@@ -75,13 +106,8 @@ class ComplexityBoard(keras.callbacks.Callback):
             for complexity in checked
         }
 
-    def on_epoch_end(self, epoch, logs=None):
-        self._unwritten = epoch
-        if (epoch + 1) % self.frequency == 0:
-            self._write(epoch)
-
-    def _write(self, epoch):
-        self._unwritten = None
+    def write(self, epoch: int) -> None:
+        """Writes scalars and histograms of each complexity."""
         for complexity, writer in self._writers.items():
             figures = self._evaluate(complexity)
             with writer.as_default(step=epoch + 1):
@@ -91,8 +117,7 @@ class ComplexityBoard(keras.callbacks.Callback):
             writer.flush()
 
     def on_train_end(self, logs=None):
-        if self._unwritten is not None:  # which may be sooner than was planned
-            self._write(self._unwritten)
+        super().on_train_end(logs)
         for writer in self._writers.values():
             writer.close()
 

@@ -45,7 +45,7 @@ class Target:
 
     def make_network(self):
         """A new plain Keras model of the target's architecture, with fresh weights."""
-        return _make_network(self.config)
+        return make_network(self.config)
 
 
 def variational_graph(target, **variational_arguments):
@@ -63,9 +63,8 @@ def variational_graph(target, **variational_arguments):
             not finite.
     """
     _check_target(target)
-    config = keras.saving.serialize_keras_object(target)
-    config = {key: value for key, value in config.items() if key not in ("compile_config", "build_config")}
-    private = _make_network(config)
+    config = architecture(target)
+    private = make_network(config)
     if len(private.weights) != len(target.weights):
         raise ValueError(
             "Expected a `target` that Keras can make again from its config, with the same weights. "
@@ -105,7 +104,14 @@ def finalize_normalization(network):
             layer.finalize_state()
 
 
-def _make_network(config):
+def architecture(network):
+    """The config that `make_network` makes a network of the same layers from, without weights or what compiles it."""
+    config = keras.saving.serialize_keras_object(network)
+    return {key: value for key, value in config.items() if key not in ("compile_config", "build_config")}
+
+
+def make_network(config):
+    """A new network with fresh weights."""
     # Deserialising a functional model empties its config.
     return keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)
 

@@ -130,7 +130,7 @@ class VariationalHypernetwork(DistributedModel):
         # Weights, not Python numbers: traced functions see their changes, and they are saved.
         self._complexity = self._add_counter("complexity", self.complexity_range.default_complexity)
         self._train_size = self._add_counter("train_size", self.train_size or 0)
-        self._warmup_steps = self._add_counter("warmup_steps", kl_warmup if isinstance(kl_warmup, int) else 0)
+        self._warmup_steps = self._add_counter("warmup_steps", self.kl_warmup if isinstance(self.kl_warmup, int) else 0)
         self._complexity_metric = keras.metrics.Mean("complexity")
         self._kl_metric = keras.metrics.Mean("kl_bits")
         self._nll_metric = keras.metrics.Mean("nll")
@@ -216,9 +216,8 @@ class VariationalHypernetwork(DistributedModel):
         if isinstance(kwargs.get("validation_data"), tuple | list):
             check_finite("validation_data", kwargs["validation_data"])
         self._train_size.assign(self.train_size or data.count_examples())
-        if isinstance(self.kl_warmup, int):
-            self._warmup_steps.assign(self.kl_warmup)
-        elif not 0 < self._warmup_steps.numpy() <= self._step.numpy():  # a second `fit` does not lower β again
+        is_over = 0 < self._warmup_steps.numpy() <= self._step.numpy()  # a second `fit` does not lower β again
+        if not isinstance(self.kl_warmup, int) and not is_over:
             self._warmup_steps.assign(math.ceil(self.kl_warmup * epochs * data.count_batches()))
         return super().fit(
             x,
@@ -373,4 +372,4 @@ def _check_warmup(kl_warmup):
             "Expected `kl_warmup` to be a share of the training in [0.0, 1.0] or a number of steps. "
             f"Received: kl_warmup={kl_warmup!r}"
         )
-    return kl_warmup
+    return int(kl_warmup) if is_steps else kl_warmup

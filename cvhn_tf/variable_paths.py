@@ -20,3 +20,8 @@ def by_path(network: keras.Model) -> dict[str, keras.Variable]:
             path = f"{variable.path}_{count}"
         found[path] = variable
     return found
+
+
+def paths_by_id(network: keras.Model) -> dict[int, str]:
+    """The same paths, by the ids of the variables."""
+    return {id(variable): path for path, variable in by_path(network).items()}

@@ -5,15 +5,14 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 
-from cvhn_tf.argument_checks import check_integer
+from cvhn_tf.callbacks import EveryFewEpochs
 from cvhn_tf.export.compare import compare
 from cvhn_tf.export.labelled_examples import as_arrays
 
 
-class SizeAccuracyCurve(keras.callbacks.Callback):
+class SizeAccuracyCurve(EveryFewEpochs):
     """Exports and measures at some complexities every few epochs, and draws accuracy against file size.
 
     Writes `epoch-<number>.png` and `epoch-<number>.csv` to a folder, as `compare` has them, after every `frequency`
@@ -40,27 +39,16 @@ class SizeAccuracyCurve(keras.callbacks.Callback):
         sparsities: Sequence[float] = (0.5, 0.9, 0.98),
         **compare_arguments: Any,
     ) -> None:
-        super().__init__()
-        check_integer("frequency", frequency)
-        self.folder, self.data, self.frequency = pathlib.Path(folder), as_arrays(data), frequency
+        super().__init__(frequency)
+        self.folder, self.data = pathlib.Path(folder), as_arrays(data)
         self.complexities, self.sparsities, self.compare_arguments = complexities, sparsities, compare_arguments
-        self._unwritten: int | None = None
 
     def on_train_begin(self, logs=None):
         self.complexities = self.model.complexity_range.grid_or(self.complexities, count=3)
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def on_epoch_end(self, epoch, logs=None):
-        self._unwritten = epoch
-        if (epoch + 1) % self.frequency == 0:
-            self._write(epoch)
-
-    def on_train_end(self, logs=None):
-        if self._unwritten is not None:  # which may be sooner than was planned
-            self._write(self._unwritten)
-
-    def _write(self, epoch):
-        self._unwritten = None
+    def write(self, epoch: int) -> None:
+        """Writes the table and the picture."""
         comparison = compare(
             self.model,
             self.data,

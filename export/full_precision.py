@@ -2,7 +2,7 @@
 
 import keras
 
-from cvhn_tf.graph import finalize_normalization
+from cvhn_tf.graph import architecture, finalize_normalization, make_network
 
 _FLOATS = ("float16", "bfloat16", "float64")
 
@@ -18,9 +18,7 @@ def in_float32(keras_model: keras.Model) -> keras.Model:
     """
     if not any(_computes_otherwise(layer) for layer in keras_model._flatten_layers()):
         return keras_model
-    config = keras.saving.serialize_keras_object(keras_model)
-    config = {key: value for key, value in config.items() if key not in ("compile_config", "build_config")}
-    model = keras.saving.deserialize_keras_object(_with_float32(config), safe_mode=True)
+    model = make_network(_with_float32(architecture(keras_model)))
     model.set_weights(keras_model.get_weights())
     finalize_normalization(model)
     return model

@@ -39,6 +39,11 @@ class LiteRTModel:
             self._inputs_by_name = {detail["name"]: detail for detail in self._inputs}
         self.batch_is_fixed = any(-1 not in d["shape_signature"][:1] for d in self._inputs)
 
+    @property
+    def input_details(self):
+        """LiteRT's description of each input, in the order in which `run` takes them."""
+        return self._inputs
+
     def take_inputs(self, x):
         """The inputs as a list of arrays, from one array, a list in the file's order, or a dict by its names.
 

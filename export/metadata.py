@@ -17,6 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from cvhn_tf.export.artifact import TFLiteArtifact, content_of
+from cvhn_tf.export.litert import LiteRTModel
 from cvhn_tf.export.tflite_file import parse, serialize
 from cvhn_tf.export.verify import FREE_SIZE, ConversionError
 
@@ -137,17 +138,12 @@ def _describe(content):
 
 
 def _run(content):
-    interpreter = Interpreter(model_content=content, num_threads=1)
+    litert = LiteRTModel(content)
     rng = np.random.default_rng(0)
-    inputs = {}
-    for detail in interpreter.get_input_details():
+    inputs = []
+    for detail in litert.input_details:
         batch, *free = detail["shape_signature"]
         shape = [abs(batch), *(FREE_SIZE if size < 0 else size for size in free)]
         values = rng.uniform(size=shape) if detail["dtype"] == np.float32 else np.zeros(shape)
-        inputs[detail["index"]] = values.astype(detail["dtype"])
-        interpreter.resize_tensor_input(detail["index"], shape)
-    interpreter.allocate_tensors()
-    for index, values in inputs.items():
-        interpreter.set_tensor(index, values)
-    interpreter.invoke()
-    return [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
+        inputs.append(values.astype(detail["dtype"]))
+    return litert.run(inputs)

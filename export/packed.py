@@ -28,6 +28,7 @@ import numpy as np
 from cvhn_tf.atomic import write_atomically
 from cvhn_tf.export.quantize import quantize
 from cvhn_tf.export.weight_coding import decode_weights, encode_weights
+from cvhn_tf.graph import architecture
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 _MAGIC = b"CVHN"
@@ -203,6 +204,4 @@ def _first_line(error):
 
 
 def _to_json(network):
-    config = keras.saving.serialize_keras_object(network)
-    config = {key: value for key, value in config.items() if key not in ("compile_config", "build_config")}
-    return json.dumps(config, separators=(",", ":")).encode()
+    return json.dumps(architecture(network), separators=(",", ":")).encode()

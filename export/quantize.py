@@ -9,7 +9,7 @@ import numpy as np
 
 from cvhn_tf.export.prune import prune
 from cvhn_tf.export.rate_rounding import round_by_rate
-from cvhn_tf.variable_paths import by_path
+from cvhn_tf.variable_paths import paths_by_id
 
 # A weight without noise has no stddev to go by; its tensor's root mean square over this takes its place.
 _LEVELS_WITHOUT_NOISE = 16
@@ -75,7 +75,7 @@ def quantize(model, complexity, sparsity=None, snr_threshold=None, step=2.0, rat
     network = prune(model, complexity, sparsity, snr_threshold, scope=scope)
     posterior = model.posterior(complexity)
     tensors = []
-    path_of = {id(variable): path for path, variable in by_path(network).items()}
+    path_of = paths_by_id(network)
     for weight in network.weights:
         values = keras.ops.convert_to_numpy(weight)
         distribution = posterior.get(path_of[id(weight)])

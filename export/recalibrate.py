@@ -72,10 +72,10 @@ def _measure(model, inputs):
     """Runs a model with batch normalization in training, and what has none of it not: dropout, noise, augmentation."""
     functional = as_functional(model)
     if functional is None:  # its calls of layers are not known
-        return model(inputs, training=True)
+        return model(inputs, training=bool(_normalizations(model)))
 
     def call(operation, *args, **kwargs):
-        if as_functional(operation) is not None:
+        if isinstance(operation, keras.Sequential | keras.Function):
             return _measure(operation, *args)
         if isinstance(operation, keras.layers.Layer):  # which hands it on to layers of its own, if it takes it or not
             kwargs["training"] = bool(_normalizations(operation))

@@ -5,7 +5,7 @@ import numpy as np
 
 from cvhn_tf import channels
 from cvhn_tf.export.rebuild import as_functional
-from cvhn_tf.variable_paths import by_path
+from cvhn_tf.variable_paths import paths_by_id
 
 # Of these the channels that a kernel writes are units; in LSTM's, say, they are gates.
 _LAYERS_OF_UNITS = (*channels.LINEAR_LAYERS, keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
@@ -90,7 +90,7 @@ def masks_of_highest_groups(snr, groups, sparsity=None, threshold=None, spare_be
 
 def owners(network):
     """Dict from the path of each weight to the layer that has it, and the weight."""
-    path_of = {id(variable): path for path, variable in by_path(network).items()}
+    path_of = paths_by_id(network)
     found = {}
     for layer in network._flatten_layers():  # a layer comes behind the model or wrapper that it is in
         found.update((path_of[id(weight)], (layer, weight)) for weight in layer.weights)
