@@ -20,9 +20,9 @@ import numpy as np
 from fuzz_report import finish
 
 from cvhn_tf import export
-from cvhn_tf.export.convert import QUANTIZATIONS
-from cvhn_tf.export.litert import LiteRTModel
-from cvhn_tf.export.verify import _TOLERANCE as TOLERANCE
+from cvhn_tf.export.conversion.convert import QUANTIZATIONS
+from cvhn_tf.export.verification.litert import LiteRTModel
+from cvhn_tf.export.verification.verify import _TOLERANCE as TOLERANCE
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "tests"))
 from test_compact_graphs import network, prune_at_random

@@ -21,7 +21,7 @@ from machine import describe_machine
 
 import cvhn_tf
 from cvhn_tf import datasets, export, targets
-from cvhn_tf.export.litert import LiteRTModel
+from cvhn_tf.export.verification.litert import LiteRTModel
 
 TARGETS = ("lenet_5", "lenet_5_caffe")
 PRIORS = ("automatic_relevance", "group_relevance")

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cvhn_tf.argument_checks import check_integer
+from cvhn_tf.checks.arguments import check_integer
 
 
 class EveryFewEpochs(keras.callbacks.Callback):

@@ -2,14 +2,15 @@
 
 import copy
 import dataclasses
+import math
 
 import keras
 from keras import tree
 
-from cvhn_tf.finite_weights import check_finite_weights
-from cvhn_tf.input_arrays import flatten_inputs
-from cvhn_tf.layers import Variational
-from cvhn_tf.variable_paths import by_path
+from cvhn_tf.checks.arrays import flatten_inputs
+from cvhn_tf.checks.finite_weights import check_finite_weights
+from cvhn_tf.layers.variational import Variational
+from cvhn_tf.tensors.paths import by_path
 
 # Normalisation keeps one set of weights for all complexities: its scale only makes sense with its statistics.
 _DETERMINISTIC_LAYERS = (
@@ -43,9 +44,55 @@ class Target:
         """The list of input tensors, from a structure like the target's or a dict keyed by input names."""
         return flatten_inputs(inputs, self.input_names)
 
-    def make_network(self):
-        """A new plain Keras model of the target's architecture, with fresh weights."""
-        return make_network(self.config)
+    def layers(self):
+        """The `Variational` layers, each once."""
+        return list({id(source[0]): source[0] for source in self.sources if isinstance(source, tuple)}.values())
+
+    def of_each_weight(self, values_of_layer):
+        """Maps the path of each weight that has a posterior to its entry in `values_of_layer(layer)`."""
+        of_layer = {id(layer): values_of_layer(layer) for layer in self.layers()}
+        return {
+            path: of_layer[id(source[0])][source[1]]
+            for path, source in zip(self.paths, self.sources, strict=True)
+            if isinstance(source, tuple)
+        }
+
+    def make_network(self, drawn):
+        """A new plain Keras model of the target's architecture.
+
+        Args:
+            drawn: Dict from the path of each weight that has a posterior to its value.
+        """
+        network = make_network(self.config)
+        for variable, path, source in zip(network.variables, self.paths, self.sources, strict=True):
+            variable.assign(drawn[path] if isinstance(source, tuple) else source)
+        finalize_normalization(network)
+        return network
+
+    def describe_parameters(self, graph, parameterization) -> str:
+        """Two lines for the end of a summary: how large the target is, and the hypernetwork that gives its weights.
+
+        Args:
+            graph: The variational graph.
+            parameterization: `cvhn_tf.parameterizations.Parameterization` of its layers.
+        """
+        weights = {id(weight) for weight in graph.weights}
+        drawn = sum(math.prod(weight.shape) for layer in self.layers() for weight in layer.replaced_weights())
+        deterministic = sum(
+            math.prod(source.shape)
+            for source in self.sources
+            if id(source) in weights  # and not the state of a dropout's seed
+        )
+        # By identity: layers may share variables.
+        trained = {
+            id(variable): math.prod(variable.shape) for layer in self.layers() for variable in layer.trainable_variables
+        }
+        parameters = sum(trained.values())
+        return (
+            f" Target '{graph.name}': {drawn + deterministic:,} parameters, {drawn:,} of them with a posterior\n"
+            f" Hypernetwork {type(parameterization).__name__}: {parameters:,} parameters, "
+            f"{parameters / drawn:.1f} for each weight with a posterior"
+        )
 
 
 def variational_graph(target, **variational_arguments):

@@ -11,7 +11,6 @@ The idea in five lines, for a step with complexities λ and a batch (x, y) of N 
 
 import copy
 import math
-import numbers
 import random
 from typing import Any
 
@@ -19,25 +18,21 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from cvhn_tf import estimators, noise, parameterizations, predictive, priors
-from cvhn_tf.argument_checks import check_initial_stddev, check_integer
-from cvhn_tf.complexity import ComplexityRange, batch_shares
-from cvhn_tf.complexity_distribution import ComplexityDistribution
-from cvhn_tf.distribution import DistributedModel
-from cvhn_tf.estimators import Estimator
-from cvhn_tf.finite_weights import check_finite_variables
-from cvhn_tf.graph import finalize_normalization, variational_graph
-from cvhn_tf.parameter_counts import describe_parameters
-from cvhn_tf.parameterizations import Parameterization
-from cvhn_tf.predictive import ClassPrediction, ValuePrediction
-from cvhn_tf.priors import Prior
-from cvhn_tf.tracing import build_compiled_metrics
-from cvhn_tf.training_data import TrainingData, check_finite
+from cvhn_tf import estimators, parameterizations, predictive, priors
+from cvhn_tf.checks.arguments import check_initial_stddev, check_integer
+from cvhn_tf.checks.finite_weights import check_finite_variables
+from cvhn_tf.complexity import ComplexityDistribution, ComplexityRange, batch_shares
+from cvhn_tf.graph import variational_graph
+from cvhn_tf.tensors import noise
+from cvhn_tf.tensors.counters import counter
+from cvhn_tf.training.data import TrainingData, check_finite_others
+from cvhn_tf.training.kl_warmup import check_kl_warmup, kl_warmup_weight
+from cvhn_tf.training.tracing import TracedOnce
 from cvhn_tf.workers import count_workers, of_chief
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
-class VariationalHypernetwork(DistributedModel):
+class VariationalHypernetwork(TracedOnce):
     """Trains the posterior of all weights of a Keras model, for a whole range of complexities at once.
 
     Args:
@@ -89,9 +84,9 @@ class VariationalHypernetwork(DistributedModel):
         *,
         complexity_range: ComplexityRange | tuple[float, float] = (1e-2, 1e2),
         complexity_distribution: Any = None,
-        parameterization: str | dict[str, Any] | Parameterization = "gated",
-        prior: str | dict[str, Any] | Prior = "automatic_relevance",
-        estimator: str | dict[str, Any] | Estimator = "local_reparameterization",
+        parameterization: str | dict[str, Any] | parameterizations.Parameterization = "gated",
+        prior: str | dict[str, Any] | priors.Prior = "automatic_relevance",
+        estimator: str | dict[str, Any] | estimators.Estimator = "local_reparameterization",
         complexity_samples: int = 1,
         train_size: int | None = None,
         kl_warmup: int | float = 0.3,
@@ -102,7 +97,7 @@ class VariationalHypernetwork(DistributedModel):
     ) -> None:
         super().__init__(name=name, **kwargs)
         self.complexity_range = ComplexityRange.of(complexity_range)
-        self.complexity_distribution = None
+        self.complexity_distribution = complexity_distribution
         if complexity_distribution is not None:
             self.complexity_distribution = ComplexityDistribution.of(complexity_distribution, self.complexity_range)
         self.parameterization = parameterizations.get(parameterization)
@@ -110,7 +105,7 @@ class VariationalHypernetwork(DistributedModel):
         self.estimator = estimators.get(estimator)
         self.complexity_samples = check_integer("complexity_samples", complexity_samples)
         self.train_size = None if train_size is None else check_integer("train_size", train_size)
-        self.kl_warmup = _check_warmup(kl_warmup)
+        self.kl_warmup = check_kl_warmup(kl_warmup)
         self.initial_stddev = check_initial_stddev(initial_stddev)
         seed = random.randint(1, 2**31 - 1) if seed is None else check_integer("seed", seed, at_least=0, below=2**31)
         self.seed = int(of_chief(self.distribute_strategy, seed))  # λ is drawn jointly
@@ -126,11 +121,11 @@ class VariationalHypernetwork(DistributedModel):
         )
         # Each replica counts by itself: a count in common would make replicas take turns within `call`, and mix up
         # the losses that they have added.
-        self._step = self._add_counter("step", 0, dtype="int64", synchronization="on_read")
+        self._step = counter("step", 0, dtype="int64", synchronization="on_read")
         # Weights, not Python numbers: traced functions see their changes, and they are saved.
-        self._complexity = self._add_counter("complexity", self.complexity_range.default_complexity)
-        self._train_size = self._add_counter("train_size", self.train_size or 0)
-        self._warmup_steps = self._add_counter("warmup_steps", self.kl_warmup if isinstance(self.kl_warmup, int) else 0)
+        self._complexity = counter("complexity", self.complexity_range.default_complexity)
+        self._train_size = counter("train_size", self.train_size or 0)
+        self._warmup_steps = counter("warmup_steps", self.kl_warmup if isinstance(self.kl_warmup, int) else 0)
         self._complexity_metric = keras.metrics.Mean("complexity")
         self._kl_metric = keras.metrics.Mean("kl_bits")
         self._nll_metric = keras.metrics.Mean("nll")
@@ -145,6 +140,10 @@ class VariationalHypernetwork(DistributedModel):
     def complexity(self, value):
         self._complexity.assign(self.complexity_range.check(value))
 
+    @property
+    def _generated_outputs(self):
+        return self._graph._outputs_struct[0]
+
     def call(self, inputs, complexity=None, training=False):
         """Outputs of the target network.
 
@@ -155,18 +154,20 @@ class VariationalHypernetwork(DistributedModel):
             training: Whether to draw the weights (True) or to use the posterior means (False).
         """
         step = tf.identity(self._step.value)
+        seed = noise.of_step(self.seed, step)
         if complexity is not None:
-            complexities = tf.reshape(self._as_complexity(complexity), [1])
+            complexities = tf.reshape(self.complexity_range.as_tensor(complexity), [1])
         elif training:
             source = self.complexity_distribution or self.complexity_range
-            complexities = source.sample(self.complexity_samples, self._make_seed(step))
+            complexities = source.sample(self.complexity_samples, seed)
         else:
             complexities = tf.reshape(self._complexity.value, [1])
-        noise_seed = noise.of_replica(self._make_seed(step))  # λ in contrast is drawn jointly
+        noise_seed = noise.of_replica(seed)  # λ in contrast is drawn jointly
         outputs, kls = self._graph([*self._target.flatten_inputs(inputs), complexities, noise_seed], training=training)
         kl = tf.add_n(kls)
+        beta = kl_warmup_weight(step, self._warmup_steps.value)
         shares = tf.constant(batch_shares(complexities.shape[0]))  # the NLL has the same
-        kl_loss = tf.reduce_sum(shares * self.prior.kl_weight(complexities) * kl) * self._kl_weight(step)
+        kl_loss = tf.reduce_sum(shares * self.prior.kl_weight(complexities) * kl) * beta
         # N is unknown when a model is evaluated that was never fitted; its loss is then the NLL alone.
         self.add_loss(tf.math.divide_no_nan(kl_loss, self._train_size.value))
         self._complexity_metric.update_state(complexities, shares)
@@ -174,19 +175,6 @@ class VariationalHypernetwork(DistributedModel):
         if training:
             self._step.assign_add(1)
         return outputs
-
-    def _as_complexity(self, complexity):
-        if isinstance(complexity, numbers.Real) or hasattr(complexity, "numpy") or not tf.is_tensor(complexity):
-            return tf.constant(self.complexity_range.check(complexity), tf.float32)
-        return tf.cast(complexity, tf.float32)  # unknown while tracing
-
-    def _make_seed(self, step):
-        return tf.stack([tf.cast(self.seed, tf.int32), tf.cast(step % 2**31, tf.int32)])
-
-    def _kl_weight(self, step):
-        """β: grows linearly from 0 to 1 over the warm-up."""
-        step = tf.cast(step, tf.float32)
-        return tf.where(step < self._warmup_steps.value, step / tf.maximum(self._warmup_steps.value, 1), 1.0)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
@@ -211,10 +199,8 @@ class VariationalHypernetwork(DistributedModel):
         check_finite_variables("model", self, self.trainable_variables)
         data = TrainingData(x, y, batch_size, validation_split, steps_per_epoch, workers)
         data.check_inputs(self._graph.inputs[:-2], self._target.flatten_inputs)
-        data.check_labels(getattr(self, "loss", None), keras.tree.flatten(self._graph._outputs_struct[0]))
-        check_finite("sample_weight", kwargs.get("sample_weight"))
-        if isinstance(kwargs.get("validation_data"), tuple | list):
-            check_finite("validation_data", kwargs["validation_data"])
+        data.check_labels(getattr(self, "loss", None), keras.tree.flatten(self._generated_outputs))
+        check_finite_others(**kwargs)
         self._train_size.assign(self.train_size or data.count_examples())
         is_over = 0 < self._warmup_steps.numpy() <= self._step.numpy()  # a second `fit` does not lower β again
         if not isinstance(self.kl_warmup, int) and not is_over:
@@ -229,16 +215,6 @@ class VariationalHypernetwork(DistributedModel):
             **kwargs,
         )
 
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        if self._distribute_strategy is None:
-            build_compiled_metrics(self, self._graph._outputs_struct[0], iterator, data_batch)
-        super()._maybe_symbolic_build(iterator, data_batch)
-
-    def make_train_function(self, force=False):
-        if self._distribute_strategy is None and self.optimizer is not None:
-            self.optimizer.build(self.trainable_variables)  # before TensorFlow traces a step, see `tracing`
-        super().make_train_function(force)
-
     def train_on_batch(self, *args, **kwargs):
         """As `keras.Model.train_on_batch`; needs `train_size`, or a `fit` before it."""
         if not self._train_size.numpy():
@@ -249,11 +225,9 @@ class VariationalHypernetwork(DistributedModel):
         return super().train_on_batch(*args, **kwargs)
 
     def summary(self, line_length=None, positions=None, print_fn=None, expand_nested=True, **kwargs):
-        """As `keras.Model.summary`, with the layers of the target unless `expand_nested=False`, and then how large
-        the target is, and how large the hypernetwork that gives its weights.
-        """
+        """As `keras.Model.summary`, with the target's layers, and how large target and hypernetwork are."""
         super().summary(line_length, positions, print_fn, expand_nested, **kwargs)
-        (print_fn or print)(describe_parameters(self._graph, self._target, self.parameterization))
+        (print_fn or print)(self._target.describe_parameters(self._graph, self.parameterization))
 
     def posterior(self, complexity: float) -> dict[str, tfp.distributions.Normal]:
         """The posterior N(μ(λ), σ²(λ)) of each weight, by the weight's path in `at(complexity)`.
@@ -266,20 +240,8 @@ class VariationalHypernetwork(DistributedModel):
             ValueError: If `complexity` is no number in the range.
         """
         complexities = tf.constant([self.complexity_range.check(complexity)], tf.float32)
-        posteriors = self._of_each_weight(lambda layer: layer.posteriors(complexities))
+        posteriors = self._target.of_each_weight(lambda layer: layer.posteriors(complexities))
         return {path: posterior[0] for path, posterior in posteriors.items()}
-
-    def _of_each_weight(self, values_of_layer):
-        """Maps the path of each weight that has a posterior to its entry in `values_of_layer(layer)`."""
-        of_layer = {}
-        of_weight = {}
-        for path, source in zip(self._target.paths, self._target.sources, strict=True):
-            if isinstance(source, tuple):
-                layer, i = source
-                if id(layer) not in of_layer:
-                    of_layer[id(layer)] = values_of_layer(layer)
-                of_weight[path] = of_layer[id(layer)][i]
-        return of_weight
 
     def description_length(self, complexity: float) -> float:
         """KL(q(w | λ) ‖ p(w)) of the whole posterior in bits.
@@ -289,45 +251,26 @@ class VariationalHypernetwork(DistributedModel):
         information but is no code length. Under `L2` it is the penalty `Σ w² / (2 stddev²)` in the same unit, which
         compares networks with each other only: the code of a number without noise has no end.
         """
-        complexity = self.complexity_range.check(complexity)
-        complexities = tf.constant([complexity], tf.float32)
-        layers = {id(s[0]): s[0] for s in self._target.sources if isinstance(s, tuple)}
-        kls = [layer.kl(layer.posteriors(complexities), complexities) for layer in layers.values()]
+        complexities = tf.constant([self.complexity_range.check(complexity)], tf.float32)
+        kls = [layer.kl(layer.posteriors(complexities), complexities) for layer in self._target.layers()]
         return float(tf.add_n([tf.cast(kl, tf.float64) for kl in kls])[0]) / math.log(2)
 
     def predict_distribution(
         self, x: Any, complexity: float | None = None, samples: int = 32, **kwargs: Any
-    ) -> ClassPrediction | ValuePrediction:
+    ) -> predictive.ClassPrediction | predictive.ValuePrediction:
         """Predictions averaged over networks drawn from the posterior, and how sure they are.
 
-        Args:
-            x: Array of examples, or a list or dict of arrays for several inputs.
-            complexity: λ; `self.complexity` by default.
-            samples: Number of networks, at least 2.
-            **kwargs: `outputs`, `batch_size` and `seed`, as in `cvhn_tf.predictive.predict_distribution`.
-
-        Returns:
-            `cvhn_tf.predictive.ClassPrediction`: mean probabilities, their entropy, and the mutual information
-            between class and weights. Where `outputs="values"` a `ValuePrediction`: mean and variance.
-
-        Raises:
-            ValueError: If an argument is out of range or `x` does not fit the model.
+        As `cvhn_tf.predictive.predict_distribution(self, x, complexity, samples, **kwargs)`, where the arguments and
+        errors are described: a `ClassPrediction` of mean probabilities, entropy and mutual information, or, where
+        `outputs="values"`, a `ValuePrediction` of mean and variance.
         """
         return predictive.predict_distribution(self, x, complexity, samples, **kwargs)
 
     def at(self, complexity: float) -> keras.Model:
-        """A new plain Keras model of the target's architecture that holds the posterior means.
-
-        Raises:
-            ValueError: If `complexity` is no number in the range.
-        """
+        """A new plain Keras model of the target's architecture that holds the posterior means at a λ in the range."""
         complexities = tf.constant([self.complexity_range.check(complexity)], tf.float32)
-        means = self._of_each_weight(lambda layer: layer.means(complexities))
-        network = self._target.make_network()
-        for variable, path, source in zip(network.variables, self._target.paths, self._target.sources, strict=True):
-            variable.assign(means[path][0] if isinstance(source, tuple) else source)
-        finalize_normalization(network)
-        return network
+        means = self._target.of_each_weight(lambda layer: layer.means(complexities))
+        return self._target.make_network({path: mean[0] for path, mean in means.items()})
 
     def get_config(self):
         return {
@@ -351,25 +294,3 @@ class VariationalHypernetwork(DistributedModel):
         config = dict(config)
         target = keras.saving.deserialize_keras_object(copy.deepcopy(config.pop("target")), safe_mode=True)
         return cls(target, **config)
-
-    def _add_counter(self, name, value, dtype="float32", synchronization="auto"):
-        return keras.Variable(
-            initializer=tf.cast(value, dtype),
-            dtype=dtype,
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",
-            synchronization=synchronization,
-            name=name,
-        )
-
-
-def _check_warmup(kl_warmup):
-    is_steps = isinstance(kl_warmup, numbers.Integral) and not isinstance(kl_warmup, bool) and kl_warmup >= 0
-    is_share = isinstance(kl_warmup, float) and 0.0 <= kl_warmup <= 1.0
-    if not (is_steps or is_share):
-        raise ValueError(
-            "Expected `kl_warmup` to be a share of the training in [0.0, 1.0] or a number of steps. "
-            f"Received: kl_warmup={kl_warmup!r}"
-        )
-    return int(kl_warmup) if is_steps else kl_warmup

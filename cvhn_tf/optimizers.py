@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cvhn_tf.argument_checks import check_positive
-from cvhn_tf.gradient_sums import SumsGradientsFirst
+from cvhn_tf.checks.arguments import check_positive
+from cvhn_tf.training.gradient_sums import SumsGradientsFirst
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")

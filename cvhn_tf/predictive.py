@@ -11,21 +11,31 @@ What is left, mean H(p), is noise in the data itself, which no further training 
 import dataclasses
 import random
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
-from cvhn_tf.argument_checks import check_integer
-from cvhn_tf.finite_weights import check_finite_weights
-from cvhn_tf.input_arrays import as_input_arrays
-from cvhn_tf.variable_paths import by_path
-
-if TYPE_CHECKING:
-    from cvhn_tf.hypernetwork import VariationalHypernetwork
+from cvhn_tf.checks.arguments import check_integer
+from cvhn_tf.checks.arrays import as_input_arrays
+from cvhn_tf.checks.finite_weights import check_finite_weights
+from cvhn_tf.complexity import ComplexityRange
+from cvhn_tf.tensors.paths import by_path
 
 OUTPUTS = ("probabilities", "logits", "values")
+
+
+class HasPosterior(Protocol):
+    """What predictions are drawn from: a `VariationalHypernetwork`, which stands above this module."""
+
+    complexity: float
+    complexity_range: ComplexityRange
+
+    def at(self, complexity: float) -> keras.Model: ...
+
+    def posterior(self, complexity: float) -> dict[str, tfp.distributions.Normal]: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +68,7 @@ class ValuePrediction:
 
 
 def predict_distribution(
-    model: "VariationalHypernetwork",
+    model: HasPosterior,
     x: Any,
     complexity: float | None = None,
     samples: int = 32,

@@ -5,7 +5,7 @@ import pathlib
 
 import keras
 
-from cvhn_tf.archive import check_archive
+from cvhn_tf.files.archive import check_archive
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 

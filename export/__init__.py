@@ -1,27 +1,27 @@
 """From a variational hypernetwork to verified TFLite files, and to packed ones."""
 
-from cvhn_tf.export.artifact import TFLiteArtifact
-from cvhn_tf.export.best import Best, best
-from cvhn_tf.export.calibration import calibration_error
-from cvhn_tf.export.candidate import Candidate
-from cvhn_tf.export.compact import compact
-from cvhn_tf.export.compare import Comparison, Row, compare
-from cvhn_tf.export.convert import to_tflite
-from cvhn_tf.export.curve import SizeAccuracyCurve
-from cvhn_tf.export.entropy_coding import CodedSize, entropy_coded_size
-from cvhn_tf.export.evaluate import Evaluation, evaluate_tflite
-from cvhn_tf.export.finetune import finetune
-from cvhn_tf.export.metadata import annotate, read_metadata
-from cvhn_tf.export.pack_search import smallest_packed
-from cvhn_tf.export.packed import PackedModel, pack, unpack
-from cvhn_tf.export.polyphase import polyphase
-from cvhn_tf.export.prune import STRUCTURES, prune
-from cvhn_tf.export.quantization_aware import quantization_aware
-from cvhn_tf.export.recalibrate import recalibrate
-from cvhn_tf.export.report import report
-from cvhn_tf.export.smallest import smallest
-from cvhn_tf.export.verify import ConversionError
-from cvhn_tf.export.weight_grid import round_weights
+from cvhn_tf.export.compaction.compact import compact
+from cvhn_tf.export.compaction.polyphase import polyphase
+from cvhn_tf.export.comparison.compare import Comparison, Row, compare
+from cvhn_tf.export.comparison.curve import SizeAccuracyCurve
+from cvhn_tf.export.comparison.report import report
+from cvhn_tf.export.conversion.convert import to_tflite
+from cvhn_tf.export.conversion.metadata import annotate, read_metadata
+from cvhn_tf.export.evaluation.calibration import calibration_error
+from cvhn_tf.export.evaluation.evaluate import Evaluation, evaluate_tflite
+from cvhn_tf.export.packing.coded_size import CodedSize, entropy_coded_size
+from cvhn_tf.export.packing.packed import PackedModel, pack, unpack
+from cvhn_tf.export.packing.smallest_packed import smallest_packed
+from cvhn_tf.export.pruning.finetune import finetune
+from cvhn_tf.export.pruning.prune import STRUCTURES, prune
+from cvhn_tf.export.pruning.recalibrate import recalibrate
+from cvhn_tf.export.quantization_aware_training.train import quantization_aware
+from cvhn_tf.export.rounding.integer_grid import round_weights
+from cvhn_tf.export.search.best import Best, best
+from cvhn_tf.export.search.candidate import Candidate
+from cvhn_tf.export.search.smallest import smallest
+from cvhn_tf.export.tflite.artifact import TFLiteArtifact
+from cvhn_tf.export.verification.verify import ConversionError
 
 __all__ = [
     "STRUCTURES",

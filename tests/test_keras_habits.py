@@ -8,7 +8,7 @@ from keras import layers
 from keras.src.testing import TestCase
 
 import cvhn_tf
-from cvhn_tf.layers import Variational
+from cvhn_tf.layers.variational import Variational
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from keras import layers
 
 import cvhn_tf
 from cvhn_tf import export
-from cvhn_tf.resumption import NonFiniteWeights
+from cvhn_tf.training.resumption import NonFiniteWeights
 
 
 def make_target(scale=1.0):

@@ -44,11 +44,11 @@ def compare(
         check_choice("--encodings", name, QUANTIZATIONS)
     check_writable(output / "table.csv")
     hypernetwork = load_model(model)
-    from cvhn_tf_cli import comparing
+    from cvhn_tf_cli.work import compare as work
 
     for complexity in parsed_complexities or ():
         hypernetwork.complexity_range.check(complexity)
-    comparing.compare(
+    work.compare(
         hypernetwork,
         load_dataset(dataset, hypernetwork),
         output,

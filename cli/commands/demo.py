@@ -22,12 +22,12 @@ def demo(
     """Train on scikit-learn's 8×8 digits, export at many complexities, compare. Offline, under two minutes."""
     check_writable(output / "table.csv")
     start_tensorflow()
-    from cvhn_tf_cli import comparing, training
+    from cvhn_tf_cli.work import compare, train
 
     model_path = output / "model.keras"
     digits = load_dataset("digits")
     # 1,437 images cannot pay for more than λ = 10.
-    model = training.train(
+    model = train.train(
         digits,
         "lenet_300_100",
         model_path,
@@ -37,8 +37,8 @@ def demo(
         complexity_range=(0.01, 10.0),
         restart=True,
     )
-    training.show_complexities(model, digits)
-    comparing.compare(
+    train.show_complexities(model, digits)
+    compare.compare(
         model,
         digits,
         output,

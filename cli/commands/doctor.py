@@ -7,7 +7,7 @@ from cvhn_tf_cli.terminal import make_table, show
 
 def doctor():
     """Show versions, devices and whether LiteRT runs; exit code 1 and a sentence for each problem."""
-    from cvhn_tf_cli.doctor import diagnose
+    from cvhn_tf_cli.work.doctor import diagnose
 
     findings = diagnose()
     table = make_table("", "", "found", "needed")

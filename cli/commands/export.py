@@ -151,10 +151,10 @@ def export(
         hypernetwork.complexity_range.check(complexity)
     images = None if dataset is None else load_dataset(dataset, hypernetwork)
     if budgets:
-        from cvhn_tf_cli import budgeting
+        from cvhn_tf_cli.work import budget
 
         given = {"--complexity": complexity, "--sparsity": sparsity, "--structure": structure, "--dataset": dataset}
-        budgeting.export_within(
+        budget.export_within(
             hypernetwork,
             output,
             budgets=budgets,
@@ -166,7 +166,7 @@ def export(
             command=command_line("export", model, budgets | given | {"--encoding": encoding, "--output": output}),
         )
     else:
-        from cvhn_tf_cli import exporting
+        from cvhn_tf_cli.work import export as work
 
         settings = {
             "complexity": hypernetwork.complexity_range.default_complexity if complexity is None else complexity,
@@ -181,4 +181,4 @@ def export(
         options = {f"--{name.replace('_', '-')}": value for name, value in settings.items()}
         options |= {"--dataset": dataset, "--output": output}
         command = command_line("export", model, options, flags=["--polyphase"] if polyphase else [])
-        exporting.export(hypernetwork, output, dataset=images, command=command, polyphase=polyphase, **settings)
+        work.export(hypernetwork, output, dataset=images, command=command, polyphase=polyphase, **settings)

@@ -46,12 +46,12 @@ def pack(
         check_choice("--dataset", dataset, DATASETS)
     check_packed_output(output)
     hypernetwork = load_model(model)
-    from cvhn_tf_cli import packing
+    from cvhn_tf_cli.work import pack as work
 
     if complexity is None:
         complexity = hypernetwork.complexity_range.default_complexity
     hypernetwork.complexity_range.check(complexity)
-    packing.pack(
+    work.pack(
         hypernetwork,
         output,
         complexity=complexity,
@@ -73,6 +73,6 @@ def unpack(
         raise ValueError(f"Expected a file that `cvhn-tf pack` wrote. Received: {file}, which is not there")
     check_model_output(output)
     start_tensorflow()
-    from cvhn_tf_cli import packing
+    from cvhn_tf_cli.work import pack as work
 
-    packing.unpack(file, output)
+    work.unpack(file, output)

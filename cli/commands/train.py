@@ -58,11 +58,12 @@ def train(
     check_cluster(strategy)
     start_tensorflow()
     from cvhn_tf.workers import is_chief
-    from cvhn_tf_cli import strategies, training
+    from cvhn_tf_cli.work import strategies
+    from cvhn_tf_cli.work import train as work
 
     distribution = strategies.make(strategy, quiet)
     images = load_dataset(dataset)
-    model = training.train(
+    model = work.train(
         images,
         target,
         output,
@@ -77,5 +78,5 @@ def train(
     )
     if quiet or not is_chief(distribution):
         return
-    training.show_complexities(model, images)
+    work.show_complexities(model, images)
     show(f"Wrote {output}. Next: cvhn-tf compare {output} --dataset {dataset} --output report")

@@ -1,12 +1,12 @@
 """Parameterizations by name."""
 
+from cvhn_tf.checks.identifiers import resolve
 from cvhn_tf.parameterizations.base import Parameterization
 from cvhn_tf.parameterizations.gated import Gated
 from cvhn_tf.parameterizations.generated import Generated
 from cvhn_tf.parameterizations.hierarchical import Hierarchical
 from cvhn_tf.parameterizations.low_rank import LowRank
 from cvhn_tf.parameterizations.pivots import Constant, Linear, PiecewiseLinear
-from cvhn_tf.serialization import resolve
 
 _PARAMETERIZATIONS = {
     "constant": Constant,

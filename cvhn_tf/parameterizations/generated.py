@@ -11,7 +11,7 @@ import math
 import keras
 import tensorflow as tf
 
-from cvhn_tf.argument_checks import check_integer
+from cvhn_tf.checks.arguments import check_integer
 from cvhn_tf.parameterizations.base import Parameterization, add_variable
 
 

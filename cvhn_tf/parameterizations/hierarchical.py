@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cvhn_tf.argument_checks import check_integer
+from cvhn_tf.checks.arguments import check_integer
 from cvhn_tf.parameterizations.base import Parameterization, add_variable, combine_rows
 from cvhn_tf.parameterizations.pivots import triangles
 

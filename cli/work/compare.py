@@ -1,0 +1,84 @@
+"""The work of `compare`: many TFLite files measured, the best kept, and a report on all of them."""
+
+from cvhn_tf import export as stages
+from cvhn_tf_cli.terminal import make_table, progress, show
+from cvhn_tf_cli.work.export import calibration_images, name_encoding
+
+_LONGEST_TABLE = 20
+
+
+def compare(model, dataset, folder, *, complexities, sparsities, quantizations, command):
+    """Compares, then writes and prints what came of it. `complexities` may be None, as in `cvhn_tf.export.compare`.
+
+    `command` is the command line that asked for it, for the report.
+    """
+    with progress("Exporting and measuring", 1, "files") as advance:
+        comparison = stages.compare(
+            model,
+            (dataset.x_test, dataset.y_test),
+            complexities=complexities,
+            sparsities=sparsities,
+            quantizations=quantizations,
+            representative_data=calibration_images(dataset),
+            labels=dataset.classes,
+            progress=lambda done, total, *_: advance(done, "", total),
+        )
+    if not comparison.rows:
+        raise stages.ConversionError(f"None of the files works in LiteRT: {comparison.skipped[0].reason}")
+    comparison.to_csv(folder / "table.csv")
+    comparison.to_json(folder / "table.json")
+    comparison.to_markdown(folder / "table.md")
+    comparison.plot(folder / "plot.png")
+    for stale in folder.glob("complexity-*_sparsity-*_*.tflite"):
+        stale.unlink()
+        stale.with_suffix(".json").unlink(missing_ok=True)
+    kept = _rows_to_keep(comparison.rows)
+    files = {row: _file_name(row) for row in kept}
+    for row, name in files.items():
+        comparison.artifact_of(row).save(folder / name)
+    comparison.report(folder / "report.html", command, files)
+    _show_comparison(comparison, kept, folder)
+
+
+def _rows_to_keep(rows):
+    """The Pareto front, and for each complexity the smallest file within one percentage point of its best."""
+    kept = [row for row in rows if row.pareto]
+    for complexity in dict.fromkeys(row.complexity for row in rows):
+        same = [row for row in rows if row.complexity == complexity]
+        good = max(row.accuracy for row in same) - 0.01
+        kept.append(min((row for row in same if row.accuracy >= good), key=lambda row: row.size_bytes))
+    return list(dict.fromkeys(kept))
+
+
+def _file_name(row) -> str:
+    return f"complexity-{row.complexity:.4g}_sparsity-{row.sparsity:g}_{name_encoding(row, '_')}.tflite"
+
+
+def _show_comparison(comparison, kept, folder):
+    rows = sorted(comparison.rows, key=lambda row: (row.size_bytes, -row.accuracy))
+    shown = rows if len(rows) <= _LONGEST_TABLE else [row for row in rows if row in kept]
+    table = make_table(
+        "Smallest files first; ★: no smaller file is as accurate",
+        *("", "complexity", "sparsity", "encoding", "bits", "size_bytes", "gzip_bytes", "accuracy", "latency_ms"),
+    )
+    for row in shown:
+        table.add_row(
+            "★" if row.pareto else "",
+            f"{row.complexity:.3g}",
+            f"{row.sparsity:.3g}",
+            name_encoding(row),
+            f"{row.description_length_bits:,.0f}",
+            f"{row.size_bytes:,}",
+            f"{row.gzip_bytes:,}",
+            f"{row.accuracy:.4f}",
+            f"{row.latency_ms:.4f}",
+        )
+    show(table)
+    if len(shown) < len(rows):
+        show(f"The Pareto front and the best of each complexity; all {len(rows)} rows are in {folder / 'table.md'}.")
+    if comparison.skipped:
+        show(f"{len(comparison.skipped)} files failed their check and were left out.")
+    show(
+        f"Wrote {folder}: {len(kept)} .tflite files, a .json file beside each, report.html, plot.png and table.csv, "
+        ".json and .md."
+    )

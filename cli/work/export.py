@@ -1,0 +1,129 @@
+"""The work of `export`: one network to one TFLite file, its metadata, its model card, and what it measures."""
+
+import keras
+
+from cvhn_tf import export as stages
+from cvhn_tf.export.conversion.convert import INTEGER_BITS
+from cvhn_tf_cli.arguments import QUANTIZATIONS
+from cvhn_tf_cli.terminal import make_table, progress, show
+from cvhn_tf_cli.work.model_card import write_model_card
+
+_CALIBRATION_EXAMPLES = 1000
+# For `--encoding auto`: enough to see a tenth of a percentage point. Training images, so that test images can judge.
+_SELECTION_EXAMPLES = 10_000
+
+
+def export(
+    model,
+    output,
+    *,
+    complexity,
+    sparsity,
+    structure,
+    scope,
+    encoding,
+    step,
+    max_accuracy_loss,
+    command,
+    dataset=None,
+    finetune_epochs=0,
+    polyphase=False,
+):
+    """Writes the network at one complexity to `output` and prints its figures; accuracy and latency on `dataset`.
+
+    A `.json` file with the metadata and a `.md` file, the model card, come beside it.
+    """
+    calibration = dataset and calibration_images(dataset)
+    settings = {"complexity": complexity, "sparsity": sparsity, "structure": structure}
+    pruned = settings | {"scope": scope}
+
+    def rounded_to(bits):
+        return _recalibrated(stages.round_weights(model, **pruned, bits=bits, step=step), calibration)
+
+    def to_be_encoded(network, bits):
+        networks = [stages.compact(network, bits)]
+        if structure == "block":  # removed inputs move the others across the borders of blocks
+            networks.append(network)
+        return list(map(stages.polyphase, networks)) if polyphase else networks
+
+    if finetune_epochs:
+        network = _finetune(stages.prune(model, **pruned), dataset, finetune_epochs)
+        step = 0  # the posterior says nothing of weights that were trained since
+    elif step and encoding in INTEGER_BITS:
+        network = rounded_to(INTEGER_BITS[encoding])
+    else:
+        network = _recalibrated(stages.prune(model, **pruned), calibration)
+    networks = to_be_encoded(network, INTEGER_BITS.get(encoding, 32))
+    if encoding == "auto":
+        by_bits = {bits: to_be_encoded(rounded_to(bits), bits) for bits in ((8, 4) if step else ())}
+        count = _SELECTION_EXAMPLES
+        artifacts = [
+            stages.smallest(
+                network,
+                representative_data=calibration,
+                data=dataset and (dataset.x_train[:count], dataset.y_train[:count]),
+                max_accuracy_loss=max_accuracy_loss,
+                rounded={bits: rounded[i] for bits, rounded in by_bits.items()},
+            )
+            for i, network in enumerate(networks)
+        ]
+    else:
+        artifacts = [
+            stages.to_tflite(network, quantization=QUANTIZATIONS[encoding], representative_data=calibration)
+            for network in networks
+        ]
+    artifact = min(artifacts, key=lambda artifact: artifact.size_bytes)
+    artifact = stages.annotate(artifact, **settings, labels=dataset and dataset.classes)
+
+    figures = {
+        "size_bytes": f"{artifact.size_bytes:,}",
+        "gzip_bytes": f"{artifact.gzip_bytes:,}",
+        "complexity": f"{complexity:g}",
+        "description length": f"{model.description_length(complexity):,.0f} bits before pruning",
+        "sparsity": f"{sparsity:g}"
+        + ("" if structure == "weight" else f", whole {structure}s")
+        + (" of each layer" if scope == "layer" else ""),
+        "encoding": artifact.encoding,
+    }
+    if finetune_epochs:
+        figures["fine-tuning"] = f"{finetune_epochs} epochs"
+    if dataset:
+        measured = stages.evaluate_tflite(artifact, dataset.x_test, dataset.y_test)
+        figures["dense accuracy"] = f"{dense_accuracy(model, complexity, dataset):.4f} in Keras"
+        figures["test accuracy"] = f"{measured.accuracy:.4f}"
+        figures["latency"] = f"{measured.latency_ms:.4f} ms"
+    artifact.save(output)
+    write_model_card(output, artifact, figures, command, dataset)
+    table = make_table(f"{output}", "", "")
+    for row in figures.items():
+        table.add_row(*row)
+    show(table)
+
+
+def _finetune(network, dataset, epochs):
+    with progress("Fine-tuning", epochs, "epochs") as advance:
+        report = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: advance(epoch + 1, f"loss {logs['loss']:.3f}")
+        )
+        return stages.finetune(network, (dataset.x_train, dataset.y_train), epochs=epochs, callbacks=[report])
+
+
+def _recalibrated(network, calibration):
+    return network if calibration is None else stages.recalibrate(network, calibration)
+
+
+def calibration_images(dataset):
+    """The training images that batch normalization takes its statistics from, and int8 its ranges."""
+    return dataset.x_train[:_CALIBRATION_EXAMPLES]
+
+
+def dense_accuracy(model, complexity, dataset, examples=slice(None)) -> float:
+    """Accuracy in Keras of the whole network at a complexity, on all test images or a slice of them."""
+    network = stages.recalibrate(model.at(complexity), calibration_images(dataset))
+    outputs = network.predict(dataset.x_test[examples], batch_size=1000, verbose=0)
+    return (outputs.argmax(axis=-1) == dataset.y_test[examples]).mean()
+
+
+def name_encoding(coded, joint=", ") -> str:
+    """Quantization and sparsity of an artifact or of a row of a comparison, in words."""
+    return (coded.quantization or "float32") + (f"{joint}sparse" if coded.sparse else "")

@@ -1,0 +1,43 @@
+"""The model card: what a TFLite file is, how good it is and how it was made, for people."""
+
+from cvhn_tf.files.atomic import write_atomically
+
+
+def write_model_card(output, artifact, figures, command, dataset=None, examples=None):
+    """Writes the card beside a TFLite file, under its name with the ending `.md`.
+
+    Args:
+        output: Path of the TFLite file.
+        artifact: `TFLiteArtifact` with metadata.
+        figures: Dict of what was measured, in words.
+        command: The command line that made the file.
+        dataset: `Dataset` that it was measured on, or None.
+        examples: Number of its test images that measured the file; all by default.
+    """
+    inputs, outputs = (
+        ", ".join(f"`{tensor['name']}` {tensor['shape']} {tensor['dtype']}" for tensor in artifact.metadata[key])
+        for key in ("inputs", "outputs")
+    )
+    lines = [f"# {output.name}", "", "| | |", "| --- | --- |"]
+    lines += [f"| {name} | {figure} |" for name, figure in figures.items()]
+    lines += [
+        f"| inputs | {inputs} |",
+        f"| outputs | {outputs} |",
+        f"| difference from Keras | {artifact.relative_error:.2g} of the outputs' root mean square |",
+        f"| made by | cvhn-tf {artifact.metadata['version']} |",
+        "",
+    ]
+    if dataset is None:
+        lines += ["No data set was given, so accuracy was not measured.", ""]
+    else:
+        count = examples or len(dataset.x_test)
+        lines += [
+            f"Accuracy is that on {count:,} test images of {dataset.name}: `dense accuracy` of the "
+            "whole network at this complexity in Keras, `test accuracy` of this file in LiteRT. Latency is the median "
+            "time for one image on one thread of the machine that made the file.",
+            "",
+            f"Classes: {', '.join(dataset.classes)}",
+            "",
+        ]
+    lines += ["Made by:", "", "```sh", command, "```", ""]
+    write_atomically(output.with_suffix(".md"), "\n".join(lines).encode())

@@ -1,0 +1,24 @@
+"""Numbers that are kept as weights: traced functions see their changes, and they are saved."""
+
+import keras
+import tensorflow as tf
+
+
+def counter(name, value=0, dtype="float32", synchronization="auto") -> keras.Variable:
+    """A scalar that no optimizer trains, equal on all replicas.
+
+    Args:
+        name: Name of the variable.
+        value: Number that it begins with.
+        dtype: Dtype of the variable.
+        synchronization: `"on_read"` lets each replica count by itself.
+    """
+    return keras.Variable(
+        initializer=tf.cast(value, dtype),
+        dtype=dtype,
+        trainable=False,
+        autocast=False,
+        aggregation="only_first_replica",
+        synchronization=synchronization,
+        name=name,
+    )

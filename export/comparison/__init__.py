@@ -1,0 +1,11 @@
+"""Files of many complexities, sparsities and encodings side by side: tables, plots and the report.
+
+A `VariationalHypernetwork` and examples come in; a `Comparison` goes out, as a table, a picture or a web page.
+Begin with `compare.py`; `report.py` shows what a search has tried as well.
+"""
+
+from cvhn_tf.export.comparison.compare import Comparison, Row, compare
+from cvhn_tf.export.comparison.curve import SizeAccuracyCurve
+from cvhn_tf.export.comparison.report import report
+
+__all__ = ["Comparison", "Row", "SizeAccuracyCurve", "compare", "report"]

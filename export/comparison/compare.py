@@ -1,0 +1,277 @@
+"""Many complexities, sparsities and quantizations side by side: the table from which users pick their file."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from cvhn_tf.checks.arrays import as_input_arrays
+from cvhn_tf.export.compaction.compact import compact
+from cvhn_tf.export.comparison.pareto import pareto_front
+from cvhn_tf.export.comparison.plot import plot_front
+from cvhn_tf.export.comparison.report import report
+from cvhn_tf.export.comparison.tables import as_csv, written
+from cvhn_tf.export.conversion.convert import check_quantization, to_tflite_from
+from cvhn_tf.export.conversion.metadata import annotate, check_class_names
+from cvhn_tf.export.conversion.saved_models import SavedModels
+from cvhn_tf.export.evaluation.evaluate import accuracy, evaluate_tflite, keras_outputs
+from cvhn_tf.export.evaluation.labelled_examples import as_examples
+from cvhn_tf.export.pruning.layer_statistics import LayerSparsity, SnrHistogram, layer_sparsity, snr_histogram
+from cvhn_tf.export.pruning.prune import as_list, check_model, check_sparsity, check_structure, prune
+from cvhn_tf.export.pruning.recalibrate import recalibrate
+from cvhn_tf.export.pruning.repeated_pruning import RepeatedPruning
+from cvhn_tf.export.tflite.artifact import TFLiteArtifact
+from cvhn_tf.export.verification.verify import ConversionError
+from cvhn_tf.files.atomic import write_atomically
+from cvhn_tf.hypernetwork import VariationalHypernetwork
+
+SPARSITIES = (0.0, 0.9, 0.95, 0.98, 0.985, 0.99)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One file of a comparison.
+
+    Args:
+        complexity: λ of the network.
+        sparsity: Share of its weights that were pruned.
+        quantization: As in `to_tflite`.
+        sparse: Whether zeros are stored in a sparse encoding.
+        description_length_bits: KL of the posterior at this λ in bits, before pruning.
+        parameters_kept: Number of parameters that are not zero.
+        size_bytes: Size of the file in bytes.
+        gzip_bytes: Its size after gzip in bytes.
+        keras_accuracy: Accuracy of the pruned network in Keras.
+        accuracy: Accuracy of the file in LiteRT.
+        latency_ms: Median time in ms for one example on one thread of this machine.
+        pareto: Whether no other row is as accurate at a smaller size, or more accurate at the same.
+        calibration_error: Expected calibration error of the file in LiteRT, 15 bins; None where its outputs are no
+            probabilities.
+        structure: What was pruned as one, as in `prune`.
+    """
+
+    complexity: float
+    sparsity: float
+    quantization: str | None
+    sparse: bool
+    description_length_bits: float
+    parameters_kept: int
+    size_bytes: int
+    gzip_bytes: int
+    keras_accuracy: float
+    accuracy: float
+    latency_ms: float
+    pareto: bool = False
+    calibration_error: float | None = None
+    structure: str = "weight"
+
+    @property
+    def encoding(self) -> str:
+        """The quantization by its name, `"float32"` where there is none."""
+        return self.quantization or "float32"
+
+
+@dataclasses.dataclass(frozen=True)
+class Skipped:
+    """A combination that gave no working file, and why."""
+
+    complexity: float
+    sparsity: float
+    quantization: str | None
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Rows of a comparison, and their files in the same order.
+
+    Args:
+        rows: List of `Row`.
+        artifacts: List of `TFLiteArtifact`.
+        skipped: List of `Skipped`.
+        histograms: List of `SnrHistogram`, one for each complexity.
+        layer_sparsities: List of `LayerSparsity`, one for each pruned network.
+    """
+
+    rows: list[Row]
+    artifacts: list[TFLiteArtifact] = dataclasses.field(repr=False)
+    skipped: list[Skipped] = dataclasses.field(default_factory=list)
+    histograms: list[SnrHistogram] = dataclasses.field(default_factory=list, repr=False)
+    layer_sparsities: list[LayerSparsity] = dataclasses.field(default_factory=list, repr=False)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __iter__(self):
+        return iter(self.rows)
+
+    def best(self, max_bytes: int | None = None, min_accuracy: float | None = None) -> Row | None:
+        """The most accurate row of at most `max_bytes`, or the smallest of at least `min_accuracy`.
+
+        Returns:
+            A `Row`, or None if there is none.
+        """
+        fitting = [
+            row
+            for row in self.rows
+            if (max_bytes is None or row.size_bytes <= max_bytes)
+            and (min_accuracy is None or row.accuracy >= min_accuracy)
+        ]
+        if min_accuracy is not None:
+            return min(fitting, key=lambda row: (row.size_bytes, -row.accuracy), default=None)
+        return max(fitting, key=lambda row: (row.accuracy, -row.size_bytes), default=None)
+
+    def artifact_of(self, row: Row) -> TFLiteArtifact:
+        """The file of a row.
+
+        Raises:
+            ValueError: If it is no row of this comparison, such as the None of a `best` that found nothing.
+        """
+        if row not in self.rows:
+            raise ValueError(
+                "Expected `row` to be one of this comparison's rows; `best` returns None where no file fits. "
+                f"Received: row={row}"
+            )
+        return self.artifacts[self.rows.index(row)]
+
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The table as CSV; written to `path` too if it is given."""
+        return as_csv(Row, self.rows, path)
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The table as JSON, `{"rows": […], "skipped": […]}`; written to `path` too if it is given."""
+        table = {
+            "rows": [dataclasses.asdict(row) for row in self.rows],
+            "skipped": [dataclasses.asdict(skipped) for skipped in self.skipped],
+        }
+        return written(json.dumps(table, indent=1) + "\n", path)
+
+    def to_markdown(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The table as Markdown, rows on the Pareto front marked; written to `path` too if it is given."""
+        names = [field.name for field in dataclasses.fields(Row)]
+        lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+        for row in self.rows:
+            lines.append("| " + " | ".join(_cell(getattr(row, name)) for name in names) + " |")
+        return written("\n".join(lines) + "\n", path)
+
+    def report(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        command: str | None = None,
+        files: dict[Any, str] | None = None,
+    ) -> str:
+        """The comparison as one web page, as in `cvhn_tf.export.report`."""
+        return report(self, path, command, files)
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Writes a PNG picture of accuracy against file size, a point a row, with the Pareto front."""
+        write_atomically(path, plot_front(self.rows))
+
+
+def compare(
+    model: VariationalHypernetwork,
+    data: tuple[Any, Any] | tf.data.Dataset,
+    complexities: Sequence[float] | None = None,
+    sparsities: Sequence[float] = SPARSITIES,
+    quantizations: Sequence[str | None] = (None, "dynamic_range"),
+    scope: str = "global",
+    representative_data: Any = None,
+    progress: Callable[..., object] | None = None,
+    structure: str = "weight",
+    labels: Sequence[str] | None = None,
+) -> Comparison:
+    """Prunes, compacts, converts, runs and measures every combination. No training.
+
+    Each file holds its complexity, sparsity, structure and encoding, as by `annotate`: part of its size.
+
+    Args:
+        model: `cvhn_tf.VariationalHypernetwork`.
+        data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels.
+        complexities: λs; by default nine over the model's range, evenly spaced in log λ.
+        sparsities: Shares of pruned weights, each in [0, 1).
+        quantizations: As in `to_tflite`.
+        scope: As in `prune`.
+        representative_data: As in `to_tflite`; needed for `"int8"`. Take some hundreds of training examples for a
+            network with batch normalization, which `recalibrate` gives the statistics of each pruned network then.
+        progress: Called as `progress(done, total, result)` after each combination, with its `Row` or `Skipped`.
+        structure: As in `prune`.
+        labels: Names of the classes, which each file then holds too.
+
+    Returns:
+        `Comparison`. Combinations that LiteRT cannot run are in its `skipped`.
+
+    Raises:
+        ValueError: If an argument is out of range, before anything is converted.
+    """
+    check_model(model)
+    complexities = model.complexity_range.grid_or(as_list("complexities", complexities))
+    sparsities, quantizations = as_list("sparsities", sparsities), as_list("quantizations", quantizations)
+    for sparsity in sparsities:
+        check_sparsity(sparsity)
+    check_structure(structure)
+    for quantization in quantizations:
+        check_quantization(quantization)
+    if "int8" in quantizations and representative_data is None:
+        raise ValueError("Expected `representative_data` for quantization 'int8'. Received: representative_data=None")
+    judge = model.at(complexities[0])
+    x, y = as_examples(judge, data)
+    if representative_data is not None:
+        as_input_arrays(judge, representative_data)
+    if labels is not None:
+        labels = check_class_names(labels, judge.outputs[0].shape[-1])
+    rows, artifacts, skipped, histograms, layer_sparsities = [], [], [], [], []
+    total = len(complexities) * len(sparsities) * len(quantizations)
+    repeated: Any = RepeatedPruning(model)
+    for complexity in complexities:
+        bits = model.description_length(complexity)
+        histograms.append(snr_histogram(repeated, complexity, bits))
+        for sparsity in sparsities:
+            network = prune(repeated, complexity, sparsity, scope=scope, structure=structure)
+            layer_sparsities.append(layer_sparsity(network, complexity, sparsity, structure, histograms[-1].counts))
+            kept = sum(int(np.count_nonzero(weight)) for weight in network.get_weights())
+            if representative_data is not None:
+                network = recalibrate(network, representative_data)
+            keras_accuracy = accuracy(keras_outputs(network, x), y)
+            network = compact(network)
+            saved = SavedModels()
+            for quantization in quantizations:
+                try:
+                    artifact = to_tflite_from(saved, network, quantization, "auto", representative_data)
+                    artifact = annotate(artifact, complexity, sparsity, structure, labels)
+                except ConversionError as error:
+                    result: Any = Skipped(complexity, sparsity, quantization, str(error))
+                    skipped.append(result)
+                else:
+                    measured = evaluate_tflite(artifact, x, y)
+                    artifacts.append(artifact)
+                    result = Row(
+                        complexity=complexity,
+                        sparsity=sparsity,
+                        quantization=quantization,
+                        sparse=artifact.sparse,
+                        description_length_bits=bits,
+                        parameters_kept=kept,
+                        size_bytes=artifact.size_bytes,
+                        gzip_bytes=artifact.gzip_bytes,
+                        keras_accuracy=keras_accuracy,  # type: ignore[arg-type]  # the labels are classes
+                        accuracy=measured.accuracy,  # type: ignore[arg-type]
+                        latency_ms=measured.latency_ms,
+                        calibration_error=measured.calibration_error,
+                        structure=structure,
+                    )
+                    rows.append(result)
+                if progress is not None:
+                    progress(len(rows) + len(skipped), total, result)
+    front = pareto_front(rows)
+    rows = [dataclasses.replace(row, pareto=i in front) for i, row in enumerate(rows)]
+    return Comparison(rows, artifacts, skipped, histograms, layer_sparsities)
+
+
+def _cell(value):
+    if isinstance(value, bool):
+        return "✓" if value else ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,163 @@
+"""The figures of the report, as plotly.js takes them: plain dicts of data and layout."""
+
+import html
+import itertools
+import math
+from typing import Any
+
+from cvhn_tf.export.comparison.pareto import pareto_front
+from cvhn_tf.export.pruning.layer_statistics import LayerSparsity
+
+_SYMBOLS = {"float32": "circle", "float16": "square", "dynamic_range": "triangle-up", "int8": "diamond"}
+_HEIGHT = 460
+
+
+def size_accuracy_figure(rows, chosen=None) -> dict[str, Any]:
+    """Accuracy against file size: a point for each row that was measured, coloured by λ, and the Pareto front.
+
+    Args:
+        rows: List of `Row` or `Candidate`.
+        chosen: The one of them to be marked, if any.
+    """
+    rows = [row for row in rows if row.accuracy is not None]
+    data = []
+    for encoding in dict.fromkeys(row.encoding for row in rows):
+        some = [row for row in rows if row.encoding == encoding]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": html.escape(encoding, quote=False),
+                "x": [row.size_bytes for row in some],
+                "y": [100 * row.accuracy for row in some],
+                "hovertext": [_describe(row) for row in some],
+                "hovertemplate": "%{hovertext}<extra></extra>",
+                "marker": {
+                    "color": [math.log10(row.complexity) for row in some],
+                    "coloraxis": "coloraxis",
+                    "symbol": _SYMBOLS.get(encoding, "cross"),
+                    "size": 9,
+                },
+            }
+        )
+    front = sorted((rows[i].size_bytes, 100 * rows[i].accuracy) for i in pareto_front(rows))
+    sizes, accuracies = _columns(front)
+    best = max(accuracies, default=100)
+    data.append(_line("Pareto front", sizes, accuracies, shape="hv", color="crimson", hoverinfo="skip"))
+    if chosen is not None:
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "chosen",
+                "x": [chosen.size_bytes],
+                "y": [100 * chosen.accuracy],
+                "hoverinfo": "skip",
+                "marker": {"symbol": "circle-open", "size": 18, "color": "crimson", "line": {"width": 2}},
+            }
+        )
+    lowest = max(min((100 * row.accuracy for row in rows), default=0), best - 15)
+    margin = 0.05 * (best - lowest) + 0.1
+    layout = _layout("size of the file, bytes", "accuracy in LiteRT, %")
+    layout["xaxis"]["type"] = "log"
+    # What lost more than 15 points to the best lies below the picture until it is zoomed out.
+    layout["yaxis"]["range"] = [lowest - margin, best + margin]
+    layout["coloraxis"] = {"colorscale": "Viridis", "colorbar": {"title": {"text": "log₁₀ λ"}}}
+    layout["legend"] = {"orientation": "h", "y": 1.12}
+    return {"data": data, "layout": layout}
+
+
+def snr_figure(histograms) -> dict[str, Any]:
+    """How many weights of each kernel have which signal-to-noise ratio, at the complexity chosen in a menu."""
+    groups = []
+    for histogram in histograms:
+        middles = [(low + high) / 2 for low, high in itertools.pairwise(histogram.edges)]
+        lines = [_line(path, middles, counts, shape="hvh") for path, counts in histogram.counts.items()]
+        groups.append((f"λ = {histogram.complexity:.4g}", lines))
+    return _with_menu(groups, _layout("log₁₀ of the signal-to-noise ratio |μ|/σ", "weights"))
+
+
+def layer_sparsity_figure(layer_sparsities) -> dict[str, Any]:
+    """Share of zeros in each kernel against that of all, at the complexity and structure chosen in a menu."""
+    titles: dict[tuple[float, str], list[LayerSparsity]] = {}
+    for of_network in layer_sparsities:
+        titles.setdefault((of_network.complexity, of_network.structure), []).append(of_network)
+    groups = []
+    for (complexity, structure), some in titles.items():
+        some = sorted(some, key=lambda of_network: of_network.sparsity)
+        asked = [100 * of_network.sparsity for of_network in some]
+        lines = [
+            _line(path, asked, [100 * of_network.layers[path] for of_network in some], mode="lines+markers")
+            for path in some[0].layers
+        ]
+        groups.append((f"λ = {complexity:.4g}, {structure}", lines))
+    return _with_menu(groups, _layout("sparsity asked for, %", "zeros in the kernel, %"))
+
+
+def description_length_figure(histograms) -> dict[str, Any]:
+    """KL of the posterior in bits against λ."""
+    points = sorted((histogram.complexity, histogram.description_length_bits) for histogram in histograms)
+    layout = _layout("complexity λ", "description length before pruning, bits")
+    layout["xaxis"]["type"] = layout["yaxis"]["type"] = "log"
+    complexities, bits = _columns(points)
+    return {"data": [_line("description length", complexities, bits, mode="lines+markers")], "layout": layout}
+
+
+def _describe(row):
+    """What a point says when the mouse is over it."""
+    layout = ", sparse" if row.sparse else ""
+    lines = [
+        f"λ = {row.complexity:.4g}",
+        f"sparsity {row.sparsity:.5g}, {row.structure}",
+        f"encoding {row.encoding}{layout}",
+        f"accuracy {row.accuracy:.4f}",
+        f"{row.size_bytes:,} bytes, {row.gzip_bytes:,} after gzip",
+        f"{row.latency_ms:.4g} ms",
+    ]
+    return "<br>".join(html.escape(line, quote=False) for line in lines)
+
+
+def _line(name, x, y, mode="lines", shape="linear", color=None, **more):
+    line = {"shape": shape} | ({} if color is None else {"color": color})
+    # plotly.js reads some HTML in names.
+    return {
+        "type": "scatter",
+        "mode": mode,
+        "name": html.escape(name, quote=False),
+        "x": x,
+        "y": y,
+        "line": line,
+        **more,
+    }
+
+
+def _columns(pairs):
+    return [first for first, _ in pairs], [second for _, second in pairs]
+
+
+def _layout(x_title, y_title):
+    return {
+        "height": _HEIGHT,
+        "margin": {"t": 60, "r": 20},
+        "xaxis": {"title": {"text": x_title}},
+        "yaxis": {"title": {"text": y_title}},
+    }
+
+
+def _with_menu(groups, layout):
+    """All groups of lines in one figure, of which a menu shows one; the middle one at first."""
+    if not groups:
+        return {"data": [], "layout": layout}
+    shown = len(groups) // 2
+    data = [line | {"visible": i == shown} for i, (_, lines) in enumerate(groups) for line in lines]
+    buttons = [
+        {
+            "label": html.escape(title, quote=False),
+            "method": "restyle",
+            "args": ["visible", [j == i for j, (_, lines) in enumerate(groups) for _ in lines]],
+        }
+        for i, (title, _) in enumerate(groups)
+    ]
+    layout["updatemenus"] = [{"buttons": buttons, "active": shown, "x": 0, "xanchor": "left", "y": 1.18}]
+    layout["showlegend"] = True
+    return {"data": data, "layout": layout}

@@ -1,0 +1,243 @@
+"""From a plain Keras model to TFLite bytes that LiteRT has run."""
+
+import contextlib
+import gc
+import itertools
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cvhn_tf.checks.arrays import as_input_arrays
+from cvhn_tf.checks.finite_weights import check_finite_weights
+from cvhn_tf.export.conversion.pad_inputs import pad_inputs
+from cvhn_tf.export.conversion.saved_models import SavedModels
+from cvhn_tf.export.conversion.sparse_encoding import unblock_where_smaller
+from cvhn_tf.export.conversion.stored_integers import keep_grid
+from cvhn_tf.export.conversion.weight_only import is_available, quantize_weights_only
+from cvhn_tf.export.networks.check_network import check_network
+from cvhn_tf.export.networks.full_precision import in_float32
+from cvhn_tf.export.tflite.artifact import TFLiteArtifact
+from cvhn_tf.export.tflite.flatbuffer import has_sparse_weights, keep_keras_names
+from cvhn_tf.export.verification.quiet import converter_off
+from cvhn_tf.export.verification.verify import ConversionError, verification_inputs, verify
+
+QUANTIZATIONS = (None, "float16", "dynamic_range", "int8", "weight_only_int8", "weight_only_int4")
+# Bits of the integers that kernels become.
+INTEGER_BITS = {"dynamic_range": 8, "int8": 8, "weight_only_int8": 8, "weight_only_int4": 4}
+_WEIGHT_ONLY = ("weight_only_int8", "weight_only_int4")
+# The converter stores a tensor in a sparse encoding from this share of zeros on.
+_LEAST_SPARSITY = 0.3
+_CALIBRATION_EXAMPLES = 200
+# Python's own full collections never come while each conversion starts their count anew.
+_CONVERSIONS_A_FULL_COLLECTION = 20
+_conversions = itertools.count(1)
+
+
+def to_tflite(
+    keras_model: keras.Model,
+    quantization: str | None = None,
+    sparse: bool | str = "auto",
+    representative_data: Any = None,
+) -> TFLiteArtifact:
+    """Converts a Keras model, and runs the file with LiteRT before handing it over.
+
+    A network of mixed precision becomes one of float32 first. Inputs and outputs of the file's signature have the
+    names of the Keras model's, and its order. Weights that lie on a grid, as those of `round_weights` do, are stored as
+    multiples of its step with `"weight_only_int8"`, `"weight_only_int4"` and, where half of them or more repeat others,
+    `"dynamic_range"`.
+
+    Args:
+        keras_model: Built functional or Sequential Keras model.
+        quantization: `None` (float32), `"float16"` weights, `"dynamic_range"` (8-bit weights, 8-bit multiplications;
+            weights of fewer than 1,024 numbers stay in float32), `"int8"` (weights and activations; inputs and outputs
+            of the file stay in float), `"weight_only_int8"` or `"weight_only_int4"` (8-bit or 4-bit weights that are
+            multiplied in float32; these take the package ai-edge-quantizer, the extra `quantization`).
+        sparse: Whether to store zeros in TFLite's sparse encoding, in float32 or float16. `"auto"` takes the smaller of
+            the files that work: the size is not monotonic in the sparsity.
+        representative_data: Array of examples, or a list or dict of arrays for several inputs. Needed for
+            `"int8"`; otherwise only the comparison with Keras uses it, and random inputs without it.
+
+    Returns:
+        `TFLiteArtifact`.
+
+    Raises:
+        ValueError: If an argument is unknown, representative data is missing or has the wrong shape or type, or a
+            weight is not finite.
+        ModuleNotFoundError: If ai-edge-quantizer is needed and not installed.
+        ConversionError: If no file of this kind works in LiteRT.
+    """
+    return to_tflite_from(SavedModels(), keras_model, quantization, sparse, representative_data)
+
+
+def to_tflite_from(saved, keras_model, quantization=None, sparse="auto", representative_data=None) -> TFLiteArtifact:
+    """`to_tflite`, with `SavedModels` that the conversions of one network to several encodings share."""
+    _check(keras_model, quantization, sparse, representative_data)
+    keras_model = in_float32(keras_model)
+    inputs = verification_inputs(keras_model, representative_data)
+    calibration = None
+    if quantization == "int8":
+        calibration = [a[:_CALIBRATION_EXAMPLES] for a in as_input_arrays(keras_model, representative_data)]
+    artifacts, failures = [], []
+    for use_sparse in _layouts(keras_model, quantization, sparse):
+        try:
+            content, error = _convert_and_verify(saved, keras_model, quantization, use_sparse, calibration, inputs)
+            artifacts.append(TFLiteArtifact(content, quantization, use_sparse, error))
+        except ConversionError as failure:
+            layout = "sparse" if use_sparse else "dense"
+            failures.append(f"{layout} with quantization={quantization!r}: {failure}")
+    if not artifacts:
+        raise ConversionError(f"Model '{keras_model.name}' cannot become a TFLite file. " + "; ".join(failures))
+    return min(artifacts, key=lambda artifact: artifact.size_bytes)
+
+
+def check_quantization(quantization):
+    """Raises a `ValueError` if there is no such quantization, and a `ModuleNotFoundError` if it takes more packages."""
+    if quantization not in QUANTIZATIONS:
+        raise ValueError(
+            f"Expected `quantization` to be one of {QUANTIZATIONS}. Received: quantization={quantization!r}"
+        )
+    if quantization in _WEIGHT_ONLY and not is_available():
+        raise ModuleNotFoundError(
+            f"Expected the package ai-edge-quantizer for quantization={quantization!r}; "
+            "it comes with cvhn-tf's extra: pip install 'cvhn-tf[quantization]'"
+        )
+
+
+def available_quantizations(with_data) -> list[str | None]:
+    """Those that can be made here: `"int8"` with representative data only, others with the packages they take."""
+    return [
+        quantization
+        for quantization in QUANTIZATIONS
+        if (quantization != "int8" or with_data) and (quantization not in _WEIGHT_ONLY or is_available())
+    ]
+
+
+def _check(keras_model, quantization, sparse, representative_data):
+    check_network("keras_model", keras_model)
+    check_finite_weights("keras_model", keras_model)
+    check_quantization(quantization)
+    if sparse not in (True, False, "auto"):
+        raise ValueError(f"Expected `sparse` to be True, False or 'auto'. Received: sparse={sparse!r}")
+    if quantization == "int8" and representative_data is None:
+        raise ValueError(
+            "Expected `representative_data`, some examples to calibrate the activations on, for "
+            "quantization='int8'. Received: representative_data=None"
+        )
+
+
+def _layouts(keras_model, quantization, sparse):
+    if sparse != "auto":
+        return [sparse]
+    # LiteRT's delegate refuses sparse 8-bit weights.
+    can_be_sparse = quantization in (None, "float16") and any(
+        float(np.mean(kernel == 0)) >= _LEAST_SPARSITY for kernel in _kernels(keras_model)
+    )
+    return [False, True] if can_be_sparse else [False]
+
+
+def _convert_and_verify(saved, keras_model, quantization, sparse, calibration, inputs):
+    """Bytes of the file, and its error."""
+    # The converter's blocks lack what goes beyond a multiple of four, unless it is padded; single weights need none.
+    padded = pad_inputs(keras_model) if sparse and quantization in (None, "float16") else keras_model
+    for model in dict.fromkeys((keras_model, padded)):
+        try:
+            content = keep_keras_names(_convert(saved, model, quantization, sparse, calibration), keras_model)
+            return content, verify(content, keras_model, quantization, inputs)
+        except ConversionError:
+            if model is padded:
+                raise
+
+
+def _convert(saved, keras_model, quantization, sparse, calibration):
+    if quantization in _WEIGHT_ONLY:
+        # Of a sparse file nothing would be quantized; asked for it, the check of the result says so.
+        exact = _convert(saved, keras_model, None, sparse, None)
+        return keep_grid(quantize_weights_only(exact, INTEGER_BITS[quantization]), exact)
+    if quantization == "int8":
+        _check_has_no_loop(keras_model)
+    content = _converted(saved, keras_model, quantization, sparse, calibration)
+    if sparse:
+        if not has_sparse_weights(content):
+            raise ConversionError("TensorFlow's converter found no weights to store in a sparse encoding")
+        return unblock_where_smaller(content)
+    if quantization == "dynamic_range" and not sparse and any(map(_may_be_on_grid, _kernels(keras_model))):
+        return keep_grid(content, _converted(saved, keras_model, None, False, None))
+    return content
+
+
+def _kernels(keras_model):
+    return (keras.ops.convert_to_numpy(weight) for weight in keras_model.weights if len(weight.shape) > 1)
+
+
+def _may_be_on_grid(kernel):
+    """Whether values repeat, as they do on a grid; it saves a conversion where they do not."""
+    kept = kernel[kernel != 0]
+    return 2 * len(np.unique(kept)) <= len(kept)
+
+
+def _converted(saved, keras_model, quantization, sparse, calibration):
+    try:
+        return _run_converter(saved, keras_model, quantization, sparse, calibration)
+    except Exception as error:
+        # Recurrent layers convert only with a batch size that is known.
+        try:
+            return _run_converter(saved, _with_batch_of_one(keras_model), quantization, sparse, calibration)
+        except Exception:
+            message = str(error).strip().splitlines() or [type(error).__name__]
+            raise ConversionError(f"TensorFlow's converter failed: {message[0]}") from error
+
+
+def _check_has_no_loop(keras_model):
+    """TensorFlow's calibration of activations inside a loop ends the whole process, so it must not begin."""
+    for layer in keras_model._flatten_layers():
+        if isinstance(layer, keras.layers.RNN) and not layer.unroll:
+            raise ConversionError(
+                f"Layer '{layer.name}' ({type(layer).__name__}) is a loop, whose activations cannot be calibrated for "
+                "8 bits. Expected `unroll=True` in the layer, or another quantization"
+            )
+
+
+def _run_converter(saved, keras_model, quantization, sparse, calibration):
+    with converter_off(), _only_new_garbage():
+        converter = saved.converter(keras_model)
+        optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] if sparse else []
+        if quantization is not None:
+            optimizations.append(tf.lite.Optimize.DEFAULT)
+        converter.optimizations = optimizations
+        if quantization == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        elif quantization == "int8":
+            names = [tensor.name for tensor in keras_model.inputs]
+            converter.representative_dataset = lambda: (
+                dict(zip(names, (array[i : i + 1] for array in calibration), strict=True))
+                if len(names) > 1
+                else [calibration[0][i : i + 1]]
+                for i in range(len(calibration[0]))
+            )
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        return converter.convert()
+
+
+def _with_batch_of_one(keras_model):
+    inputs = [keras.Input(batch_shape=(1, *t.shape[1:]), dtype=t.dtype, name=t.name) for t in keras_model.inputs]
+    structure = getattr(keras_model, "_inputs_struct", inputs[0])
+    return keras.Model(
+        inputs, keras_model(inputs[0] if len(inputs) == 1 else keras.tree.pack_sequence_as(structure, inputs))
+    )
+
+
+@contextlib.contextmanager
+def _only_new_garbage():
+    """Spares the converter, which collects garbage each time, a look at all objects of the process, which takes longer
+    than converting a small network. Now and then it does look, or networks of the past would pile up."""
+    is_full = next(_conversions) % _CONVERSIONS_A_FULL_COLLECTION == 0
+    if is_full or gc.get_freeze_count():  # or the program has its own plan
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

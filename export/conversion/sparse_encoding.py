@@ -1,0 +1,129 @@
+"""Kernels in TFLite's sparse encoding: each weight by itself where blocks of four would take more bytes.
+
+TensorFlow's converter stores blocks as soon as their share of zeros is 0.9 times that of the weights, which in a kernel
+of few weights it always is: most blocks then hold one weight and three zeros, and take three times the bytes. Blocks in
+float16 it hands to an operation that takes them for a dense kernel.
+"""
+
+import copy
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from cvhn_tf.export.tflite.flatbuffer import parse, serialize
+
+_DTYPES = {schema.TensorType.FLOAT32: "float32", schema.TensorType.FLOAT16: "float16"}
+_INDEX_TYPES = (
+    (schema.SparseIndexVector.Uint8Vector, schema.Uint8VectorT, "uint8"),
+    (schema.SparseIndexVector.Uint16Vector, schema.Uint16VectorT, "uint16"),
+    (schema.SparseIndexVector.Int32Vector, schema.Int32VectorT, "int32"),
+)
+
+
+def unblock_where_smaller(content) -> bytes:
+    """The file with every kernel in blocks of 1×4 as single weights, where these take less; in float16 always.
+
+    Reference: the sparse tensors of TFLite's schema, after [Chou et al., 2018](https://arxiv.org/abs/1804.10112).
+    """
+    model = parse(content)
+    changed = False
+    for graph in model.subgraphs:
+        for index, tensor in enumerate(list(graph.tensors)):
+            if not _is_in_blocks(tensor):
+                continue
+            is_half = tensor.type == schema.TensorType.FLOAT16
+            kernel = _decode(tensor, model.buffers[tensor.buffer].data)  # a buffer belongs to one tensor
+            if not is_half and _bytes_of_singles(kernel) >= _bytes_of_blocks(tensor, kernel):
+                continue
+            _store(tensor, model.buffers[tensor.buffer], kernel)
+            if is_half:
+                _densify(model, graph, index)
+            changed = True
+    return serialize(model) if changed else content
+
+
+def _is_in_blocks(tensor):
+    sparsity = tensor.sparsity
+    return (
+        sparsity is not None
+        and tensor.type in _DTYPES
+        and len(tensor.shape) == 2
+        and list(sparsity.traversalOrder) == [0, 1, 2]
+        and sparsity.blockMap is not None
+        and list(sparsity.blockMap) == [1]
+    )
+
+
+def _decode(tensor, data):
+    """The kernel as a dense array, an output in each row."""
+    rows, columns = tensor.shape
+    _, blocks, block = tensor.sparsity.dimMetadata
+    size = block.denseSize
+    starts, places = (np.asarray(v.values).astype("int64") for v in (blocks.arraySegments, blocks.arrayIndices))
+    kernel = np.zeros((rows, -(-columns // size), size), _DTYPES[tensor.type])
+    kernel[np.repeat(np.arange(rows), np.diff(starts)), places] = np.frombuffer(data, kernel.dtype).reshape(-1, size)
+    return kernel.reshape(rows, -1)[:, :columns]
+
+
+def _store(tensor, buffer, kernel):
+    """Stores a kernel as the rows' single weights and their columns."""
+    rows, columns = np.nonzero(kernel)
+    starts = np.searchsorted(rows, np.arange(len(kernel) + 1))
+    buffer.data = kernel[rows, columns].view("uint8")
+    tensor.sparsity.traversalOrder, tensor.sparsity.blockMap = [0, 1], None
+    tensor.sparsity.dimMetadata = tensor.sparsity.dimMetadata[:2]
+    weights = tensor.sparsity.dimMetadata[1]
+    weights.arraySegmentsType, weights.arraySegments = _vector(starts)
+    weights.arrayIndicesType, weights.arrayIndices = _vector(columns)
+
+
+def _vector(values):
+    """The type and the object of the narrowest vector that holds some integers from 0 on."""
+    number, make, dtype = _index_type(values.max(initial=0))
+    vector = make()
+    vector.values = values.astype(dtype)
+    return number, vector
+
+
+def _index_type(largest):
+    return next(index_type for index_type in _INDEX_TYPES if largest <= np.iinfo(index_type[2]).max)
+
+
+def _bytes_of_singles(kernel):
+    width = np.dtype(_index_type(kernel.shape[1] - 1)[2]).itemsize
+    return np.count_nonzero(kernel) * (kernel.itemsize + width)
+
+
+def _bytes_of_blocks(tensor, kernel):
+    _, blocks, block = tensor.sparsity.dimMetadata
+    places = np.asarray(blocks.arrayIndices.values)
+    return places.size * (block.denseSize * kernel.itemsize + places.itemsize)
+
+
+def _densify(model, graph, index):
+    """Lets the operations that read a sparse tensor read a dense one, which an operation at the start makes of it."""
+    dense = copy.copy(graph.tensors[index])
+    dense.name, dense.buffer, dense.sparsity = dense.name + b"_dense", 0, None
+    graph.tensors.append(dense)
+    for operator in graph.operators:
+        operator.inputs = [len(graph.tensors) - 1 if i == index else i for i in operator.inputs]
+    operator = schema.OperatorT()
+    operator.opcodeIndex = _opcode(model, schema.BuiltinOperator.DENSIFY)
+    operator.inputs, operator.outputs = [index], [len(graph.tensors) - 1]
+    operator.builtinOptionsType, operator.builtinOptions = (
+        schema.BuiltinOptions.DensifyOptions,
+        schema.DensifyOptionsT(),
+    )
+    graph.operators.insert(0, operator)
+
+
+def _opcode(model, builtin):
+    """Place of an operation in the file's list of those that it uses, to which it is added where it lacks."""
+    for place, code in enumerate(model.operatorCodes):
+        if code.builtinCode == builtin:
+            return place
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = builtin
+    code.version = 1
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1

@@ -1,0 +1,38 @@
+"""8-bit and 4-bit weights in a file that computes in float, by ai-edge-quantizer."""
+
+import importlib.util
+
+from cvhn_tf.export.tflite.flatbuffer import weight_types
+from cvhn_tf.export.verification.verify import ConversionError
+
+
+def is_available() -> bool:
+    """Whether the package that this takes is installed."""
+    return importlib.util.find_spec("ai_edge_quantizer") is not None
+
+
+def quantize_weights_only(content, bits) -> bytes:
+    """A dense float32 file with its weights in integers, each channel with a scale of its own.
+
+    Args:
+        content: The file's bytes.
+        bits: 8 or 4.
+
+    Raises:
+        ConversionError: If ai-edge-quantizer fails, or leaves the weights as they were, as it does without a word
+            where they are sparse or belong to operations that it does not know.
+    """
+    from ai_edge_quantizer import quantizer, recipe
+
+    recipes = {8: recipe.weight_only_wi8_afp32, 4: recipe.weight_only_wi4_afp32}
+    try:
+        result = quantizer.Quantizer(bytearray(content), recipes[bits]()).quantize(
+            enable_progress_bar=False, enable_progress_report=False
+        )
+    except Exception as error:  # it names no classes of its own
+        message = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ConversionError(f"ai-edge-quantizer failed: {message}") from error
+    quantized = bytes(result.quantized_model)
+    if f"INT{bits}" not in weight_types(quantized):
+        raise ConversionError("ai-edge-quantizer left all weights of the file as they were")
+    return quantized

@@ -1,0 +1,73 @@
+"""The examples with class labels on which files are chosen and measured."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cvhn_tf.checks.arrays import as_input_arrays
+from cvhn_tf.training.data import check_finite, check_labels
+
+
+def as_arrays(data):
+    """Examples and class labels of a pair of arrays or of a dataset of batches.
+
+    Raises:
+        ValueError: If it is neither, there are no examples, not a label for each, they are not finite, or the labels
+            are no classes.
+    """
+    if isinstance(data, tf.data.Dataset):
+        batches = [(x, y) for x, y, *_ in data.as_numpy_iterator()]
+        if not batches:
+            raise ValueError("Expected `data` with at least one example. Received: an empty dataset")
+        x, y = (
+            keras.tree.map_structure(lambda *parts: np.concatenate(parts), *parts)
+            for parts in zip(*batches, strict=True)
+        )
+    else:
+        try:
+            x, y = data
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"Expected `data` to be a pair (x, y) or a tf.data.Dataset. Received: data={type(data)}"
+            ) from None
+        y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] > 1:
+        y = y.argmax(1)
+    if y.dtype.kind not in "buif" or not np.array_equal(y, np.round(y)):
+        raise ValueError("Expected class labels, to measure accuracy. Received: labels that are no classes")
+    lengths = [len(array) for array in _inputs(x)]
+    if len(y) == 0 or any(length != len(y) for length in lengths):
+        raise ValueError(
+            "Expected `data` of as many labels as examples, at least one. "
+            f"Received: {lengths} examples and {len(y)} labels"
+        )
+    check_finite("data", x)
+    return x, y
+
+
+def as_examples(network, data):
+    """Examples as a classifier takes them, an array or a list of arrays in the order of its inputs, and class labels.
+
+    Args:
+        network: Built functional or Sequential Keras model.
+        data: Pair (x, y) of arrays, where x may be a list or dict of them, or `tf.data.Dataset` of batches of such
+            pairs.
+
+    Raises:
+        ValueError: As `as_arrays`; or if the network is no classifier, the examples do not fit its inputs, or the
+            labels are not its classes.
+    """
+    x, y = as_arrays(data)
+    if len(network.outputs) != 1 or len(network.outputs[0].shape) != 2:
+        raise ValueError(
+            "Expected a classifier, of one output of shape (examples, classes). "
+            f"Received: outputs of shapes {[('examples', *tensor.shape[1:]) for tensor in network.outputs]}"
+        )
+    arrays = as_input_arrays(network, x, "data")
+    classes = network.outputs[0].shape[-1]
+    check_labels("data", y, 2 if classes == 1 else classes)
+    return (arrays if len(arrays) > 1 else arrays[0]), y
+
+
+def _inputs(x):
+    return list(x.values()) if isinstance(x, dict) else x if isinstance(x, list | tuple) else [x]

@@ -1,0 +1,64 @@
+"""What each layer's weights look like at a complexity, and what pruning leaves of them: figures for the report."""
+
+import dataclasses
+
+import numpy as np
+
+from cvhn_tf.export.pruning.prune import relevances
+from cvhn_tf.tensors.paths import by_path
+
+# log₁₀ SNR; what lies outside is counted in the first or the last bin.
+_EDGES = np.linspace(-4, 3, 57)
+
+
+@dataclasses.dataclass(frozen=True)
+class SnrHistogram:
+    """How the weights of each kernel are spread over the signal-to-noise ratio at one complexity.
+
+    Args:
+        complexity: λ.
+        description_length_bits: KL of the posterior at this λ in bits, before pruning.
+        edges: Edges of the bins in log₁₀ SNR, or in log₁₀ |mean| where weights have no noise.
+        counts: Dict from the path of a kernel to the number of its weights in each bin.
+    """
+
+    complexity: float
+    description_length_bits: float
+    edges: list[float]
+    counts: dict[str, list[int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerSparsity:
+    """Share of zeros in each kernel of one pruned network.
+
+    Args:
+        complexity: λ.
+        sparsity: Share of zeros that was asked for.
+        structure: As in `prune`.
+        layers: Dict from the path of a kernel to its share of zeros.
+    """
+
+    complexity: float
+    sparsity: float
+    structure: str
+    layers: dict[str, float]
+
+
+def snr_histogram(model, complexity, description_length_bits) -> SnrHistogram:
+    """Counts the weights of each kernel by their SNR at one complexity."""
+    counts = {}
+    for path, snr in relevances(model, complexity).items():
+        logs = np.log10(np.maximum(snr, 10.0 ** _EDGES[0]))
+        counts[path] = np.histogram(np.minimum(logs, _EDGES[-1]), _EDGES)[0].tolist()
+    return SnrHistogram(complexity, description_length_bits, _EDGES.tolist(), counts)
+
+
+def layer_sparsity(network, complexity, sparsity, structure, paths) -> LayerSparsity:
+    """Counts the zeros of each kernel in `paths` of a pruned network."""
+    shares = {}
+    for path, weight in by_path(network).items():
+        if path in paths:
+            values = weight.numpy()
+            shares[path] = 1 - np.count_nonzero(values) / values.size
+    return LayerSparsity(complexity, sparsity, structure, shares)

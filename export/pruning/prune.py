@@ -1,0 +1,187 @@
+"""Pruning by signal-to-noise ratio: weights that carry no information become zero."""
+
+import numbers
+from collections.abc import Iterable
+
+import keras
+import numpy as np
+import tensorflow_probability as tfp
+
+from cvhn_tf.checks.finite_weights import check_finite_weights
+from cvhn_tf.export.pruning.weight_groups import block_groups, masks_of_highest_groups, unit_groups
+from cvhn_tf.hypernetwork import VariationalHypernetwork
+from cvhn_tf.tensors.paths import by_path
+
+STRUCTURES = ("weight", "unit", "block")
+"""What `prune` can drop as one: a weight, a unit or filter, a block of four weights."""
+
+
+def prune(
+    model: VariationalHypernetwork,
+    complexity: float,
+    sparsity: float | None = None,
+    snr_threshold: float | None = None,
+    scope: str = "global",
+    include_biases: bool = False,
+    structure: str = "weight",
+) -> keras.Model:
+    """The plain network at a complexity with its weights of lowest SNR set to zero.
+
+    A weight's signal-to-noise ratio is `SNR = |mean| / stddev` under the posterior; one of low SNR could take any
+    value within its noise, zero included, without a loss of likelihood. After [Graves, 2011](
+    https://papers.nips.cc/paper/4329-practical-variational-inference-for-neural-networks). Weights without noise (prior
+    `"l2"`) are ranked by magnitude, |mean|.
+
+    Whole units, too, can go: Dense units and filters of convolutions, one for each channel that a kernel writes. A
+    unit without weights keeps its bias; `compact` takes it out. Or blocks of four weights in Dense kernels, which make
+    sparse files in float32 smaller and faster. The SNR of a unit or block is the root mean square of its weights'.
+
+    Args:
+        model: `cvhn_tf.VariationalHypernetwork`.
+        complexity: λ of the network.
+        sparsity: Share of the weights that becomes zero, in [0, 1). Reached exactly, rounded to whole weights. Units
+            and blocks go in the order of their SNR as long as this is not exceeded.
+        snr_threshold: Instead of `sparsity`: weights with an SNR below this, at least 0, become zero. Not for weights
+            without noise.
+        scope: `"global"` ranks the weights of all layers together, `"layer"` each weight tensor by itself.
+        include_biases: Whether biases may be pruned too. Goes with single weights only.
+        structure: What becomes zero as one. `"weight"`: single weights. `"unit"`: all weights of a unit; output layers
+            keep theirs, every other kernel at least one unit, and layers without units, such as LSTM, all weights.
+            `"block"`: in Dense kernels the weights of a unit for four inputs in a row; elsewhere single weights.
+
+    Returns:
+        Plain Keras model of the target's architecture.
+
+    Raises:
+        ValueError: If an argument is out of range, not just one of `sparsity` and `snr_threshold` is given, a
+            threshold is given for weights without noise, `include_biases` with units or blocks, or a weight is not
+            finite.
+    """
+    check_model(model)
+    check_sparsity(sparsity, snr_threshold)
+    if scope not in ("global", "layer"):
+        raise ValueError(f"Expected `scope` to be 'global' or 'layer'. Received: scope={scope!r}")
+    if snr_threshold is not None and model.prior.deterministic:
+        raise ValueError(
+            "Expected `sparsity` for a model whose weights have no noise, and so no SNR. "
+            f"Received: snr_threshold={snr_threshold}"
+        )
+    check_structure(structure)
+    if include_biases and structure != "weight":
+        raise ValueError(
+            "Expected `include_biases` for structure 'weight' only: the others are about kernels. "
+            f"Received: include_biases={include_biases}, structure={structure!r}"
+        )
+    network = model.at(complexity)
+    check_finite_weights("model", network)
+    snr = relevances(model, complexity, include_biases)
+    groups = {"weight": None, "unit": unit_groups, "block": block_groups}[structure]
+    groups = groups and groups(network, snr)
+    parts = [snr] if scope == "global" else [{path: values} for path, values in snr.items()]
+    masks = {}
+    for part in parts:
+        if groups is None:
+            masks.update(_masks_of_weights(part, sparsity, snr_threshold))
+        else:
+            present = {path: groups[path] for path in part if path in groups}
+            masks.update(masks_of_highest_groups(part, present, sparsity, snr_threshold, structure == "unit"))
+    for path, weight in by_path(network).items():
+        if path in masks:
+            weight.assign(np.where(masks[path], keras.ops.convert_to_numpy(weight), 0))
+    return network
+
+
+def check_model(model):
+    """Raises a `ValueError` unless it is a hypernetwork."""
+    if not hasattr(model, "posterior"):
+        raise ValueError(f"Expected `model` to be a `VariationalHypernetwork`. Received: model={model!r}")
+
+
+def check_sparsity(sparsity, snr_threshold=None):
+    """Raises a `ValueError` unless just one of the two is given and lies in its range."""
+    if (sparsity is None) == (snr_threshold is None):
+        raise ValueError(
+            "Expected just one of `sparsity` and `snr_threshold`. "
+            f"Received: sparsity={sparsity}, snr_threshold={snr_threshold}"
+        )
+    if sparsity is not None and not (_is_number(sparsity) and 0 <= sparsity < 1):
+        raise ValueError(f"Expected `sparsity` to lie in [0, 1). Received: sparsity={sparsity!r}")
+    if snr_threshold is not None and not (_is_number(snr_threshold) and snr_threshold >= 0):
+        raise ValueError(f"Expected `snr_threshold` to be at least 0. Received: snr_threshold={snr_threshold!r}")
+
+
+def as_list(name, values):
+    """A list of the values that a search goes through, None if they are.
+
+    Raises:
+        ValueError: If it is no sequence, or an empty one.
+    """
+    if values is None:
+        return None
+    if isinstance(values, str) or not isinstance(values, Iterable) or not list(values):
+        raise ValueError(f"Expected `{name}` to be a list of at least one. Received: {name}={values!r}")
+    return list(values)
+
+
+def check_structure(structure):
+    """Raises a `ValueError` if there is no such structure."""
+    if structure not in STRUCTURES:
+        raise ValueError(f"Expected `structure` to be one of {STRUCTURES}. Received: structure={structure!r}")
+
+
+def relevances(model, complexity, include_biases=False):
+    """What weights are ranked by: their SNR, or |mean| where they have no noise.
+
+    Args:
+        model: `cvhn_tf.VariationalHypernetwork`.
+        complexity: λ of the network.
+        include_biases: Whether biases take part beside kernels.
+
+    Returns:
+        Dict from the path of a weight in `model.at(complexity)` to an array of its shape.
+    """
+    return {
+        path: _relevance(posterior)
+        for path, posterior in model.posterior(complexity).items()
+        if include_biases or _is_kernel(path, posterior)
+    }
+
+
+def masks_of_highest(snr, sparsity):
+    """Marks the weights to keep.
+
+    Args:
+        snr: Dict from path to array of SNRs.
+        sparsity: Share of all these weights to drop, in [0, 1).
+
+    Returns:
+        Dict from path to boolean array, True for kept weights.
+    """
+    flat = np.concatenate([values.ravel() for values in snr.values()])
+    kept = np.ones(flat.size, bool)
+    # By rank, not by a threshold, so that ties do not change the number of zeros.
+    kept[np.argsort(flat, kind="stable")[: round(sparsity * flat.size)]] = False
+    ends = np.cumsum([values.size for values in snr.values()])
+    parts = np.split(kept, ends[:-1])
+    return {path: part.reshape(values.shape) for (path, values), part in zip(snr.items(), parts, strict=True)}
+
+
+def _masks_of_weights(snr, sparsity, snr_threshold):
+    if snr_threshold is not None:
+        return {path: values >= snr_threshold for path, values in snr.items()}
+    return masks_of_highest(snr, sparsity)
+
+
+def _relevance(posterior):
+    """SNR, or |mean| where there is no noise and every SNR is infinite."""
+    magnitude = np.abs(posterior.loc.numpy())
+    is_point = isinstance(posterior, tfp.distributions.Deterministic)
+    return magnitude if is_point else magnitude / posterior.scale.numpy()
+
+
+def _is_kernel(path, posterior):
+    return len(posterior.loc.shape) > 1 and not path.split("/")[-1].startswith("bias")
+
+
+def _is_number(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -1,0 +1,197 @@
+"""The best file within budgets, by a search over complexity, sparsity, structure and encoding. No training."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cvhn_tf.checks.arrays import as_input_arrays
+from cvhn_tf.export.comparison.report import report
+from cvhn_tf.export.comparison.tables import as_csv
+from cvhn_tf.export.conversion.convert import available_quantizations, check_quantization
+from cvhn_tf.export.conversion.metadata import check_class_names
+from cvhn_tf.export.evaluation.labelled_examples import as_arrays, as_examples
+from cvhn_tf.export.pruning.layer_statistics import LayerSparsity, SnrHistogram
+from cvhn_tf.export.pruning.prune import STRUCTURES, as_list, check_model, check_sparsity, check_structure
+from cvhn_tf.export.search.budget_search import search
+from cvhn_tf.export.search.budgets import Budgets
+from cvhn_tf.export.search.candidate import Candidate
+from cvhn_tf.export.search.nearest import describe_nearest
+from cvhn_tf.export.search.pruned_networks import Prunings
+from cvhn_tf.export.search.trials import Trials
+from cvhn_tf.export.tflite.artifact import TFLiteArtifact
+from cvhn_tf.hypernetwork import VariationalHypernetwork
+
+
+@dataclasses.dataclass(frozen=True)
+class Best:
+    """The best file that a search has found, and all that it tried.
+
+    Args:
+        artifact: `TFLiteArtifact`.
+        chosen: The `Candidate` that it is.
+        trace: List of `Candidate`, in the order in which they were tried.
+        histograms: List of `SnrHistogram`, one for each complexity of which a network was made.
+        layer_sparsities: List of `LayerSparsity`, one for each network.
+    """
+
+    artifact: TFLiteArtifact
+    chosen: Candidate
+    trace: list[Candidate] = dataclasses.field(repr=False)
+    histograms: list[SnrHistogram] = dataclasses.field(default_factory=list, repr=False)
+    layer_sparsities: list[LayerSparsity] = dataclasses.field(default_factory=list, repr=False)
+
+    @property
+    def rows(self) -> list[Candidate]:
+        """The trace, by the name that it has in a comparison."""
+        return self.trace
+
+    def report(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        command: str | None = None,
+        files: dict[Any, str] | None = None,
+    ) -> str:
+        """The search as one web page, as in `cvhn_tf.export.report`."""
+        return report(self, path, command, files)
+
+    def save(self, path: str | os.PathLike[str]) -> pathlib.Path:
+        """Writes the file whole or not at all."""
+        return self.artifact.save(path)
+
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The trace as CSV; written to `path` too if it is given."""
+        return as_csv(Candidate, self.trace, path)
+
+
+def best(
+    model: VariationalHypernetwork,
+    data: tuple[Any, Any] | tf.data.Dataset,
+    *,
+    max_bytes: float | None = None,
+    max_gzip_bytes: float | None = None,
+    max_description_bits: float | None = None,
+    max_latency_ms: float | None = None,
+    min_accuracy: float | None = None,
+    complexities: Sequence[float] | None = None,
+    sparsities: Sequence[float] | None = None,
+    structures: Sequence[str] = STRUCTURES,
+    quantizations: Sequence[str | None] | None = None,
+    representative_data: Any = None,
+    labels: Sequence[str] | None = None,
+    verbose: bool = False,
+) -> Best:
+    """The most accurate file within budgets; with `min_accuracy`, the smallest that keeps it and the other budgets.
+
+    The search halves sparsity and goes from coarse to fine in λ, so it does not try everything: a better file may lie
+    between what was tried. Networks are judged in Keras on a part of the examples first, and their files by a bound on
+    their size; the file that is returned, and all that it was chosen from, were run by LiteRT on all examples. Where
+    weights become integers, they are rounded by `round_weights` first. With `max_latency_ms` networks pass through
+    `polyphase`.
+
+    **The data select the file, so its accuracy on them is too good.** Give examples that were kept apart for choosing,
+    and report the accuracy on others, by `evaluate_tflite(found.artifact, x_other, y_other)`.
+
+    Args:
+        model: `cvhn_tf.VariationalHypernetwork` of a classifier.
+        data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels.
+        max_bytes: Largest size of the file in bytes.
+        max_gzip_bytes: Largest size after gzip in bytes.
+        max_description_bits: Largest `model.description_length(λ)` in bits, before pruning.
+        max_latency_ms: Longest median time in ms for one example on one thread of this machine.
+        min_accuracy: Least accuracy of the file on the data, in [0, 1].
+        complexities: λs to try; by default the search chooses them from the model's range.
+        sparsities: Shares of pruned weights to try; by default the search chooses them.
+        structures: Those of `prune` to try.
+        quantizations: Those of `to_tflite` to try; by default all for which there are the packages, `"int8"` only if
+            there is representative data.
+        representative_data: As in `to_tflite`. Take some hundreds of training examples for a network with batch
+            normalization, which `recalibrate` gives the statistics of each pruned network then.
+        labels: Names of the classes, to be written into the file as by `annotate`, beside complexity, sparsity and
+            structure. They count as part of its size.
+        verbose: Whether to show progress on stderr.
+
+    Returns:
+        `Best`, with the file as its `artifact` and what was tried as its `trace`.
+
+    Raises:
+        ValueError: If an argument is out of range or no budget is given, before anything is tried; if no file keeps
+            the budgets, with the nearest one that was found.
+
+    Example:
+
+    ```python
+    found = export.best(model, (x_validation, y_validation), max_bytes=50_000)
+    print(found.chosen.size_bytes, export.evaluate_tflite(found.artifact, x_test, y_test).accuracy)
+    found.save("model.tflite")
+    ```
+    """
+    budgets = Budgets(max_bytes, max_gzip_bytes, max_description_bits, max_latency_ms, min_accuracy)
+    check_model(model)
+    if complexities is not None:
+        complexities = model.complexity_range.grid_or(as_list("complexities", complexities))
+    sparsities = as_list("sparsities", sparsities)
+    for sparsity in sparsities or ():
+        check_sparsity(sparsity)
+    structures = as_list("structures", structures)
+    for structure in structures:
+        check_structure(structure)
+    if quantizations is None:
+        quantizations = available_quantizations(representative_data is not None)
+    quantizations = as_list("quantizations", quantizations)
+    for quantization in quantizations:
+        check_quantization(quantization)
+    if "int8" in quantizations and representative_data is None:
+        raise ValueError("Expected `representative_data` for quantization 'int8'. Received: representative_data=None")
+    data = as_arrays(data)
+    network = model.at(model.complexity_range.low)
+    x, y = as_examples(network, data)
+    if representative_data is not None:
+        as_input_arrays(network, representative_data)
+    if labels is not None:
+        check_class_names(labels, network.outputs[0].shape[-1])
+
+    prunings = Prunings(model, x, y, representative_data, for_speed=max_latency_ms is not None)
+
+    def searched(some_budgets):
+        trials = Trials(prunings, some_budgets, quantizations, x, y, representative_data, labels)
+        with _progress(verbose, trials) as progress:
+            search(trials, model.complexity_range, complexities, sparsities, structures, progress)
+        return trials
+
+    trials = searched(budgets)
+    if trials.best is None:
+        others = None
+        if min_accuracy is not None and len(budgets.given()) > 1:
+            others = searched(dataclasses.replace(budgets, min_accuracy=None))
+        raise ValueError(describe_nearest(trials, others))
+    return Best(trials.artifact, trials.best, trials.trace, prunings.histograms, prunings.layer_sparsities)
+
+
+@contextlib.contextmanager
+def _progress(verbose, trials):
+    """Gives `progress(done, total)`, a bar with the best file so far."""
+    bar = Progress(
+        TextColumn("Searching"),
+        BarColumn(),
+        TextColumn("{task.fields[found]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not verbose,
+    )
+    task = bar.add_task("", total=None, found="")
+
+    def progress(done, total):
+        found = f"{len(trials.trace)} tried"
+        if trials.best is not None:
+            found += f", best: accuracy {trials.best.accuracy:.4f} in {trials.best.size_bytes:,} bytes"
+        bar.update(task, completed=done, total=total, found=found)
+
+    with bar:
+        yield progress

@@ -1,0 +1,191 @@
+"""The pruned networks of a hypernetwork, and what is known of them without making a file."""
+
+import operator
+import typing
+
+import keras
+import numpy as np
+
+from cvhn_tf.export.compaction.compact import compact
+from cvhn_tf.export.compaction.polyphase import polyphase
+from cvhn_tf.export.conversion.convert import INTEGER_BITS
+from cvhn_tf.export.conversion.saved_models import SavedModels
+from cvhn_tf.export.evaluation.evaluate import accuracy
+from cvhn_tf.export.pruning.layer_statistics import layer_sparsity, snr_histogram
+from cvhn_tf.export.pruning.prune import prune
+from cvhn_tf.export.pruning.recalibrate import recalibrate
+from cvhn_tf.export.pruning.repeated_pruning import RepeatedPruning
+from cvhn_tf.export.rounding.integer_grid import round_weights
+from cvhn_tf.export.search.size_bound import least_bytes, least_gzip_bytes
+
+# Examples of a first estimate: enough to tell 98% from 97%. All examples decide where that leaves a doubt.
+_PART = 2000
+_BATCH = 1000
+
+
+class Point(typing.NamedTuple):
+    """A pruned network, by what makes it; as in `prune`."""
+
+    complexity: float
+    sparsity: float
+    structure: str
+
+
+class Prunings:
+    """Makes pruned networks, and remembers their figures.
+
+    Args:
+        model: `cvhn_tf.VariationalHypernetwork`.
+        x: Array of examples, or a list of arrays.
+        y: Their class labels.
+        representative_data: Training examples for the statistics of batch normalization, as in `recalibrate`; None
+            leaves those of training.
+        for_speed: Whether files are to be fast rather than small, by `polyphase`.
+
+    Raises:
+        ValueError: If the network is no classifier of these labels.
+    """
+
+    def __init__(self, model, x, y, representative_data=None, for_speed=False):
+        self._model = RepeatedPruning(model)
+        self._x, self._y, self._representative_data, self._for_speed = x, y, representative_data, for_speed
+        self._bits, self._bounds, self._estimates, self._accuracies, self._parameters = {}, {}, {}, {}, {}
+        self._histograms, self._layer_sparsities = {}, {}
+        self._turn_to(None)
+        part = np.sort(np.random.default_rng(0).permutation(len(y))[:_PART])
+        self._part = keras.tree.map_structure(lambda array: np.asarray(array)[part], x), y[part]
+        # One network measures the accuracies of all, so that it is compiled once.
+        self._judge = model.at(model.complexity_range.low)
+        if self._judge_by(*self._part) is None:
+            raise ValueError(
+                "Expected a classifier, with outputs of shape (examples, classes), and a label for each example. "
+                f"Received: outputs of shape {self._judge.output_shape}, labels of shape {y.shape}"
+            )
+
+    @property
+    def points(self) -> list[Point]:
+        """All networks made so far."""
+        return list(self._layer_sparsities)
+
+    @property
+    def histograms(self) -> list:
+        """`SnrHistogram` of each complexity of a network made so far, in ascending order."""
+        return [self._histograms[complexity] for complexity in sorted(self._histograms)]
+
+    @property
+    def layer_sparsities(self) -> list:
+        """`LayerSparsity` of each network made so far, in the order of complexity, sparsity, structure."""
+        return [self._layer_sparsities[point] for point in sorted(self._layer_sparsities)]
+
+    def description_length_bits(self, complexity) -> float:
+        """KL of the posterior at a complexity in bits."""
+        if complexity not in self._bits:
+            self._bits[complexity] = self._model.description_length(complexity)
+        return self._bits[complexity]
+
+    def shortest_description(self) -> tuple[float, float]:
+        """Fewest bits of all complexities asked for so far, and the complexity."""
+        return min((bits, complexity) for complexity, bits in self._bits.items())
+
+    def pruned(self, point, bits=None):
+        """The pruned Keras model, its batch normalization recalibrated if there is representative data.
+
+        With `bits` its weights are those of `round_weights`. Networks of the last point only are kept.
+        """
+        if self._last_point != point:
+            self._turn_to(point)
+        if bits not in self._pruned:
+            if bits is None:
+                network = prune(self._model, point.complexity, point.sparsity, structure=point.structure)
+                if point not in self._layer_sparsities:
+                    self._describe(point, network)
+            else:
+                self.pruned(point)  # every point is described, by its weights before rounding
+                network = round_weights(
+                    self._model, point.complexity, point.sparsity, bits=bits, structure=point.structure
+                )
+            if self._representative_data is not None:
+                network = recalibrate(network, self._representative_data)
+            self._pruned[bits] = network
+        return self._pruned[bits]
+
+    def compacted(self, point, bits=None):
+        """The model of `pruned` after `compact`."""
+        network = self.pruned(point, bits)
+        if bits not in self._compacted:
+            self._compacted[bits] = compact(network, bits or 32)
+        return self._compacted[bits]
+
+    def candidates(self, point, quantization=None) -> list:
+        """The Keras models of which the one with the smaller file is to be taken.
+
+        Where weights become integers, they are rounded by what the posterior knows of them.
+        """
+        bits = INTEGER_BITS.get(quantization)
+        networks = [self.compacted(point, bits)]  # which lets go of those of another point
+        if bits not in self._candidates:
+            if point.structure == "block":  # removed inputs move the others across the borders of blocks
+                networks.append(self.pruned(point, bits))
+            self._candidates[bits] = list(map(polyphase, networks)) if self._for_speed else networks
+        return self._candidates[bits]
+
+    def parameters(self, point, quantization) -> int:
+        """Number of parameters of the compacted network that is encoded."""
+        key = point, quantization
+        if key not in self._parameters:
+            self._parameters[key] = self.compacted(point, INTEGER_BITS.get(quantization)).count_params()
+        return self._parameters[key]
+
+    def least_bytes(self, point, quantization, after_gzip=False) -> float:
+        """Size below which no file of the network comes."""
+        key = point, quantization
+        if key not in self._bounds:
+            networks = self.candidates(point, quantization)
+            self._bounds[key] = tuple(
+                min(least(network, quantization) for network in networks) for least in (least_bytes, least_gzip_bytes)
+            )
+        return self._bounds[key][after_gzip]
+
+    def estimate(self, point) -> float:
+        """Accuracy of the pruned network in Keras on a part of the examples."""
+        if point not in self._estimates:
+            self._estimates[point] = self._accuracy_of(point, *self._part)
+        return self._estimates[point]
+
+    def known_estimate(self, point) -> float | None:
+        """`estimate`, if it has been made."""
+        return self._estimates.get(point)
+
+    def reaches(self, point, least_accuracy) -> bool:
+        """Whether the pruned network has an accuracy in Keras, told from a part of the examples if that is certain."""
+        estimate = self.estimate(point)
+        used, examples = len(self._part[1]), len(self._y)
+        # Two standard errors of the share of right answers in a part drawn without replacement.
+        doubt = 2 * np.sqrt(max(estimate * (1 - estimate), 1 / used) / used * (1 - used / examples))
+        if abs(estimate - least_accuracy) > doubt:
+            return estimate > least_accuracy
+        if point not in self._accuracies:
+            self._accuracies[point] = estimate if used == examples else self._accuracy_of(point, self._x, self._y)
+        return self._accuracies[point] >= least_accuracy
+
+    def _turn_to(self, point):
+        """Lets go of the networks of the last point."""
+        self._last_point, self._pruned, self._compacted, self._candidates = point, {}, {}, {}
+        self.saved_models = SavedModels()  # what the encodings of one network share
+
+    def _describe(self, point, pruned):
+        complexity = point.complexity
+        if complexity not in self._histograms:
+            bits = self.description_length_bits(complexity)
+            self._histograms[complexity] = snr_histogram(self._model, complexity, bits)
+        self._layer_sparsities[point] = layer_sparsity(pruned, *point, self._histograms[complexity].counts)
+
+    def _accuracy_of(self, point, x, y):
+        self._judge.set_weights(self.pruned(point).get_weights())
+        return self._judge_by(x, y)
+
+    def _judge_by(self, x, y):
+        batches = (slice(i, i + _BATCH) for i in range(0, len(y), _BATCH))
+        outputs = [self._judge.predict_on_batch(keras.tree.map_structure(operator.itemgetter(b), x)) for b in batches]
+        # Outputs of several models in one would be a list, which is no classifier's either.
+        return accuracy(np.concatenate(outputs), y) if all(isinstance(o, np.ndarray) for o in outputs) else None

@@ -1,0 +1,93 @@
+"""The smallest TFLite file that loses no more accuracy than is allowed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from cvhn_tf.checks.arguments import check_share
+from cvhn_tf.checks.finite_weights import check_finite_weights
+from cvhn_tf.export.conversion.convert import INTEGER_BITS, available_quantizations, to_tflite_from
+from cvhn_tf.export.conversion.saved_models import SavedModels
+from cvhn_tf.export.evaluation.evaluate import evaluate_tflite
+from cvhn_tf.export.evaluation.labelled_examples import as_examples
+from cvhn_tf.export.networks.check_network import check_network
+from cvhn_tf.export.networks.full_precision import in_float32
+from cvhn_tf.export.tflite.artifact import TFLiteArtifact
+from cvhn_tf.export.verification.verify import ConversionError, verification_inputs, verify
+
+# Without labelled data: share of the outputs' root mean square by which a file may differ from the Keras model.
+_LARGEST_ERROR = 0.05
+
+
+def smallest(
+    keras_model: keras.Model,
+    representative_data: Any = None,
+    data: tuple[Any, Any] | tf.data.Dataset | None = None,
+    max_accuracy_loss: float = 0.001,
+    rounded: Mapping[int, keras.Model] | None = None,
+) -> TFLiteArtifact:
+    """The smallest working file over all encodings among those as good as the float32 file, or nearly.
+
+    With labelled data, those are the files whose accuracy on it is at most `max_accuracy_loss` below the float32
+    file's. Without, those whose outputs differ from the Keras model's by at most 5% (root mean square, as a share of
+    the outputs' own), on `representative_data` or, without it, on random inputs; then `max_accuracy_loss` counts for
+    nothing. `"int8"` takes part if there is representative data, the weight-only encodings if ai-edge-quantizer is
+    installed.
+
+    Args:
+        keras_model: Built functional or Sequential Keras model.
+        representative_data: As in `to_tflite`.
+        data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels; better not the
+            data that the chosen file is judged by later.
+        max_accuracy_loss: Accuracy that may be lost, in [0, 1]: 0.001 is a tenth of a percentage point.
+        rounded: Dict from 8 and 4 bits to the same network with the weights that `round_weights` made for them.
+            Encodings of so many bits are then made of these; float32 and float16 are tried with the 8-bit one too.
+
+    Raises:
+        ValueError: If an argument is out of range, before anything is converted.
+        ConversionError: If there is no such file.
+    """
+    check_share("max_accuracy_loss", max_accuracy_loss)
+    if not set(rounded or ()) <= set(INTEGER_BITS.values()):
+        raise ValueError(f"Expected `rounded` for 8 and 4 bits. Received: rounded for {list(rounded or ())}")
+    check_network("keras_model", keras_model)
+    check_finite_weights("keras_model", keras_model)
+    examples = None if data is None else as_examples(keras_model, data)
+    keras_model = in_float32(keras_model)
+    inputs = verification_inputs(keras_model, representative_data)
+    artifacts, failures, saved = [], [], SavedModels()
+    for quantization in available_quantizations(representative_data is not None):
+        for model in _models(keras_model, quantization, rounded or {}):
+            try:
+                artifacts.append(to_tflite_from(saved, model, quantization, "auto", representative_data))
+            except ConversionError as failure:
+                failures.append(str(failure))
+    if examples is not None and artifacts:
+        exact = to_tflite_from(saved, keras_model, sparse=False)
+        # 1e-9: 0.98 - 0.001 is not quite 0.979.
+        least_accuracy = _accuracy(exact, examples) - max_accuracy_loss - 1e-9
+    for artifact in sorted(artifacts, key=lambda artifact: artifact.size_bytes):
+        if examples is not None and _accuracy(artifact, examples) >= least_accuracy:
+            return artifact
+        if examples is None and _error(artifact, keras_model, inputs) <= _LARGEST_ERROR:
+            return artifact
+    raise ConversionError("; ".join(failures) or "No file is as good as the float32 file")
+
+
+def _models(keras_model, quantization, rounded):
+    if quantization in INTEGER_BITS:
+        return [rounded.get(INTEGER_BITS[quantization], keras_model)]
+    return [keras_model, *(rounded[bits] for bits in rounded if bits == 8)]
+
+
+def _accuracy(artifact, examples):
+    return evaluate_tflite(artifact, *examples).accuracy
+
+
+def _error(artifact, keras_model, inputs):
+    try:
+        return verify(artifact.content, keras_model, artifact.quantization, inputs)
+    except ConversionError:  # of a rounded network that is too far away
+        return float("inf")

@@ -1,0 +1,196 @@
+"""Files tried against budgets, the cheapest checks first, and the record of what came of each."""
+
+import dataclasses
+import math
+
+from cvhn_tf.export.conversion.convert import to_tflite_from
+from cvhn_tf.export.conversion.metadata import annotate
+from cvhn_tf.export.evaluation.evaluate import evaluate_tflite
+from cvhn_tf.export.search.candidate import Candidate
+from cvhn_tf.export.search.size_bound import dense_bytes
+from cvhn_tf.export.verification.verify import ConversionError
+
+# Share of the least that a file took beside its weights which the next ones are taken to take too.
+_SURE_OVERHEAD = 0.8
+
+
+class Trials:
+    """Makes files and measures them, as far as it takes to know whether one is better than the best so far.
+
+    Args:
+        prunings: `Prunings`.
+        budgets: `Budgets`.
+        quantizations: Those that files may have, as in `to_tflite`.
+        x: Array of examples, or a list of arrays.
+        y: Their class labels.
+        representative_data: As in `to_tflite`.
+        labels: As in `annotate`.
+    """
+
+    def __init__(self, prunings, budgets, quantizations, x, y, representative_data=None, labels=None):
+        self.prunings, self.budgets, self.quantizations = prunings, budgets, quantizations
+        self.trace = []
+        self.best = self.artifact = None
+        # The best file so far, or the accurate one that breaks the budgets by least: finer searches start from here.
+        self.nearest = None
+        self._x, self._y, self._representative_data, self._labels = x, y, representative_data, labels
+        self._refused_networks = set()
+        self._tried = {}
+        self._slow = {}
+        self._overhead = math.inf
+
+    def fits(self, complexity) -> bool:
+        """Whether the description length keeps its budget. If not, this is recorded."""
+        candidate = Candidate(complexity, description_length_bits=self.prunings.description_length_bits(complexity))
+        reason = self.budgets.exceeded_by(candidate)
+        if reason is not None and complexity not in self._refused_networks:
+            self._refused_networks.add(complexity)
+            self._refuse(candidate, reason)
+        return reason is None
+
+    def reaches(self, point, least_accuracy) -> bool:
+        """Whether a network is accurate enough in Keras. If not, this is recorded."""
+        if self.prunings.reaches(point, least_accuracy):
+            return True
+        if point not in self._refused_networks:
+            self._refused_networks.add(point)
+            self._refuse(self._candidate(point), f"in Keras less accurate than {least_accuracy:.4f}")
+        return False
+
+    def can_be_better(self, point) -> bool:
+        """Whether some file of a network may be smaller than the best so far."""
+        return any(self._no_better(self._bound(point, quantization)) is None for quantization in self.quantizations)
+
+    def by_size(self, point) -> list:
+        """The quantizations, those first whose files are likely to be smallest."""
+        after_gzip = self.budgets.max_bytes is None and self.budgets.max_gzip_bytes is not None
+        return sorted(self.quantizations, key=lambda q: self.prunings.least_bytes(point, q, after_gzip))
+
+    def attempt(self, point, quantization) -> Candidate:
+        """Makes and measures a file, until it is refused or accepted."""
+        key = point, quantization
+        if key not in self._tried:
+            self._tried[key] = self._attempt(point, quantization)
+        return self._tried[key]
+
+    def measure(self, point, quantization) -> Candidate | None:
+        """All figures of a file, whatever the budgets; None if none works."""
+        try:
+            artifact = self._convert(point, quantization)
+        except ConversionError:
+            return None
+        return self._evaluate(self._weigh(self._candidate(point, quantization), artifact), artifact)
+
+    def _attempt(self, point, quantization):
+        candidate = self._candidate(point, quantization)
+        reason = self._foreseen(point, quantization)
+        if reason is not None:
+            return self._refuse(candidate, reason)
+        try:
+            artifact = self._convert(point, quantization)
+        except ConversionError as error:
+            return self._refuse(candidate, str(error))
+        candidate = self._weigh(candidate, artifact)
+        reason = self._no_better(candidate)
+        if reason is not None:
+            return self._refuse(candidate, reason)
+        candidate = self._evaluate(candidate, artifact)
+        self._remember_slow(point, quantization, candidate.latency_ms)
+        reason = self.budgets.exceeded_by(candidate)
+        if reason is None:
+            candidate = dataclasses.replace(candidate, accepted=True)
+        if reason is None or (self.budgets.seek_smallest and candidate.accuracy >= self.budgets.min_accuracy):
+            self._keep_if_better(candidate, artifact)
+        return self._refuse(candidate, reason) if reason is not None else self._record(candidate)
+
+    def _keep_if_better(self, candidate, artifact):
+        if self.nearest is None or self.budgets.rank(candidate) < self.budgets.rank(self.nearest):
+            self.nearest = candidate
+            if candidate.accepted:
+                self.best, self.artifact = candidate, artifact
+
+    def _foreseen(self, point, quantization):
+        """Why a file need not be made; None if it must."""
+        parameters, latency_ms = self._slow.get((point.structure, quantization), (None, None))
+        if parameters is not None and self.prunings.parameters(point, quantization) >= parameters:
+            return f"of no fewer parameters than a file that took {latency_ms:.4g} ms"
+        return self._no_better(self._bound(point, quantization), bound=True)
+
+    def _no_better(self, candidate, bound=False):
+        """Why a file of at least these sizes is not needed; None if it may be."""
+        exceeded = self.budgets.exceeded_by(candidate, bound)
+        if not self.budgets.seek_smallest:
+            return exceeded
+        if self.nearest is None or self.budgets.rank(candidate) < self.budgets.rank(self.nearest):
+            return None
+        least = "at least " if bound else ""
+        return exceeded or f"{least}{candidate.size_bytes:,.0f} bytes, no fewer than {self.nearest.size_bytes:,}"
+
+    def _bound(self, point, quantization):
+        """A candidate with the least sizes that it can have, if all files take alike beside their weights."""
+        overhead = 0 if math.isinf(self._overhead) else _SURE_OVERHEAD * self._overhead
+        return Candidate(
+            *point,
+            size_bytes=self.prunings.least_bytes(point, quantization) + overhead,
+            gzip_bytes=self.prunings.least_bytes(point, quantization, after_gzip=True),
+        )
+
+    def _remember_overhead(self, artifact, network):
+        """Keeps the least that a file took beside its weights; only of dense ones is their size known."""
+        weights = dense_bytes(network, artifact.quantization)
+        if weights is not None and not artifact.sparse:
+            self._overhead = max(0, min(self._overhead, artifact.size_bytes - weights))
+
+    def _remember_slow(self, point, quantization, latency_ms):
+        if self.budgets.max_latency_ms is None or latency_ms <= self.budgets.max_latency_ms:
+            return
+        parameters = self.prunings.parameters(point, quantization)
+        key = point.structure, quantization
+        if key not in self._slow or parameters < self._slow[key][0]:
+            self._slow[key] = parameters, latency_ms
+
+    def _candidate(self, point, quantization="none"):
+        return Candidate(
+            *point,
+            encoding=None if quantization == "none" else quantization or "float32",
+            description_length_bits=self.prunings.description_length_bits(point.complexity),
+            estimated_accuracy=self.prunings.known_estimate(point),
+        )
+
+    def _convert(self, point, quantization):
+        made, failure = [], None
+        for network in self.prunings.candidates(point, quantization):
+            try:
+                artifact = to_tflite_from(
+                    self.prunings.saved_models, network, quantization, representative_data=self._representative_data
+                )
+                made.append((artifact, network))
+            except ConversionError as error:
+                failure = error
+        if not made:
+            raise failure
+        artifact, network = min(made, key=lambda pair: pair[0].size_bytes)
+        artifact = annotate(artifact, point.complexity, point.sparsity, point.structure, self._labels)
+        self._remember_overhead(artifact, network)
+        return artifact
+
+    def _weigh(self, candidate, artifact):
+        return dataclasses.replace(
+            candidate, sparse=artifact.sparse, size_bytes=artifact.size_bytes, gzip_bytes=artifact.gzip_bytes
+        )
+
+    def _evaluate(self, candidate, artifact):
+        measured = evaluate_tflite(artifact, self._x, self._y)
+        return dataclasses.replace(
+            candidate,
+            latency_ms=measured.latency_ms,
+            accuracy=measured.accuracy,
+            calibration_error=measured.calibration_error,
+        )
+
+    def _refuse(self, candidate, reason):
+        return self._record(dataclasses.replace(candidate, reason=reason))
+
+    def _record(self, candidate):
+        self.trace.append(candidate)
+        return candidate

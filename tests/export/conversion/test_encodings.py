@@ -1,0 +1,132 @@
+"""Every encoding on every layout of zeros, in LiteRT: what docs/encodings.md says is what happens.
+
+python tests/test_encodings.py  # writes docs/encodings.md anew
+"""
+
+import keras
+import numpy as np
+from keras import layers
+from places import ROOT
+
+from cvhn_tf import export
+from cvhn_tf.export.tflite.flatbuffer import weight_types
+
+TABLE = ROOT / "docs" / "encodings.md"
+ENCODINGS = [
+    (quantization, sparse)
+    for quantization in (None, "float16", "dynamic_range", "int8", "weight_only_int8", "weight_only_int4")
+    for sparse in (False, True)
+]
+LAYOUTS = ("no zeros", "random zeros", "1×4 blocks", "compacted")
+# What the types of the weights must include for the file to be what it is called.
+TYPES = {
+    None: "FLOAT32",
+    "float16": "FLOAT16",
+    "dynamic_range": "INT8",
+    "int8": "INT8",
+    "weight_only_int8": "INT8",
+    "weight_only_int4": "INT4",
+}
+REASONS = {
+    "cannot run": "LiteRT refuses",
+    "differ from": "wrong values",
+    "found no weights": "no zeros to encode",
+    "left all weights": "not quantized",
+    "quantizer failed": "quantizer fails",
+}
+
+
+def dense():
+    return keras.Sequential([keras.Input((64,)), layers.Dense(48, "relu"), layers.Dense(32, "relu"), layers.Dense(10)])
+
+
+def odd_dense():
+    """Numbers of inputs that are no multiples of four."""
+    return keras.Sequential([keras.Input((65,)), layers.Dense(49, "relu"), layers.Dense(34, "relu"), layers.Dense(10)])
+
+
+def conv():
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 4)),
+            layers.Conv2D(16, 3, activation="relu"),
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(10),
+        ]
+    )
+
+
+TARGETS = {"Dense": dense, "Dense, inputs not a multiple of 4": odd_dense, "Conv2D": conv}
+
+
+def make_network(make_target, layout):
+    """The target with random weights, nine tenths of them zero unless the layout says otherwise."""
+    keras.utils.set_random_seed(0)
+    network = make_target()  # without softmax, which would hide errors
+    rng = np.random.default_rng(0)
+    for layer in network.layers:
+        if not layer.weights:
+            continue
+        kernel, bias = layer.get_weights()
+        if layout == "1×4 blocks" and kernel.ndim == 2:
+            blocks = rng.random((-(-kernel.shape[0] // 4), kernel.shape[1])) < 0.1
+            kept = np.repeat(blocks, 4, axis=0)[: kernel.shape[0]]
+        else:
+            kept = rng.random(kernel.shape) < (1.0 if layout == "no zeros" else 0.1)
+        if layout == "compacted" and layer is not network.layers[-1]:
+            kept[..., ::2] = False
+        layer.set_weights([kernel * kept * (1 if layout == "no zeros" else 3), rng.normal(size=bias.shape) * 0.1])
+    return export.compact(network) if layout == "compacted" else network
+
+
+def find_outcome(network, quantization, sparse) -> str:
+    x = np.random.default_rng(1).normal(size=(64, *network.input_shape[1:])).astype("float32")
+    try:
+        artifact = export.to_tflite(network, quantization, sparse=sparse, representative_data=x)
+    except export.ConversionError as error:
+        (reason,) = [reason for text, reason in REASONS.items() if text in str(error)]
+        return reason
+    # Not in the words of the check that was just passed: this one knows the Keras network alone.
+    measured = export.evaluate_tflite(artifact, x, network.predict(x, verbose=0).argmax(1))
+    assert measured.accuracy >= (0.6 if quantization == "weight_only_int4" else 0.9)
+    return "✓" if TYPES[quantization] in weight_types(artifact.content) else "stays float32"
+
+
+def make_table() -> str:
+    lines = [
+        "# Which encodings run",
+        "",
+        "`tests/test_encodings.py` makes each file, runs it in LiteRT and compares it with Keras; it fails where this",
+        "table is wrong, and `python tests/test_encodings.py` writes the table anew.",
+        "",
+        "`export.to_tflite` hands over the files marked ✓ or `stays float32`; for all others it raises a",
+        "`ConversionError`.",
+        "",
+        "| entry | meaning |",
+        "| --- | --- |",
+        "| ✓ | runs, and its outputs are those of the Keras model |",
+        "| stays float32 | runs, but the converter quantizes no weights of fewer than 1,024 numbers |",
+        "| LiteRT refuses | the file cannot be loaded |",
+        "| wrong values | LiteRT runs the file, and computes something else |",
+        "| no zeros to encode | the converter finds no weights to store in a sparse encoding |",
+        "| not quantized | ai-edge-quantizer leaves sparse weights as they are, without a word |",
+        "| quantizer fails | ai-edge-quantizer raises an error |",
+    ]
+    for name, make_target in TARGETS.items():
+        networks = [make_network(make_target, layout) for layout in LAYOUTS]
+        lines += ["", f"## {name}", "", f"| encoding | {' | '.join(LAYOUTS)} |", "| --- |" + " --- |" * len(LAYOUTS)]
+        # Integers do not care for the number of inputs.
+        for quantization, sparse in ENCODINGS[:4] if make_target is odd_dense else ENCODINGS:
+            outcomes = [find_outcome(network, quantization, sparse) for network in networks]
+            encoding = (quantization or "float32") + (", sparse" if sparse else "")
+            lines.append(f"| {encoding} | {' | '.join(outcomes)} |")
+    return "\n".join(lines) + "\n"
+
+
+def test_table_of_encodings_says_what_happens():
+    assert TABLE.read_text() == make_table(), "python tests/test_encodings.py writes the table anew"
+
+
+if __name__ == "__main__":
+    TABLE.write_text(make_table())

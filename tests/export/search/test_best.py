@@ -1,0 +1,226 @@
+"""The search for the best file within budgets."""
+
+import csv
+import dataclasses
+import io
+
+import keras
+import numpy as np
+import pytest
+
+import cvhn_tf
+from cvhn_tf import datasets, export
+from cvhn_tf.export.search.budgets import Budgets
+
+MEASURES = {
+    "max_bytes": "size_bytes",
+    "max_gzip_bytes": "gzip_bytes",
+    "max_description_bits": "description_length_bits",
+    "max_latency_ms": "latency_ms",
+}
+
+FOUR_FILES = {"complexities": [0.1, 10.0], "sparsities": [0.5, 0.95], "quantizations": ["dynamic_range"]}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.load("digits")
+
+
+@pytest.fixture(scope="module")
+def data(digits):
+    return digits.x_test, digits.y_test
+
+
+@pytest.fixture(scope="module")
+def model(digits):
+    keras.utils.set_random_seed(0)
+    layers = [
+        keras.Input((8, 8, 1)),
+        keras.layers.Flatten(),
+        keras.layers.Dense(60, "relu"),
+        keras.layers.Dense(10, "softmax"),
+    ]
+    model = cvhn_tf.VariationalHypernetwork(keras.Sequential(layers), complexity_range=(0.01, 10), seed=0)
+    model.compile(cvhn_tf.default_optimizer(30 * 23), "sparse_categorical_crossentropy")
+    model.fit(digits.x_train, digits.y_train, batch_size=64, epochs=30, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def grid(model, data):
+    """Every file of a grid that the search does not know of."""
+    rows = []
+    for structure in ("weight", "unit"):
+        arguments = {"complexities": [0.1, 1.0], "sparsities": [0.6, 0.9], "structure": structure}
+        rows += export.compare(model, data, quantizations=[None, "dynamic_range"], **arguments).rows
+    return rows
+
+
+def assert_is_what_it_says(found, model, data):
+    """The file does what the trace says, and so does the network that is made from its settings."""
+    chosen = found.chosen
+    assert chosen in found.trace and chosen.accepted and chosen.reason is None
+    assert (chosen.size_bytes, chosen.gzip_bytes) == (found.artifact.size_bytes, found.artifact.gzip_bytes)
+    measured = export.evaluate_tflite(found.artifact, *data)
+    assert (chosen.accuracy, chosen.calibration_error) == (measured.accuracy, measured.calibration_error)
+    assert chosen.description_length_bits == model.description_length(chosen.complexity)
+    network = export.prune(model, chosen.complexity, chosen.sparsity, structure=chosen.structure)
+    x, y = data
+    assert np.mean(network.predict(x, verbose=0).argmax(1) == y) == pytest.approx(chosen.accuracy, abs=0.01)
+
+
+def best_within(model, data, max_bytes):
+    structures, quantizations = ["weight", "unit"], [None, "dynamic_range"]
+    return export.best(model, data, max_bytes=max_bytes, structures=structures, quantizations=quantizations)
+
+
+@pytest.fixture(scope="module")
+def found_of_6_kb(model, data):
+    return best_within(model, data, 6000)
+
+
+def assert_is_the_most_accurate(found, grid, **limits):
+    """Within limits, of what was tried, and but for three of the 360 images of what is on the grid."""
+
+    def keeps(candidate):
+        return all(getattr(candidate, MEASURES[name]) <= limit for name, limit in limits.items())
+
+    assert keeps(found.chosen)
+    assert found.chosen.accuracy == max(candidate.accuracy for candidate in found.trace if candidate.accepted)
+    right = [round(360 * accuracy) for accuracy in (found.chosen.accuracy, *(r.accuracy for r in grid if keeps(r)))]
+    assert right[0] >= max(right[1:]) - 3
+
+
+def test_within_a_size_the_most_accurate_file_is_found(found_of_6_kb, model, data, grid):
+    assert_is_what_it_says(found_of_6_kb, model, data)
+    assert_is_the_most_accurate(found_of_6_kb, grid, max_bytes=6000)
+
+
+def test_it_is_found_where_sizes_do_not_fall_with_sparsity(model, data):
+    """From 1,024 weights of a kernel downwards files of 8 bits hold them in float32, and so are larger."""
+    arguments = {"structure": "unit", "quantizations": ["dynamic_range"], "complexities": [1.0]}
+    rows = export.compare(model, data, sparsities=[0.6, 0.65, 0.66, 0.68, 0.7, 0.75], **arguments).rows
+    limit = rows[0].size_bytes
+    assert max(row.size_bytes for row in rows) > limit
+    assert_is_the_most_accurate(best_within(model, data, limit), rows, max_bytes=limit)
+
+
+@pytest.mark.parametrize("quantization, bits", [("dynamic_range", 8), ("weight_only_int4", 4)])
+def test_integer_weights_are_rounded_by_the_posterior(quantization, bits, model, data):
+    fixed = {"complexities": [1.0], "sparsities": [0.5], "structures": ["weight"], "quantizations": [quantization]}
+    found = export.best(model, data, max_bytes=30_000, **fixed)
+    rounded = export.compact(export.round_weights(model, 1.0, 0.5, bits=bits), bits)
+    expected = export.annotate(export.to_tflite(rounded, quantization), 1.0, 0.5, "weight")
+    assert found.artifact.content == expected.content
+    plain = export.to_tflite(export.compact(export.prune(model, 1.0, 0.5)), quantization)
+    assert found.artifact.content != export.annotate(plain, 1.0, 0.5, "weight").content
+
+
+def test_of_several_limits_all_hold(model, data, grid):
+    bits = 1.01 * model.description_length(1.0)
+    limits = {"max_gzip_bytes": 5000, "max_description_bits": bits}
+    found = export.best(model, data, **limits, structures=["weight"], quantizations=["dynamic_range"])
+    assert_is_what_it_says(found, model, data)
+    assert_is_the_most_accurate(found, grid, **limits)
+
+
+def test_the_smallest_file_of_an_accuracy_is_found(model, data, grid):
+    arguments = {"complexities": [0.1, 1.0], "quantizations": [None, "dynamic_range"]}
+    found = export.best(model, data, min_accuracy=0.93, **arguments)
+    assert_is_what_it_says(found, model, data)
+    assert found.chosen.accuracy >= 0.93
+    assert found.chosen.size_bytes <= min(row.size_bytes for row in grid if row.accuracy >= 0.93)
+    # With a limit that it just keeps, it is found again.
+    again = export.best(model, data, min_accuracy=0.93, max_bytes=found.chosen.size_bytes, **arguments)
+    assert again.chosen.size_bytes == found.chosen.size_bytes
+
+
+def test_trace_tells_of_every_candidate_why_it_was_not_accepted(found_of_6_kb):
+    found = found_of_6_kb
+    for candidate in found.trace:
+        assert candidate.accepted == (candidate.reason is None)
+        if candidate.accepted:
+            assert candidate.size_bytes <= 6000 and candidate.latency_ms > 0
+    assert any("more than 6,000" in (candidate.reason or "") for candidate in found.trace)
+    assert any("less accurate than" in (candidate.reason or "") for candidate in found.trace)
+    # Economical: of all files that the networks tried could become, less than half are made, and none twice.
+    files = [(c.complexity, c.sparsity, c.structure, c.encoding) for c in found.trace if c.size_bytes is not None]
+    networks = {(c.complexity, c.sparsity, c.structure) for c in found.trace if c.sparsity is not None}
+    encodings = {c.encoding for c in found.trace if c.encoding is not None}
+    assert len(set(files)) == len(files) < len(networks) * len(encodings) / 2
+    table = list(csv.DictReader(io.StringIO(found.to_csv())))
+    assert len(table) == len(found.trace) and list(table[0]) == [f.name for f in dataclasses.fields(export.Candidate)]
+    page = found.report(command="export.best(…)")
+    assert page.count("<tr") == 1 + len(found.trace) and page.count("<tr class='marked'") == 1
+
+
+def test_what_is_fixed_is_not_searched(model, data):
+    fixed = {"complexities": [1.0], "sparsities": [0.5, 0.9], "structures": ["unit"], "quantizations": [None]}
+    found = export.best(model, data, max_bytes=30_000, **fixed)
+    assert {(c.complexity, c.structure) for c in found.trace} == {(1.0, "unit")}
+    assert {c.sparsity for c in found.trace} <= {0.5, 0.9} and {c.encoding for c in found.trace} <= {None, "float32"}
+    assert export.best(model, data, max_bytes=30_000, **fixed).chosen.size_bytes == found.chosen.size_bytes
+
+
+@pytest.mark.parametrize(
+    "budgets, parts",
+    [
+        ({"max_bytes": 100}, ("max_bytes=100", "smallest file found takes", "bytes, at complexity=", "encoding=")),
+        ({"max_latency_ms": 1e-6}, ("max_latency_ms=1e-06", "fastest file found takes", "ms, at complexity=")),
+        ({"max_description_bits": 1}, ("shortest description found takes", "bits, at complexity=10")),
+        ({"min_accuracy": 1.0}, ("most accurate file found reaches 0.9", "at complexity=")),
+    ],
+)
+def test_impossible_budgets_are_answered_by_the_nearest_possible(budgets, parts, model, data):
+    with pytest.raises(ValueError) as caught:
+        export.best(model, data, **budgets, structures=["weight"], **FOUR_FILES)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_accuracy_out_of_reach_is_answered_by_the_best_within_the_other_budgets(model, data):
+    # How many units die depends on the rounding of the machine, so the limit that keeps accurate files out is measured.
+    smallest = export.best(model, data, min_accuracy=0.94, structures=["weight"], **FOUR_FILES).chosen
+    assert smallest.sparsity == 0.5
+    limits = {"min_accuracy": 0.94, "max_bytes": smallest.size_bytes - 1}
+    with pytest.raises(ValueError, match=r"within the other budgets reaches 0\..* bytes, at complexity="):
+        export.best(model, data, **limits, structures=["weight"], **FOUR_FILES)
+
+
+@pytest.mark.parametrize(
+    "arguments, name",
+    [
+        ({}, "max_bytes, max_gzip_bytes"),
+        ({"max_bytes": -1}, "max_bytes=-1"),
+        ({"max_bytes": 0}, "max_bytes=0"),
+        ({"max_gzip_bytes": float("nan")}, "max_gzip_bytes=nan"),
+        ({"max_latency_ms": float("inf")}, "max_latency_ms=inf"),
+        ({"max_description_bits": "10"}, "max_description_bits='10'"),
+        ({"min_accuracy": 1.01}, "min_accuracy=1.01"),
+        ({"min_accuracy": float("nan")}, "min_accuracy=nan"),
+        ({"min_accuracy": True}, "min_accuracy=True"),
+        ({"max_bytes": 10, "complexities": [1e4]}, "complexity"),
+        ({"max_bytes": 10, "sparsities": []}, "sparsities"),
+        ({"max_bytes": 10, "sparsities": [1.0]}, "sparsity"),
+        ({"max_bytes": 10, "structures": ["filter"]}, "structure"),
+        ({"max_bytes": 10, "quantizations": ["int3"]}, "quantization"),
+        ({"max_bytes": 10, "quantizations": ["int8"]}, "representative_data"),
+        ({"max_bytes": 10, "data": 3}, "data"),
+        ({"max_bytes": 10, "data": (np.zeros((4, 8, 8, 1)), np.zeros(3))}, "as many labels"),
+        ({"max_bytes": 10, "model": keras.Sequential()}, "VariationalHypernetwork"),
+    ],
+)
+def test_bad_arguments_are_refused_before_any_work(model, data, arguments, name, monkeypatch):
+    monkeypatch.setattr(type(model), "at", None)
+    with pytest.raises(ValueError, match=name):
+        export.best(**{"model": model, "data": data, **arguments})
+
+
+def test_budgets_say_which_is_broken():
+    budgets = Budgets(max_bytes=1000, min_accuracy=0.9)
+    candidate = export.Candidate(1.0, 0.5, "weight", size_bytes=1001)
+    assert budgets.exceeded_by(candidate) == "1,001 bytes, more than 1,000 bytes"
+    assert budgets.exceeded_by(dataclasses.replace(candidate, size_bytes=1000)) is None
+    worse = dataclasses.replace(candidate, size_bytes=1000, accuracy=0.89)
+    assert budgets.exceeded_by(worse) == "accuracy 0.8900, less than 0.9"

@@ -1,0 +1,243 @@
+"""What README.md and docs/ print, runs; what they link to, is there.
+
+The rules by which long blocks are made short:
+
+- In Python blocks `"mnist"` is `"digits"`, `epochs` is at most 1, and `compare` and `smallest_packed` try one
+  combination, by arguments that are put in front of the ones that are printed. `best`, `smallest` and
+  `--encoding auto` choose from two encodings.
+- README's Python blocks run one after another, as do the tutorial's. A page under docs/ starts with what the tutorial
+  left: its variables, and its files in the working directory.
+- Of `cvhn-tf` commands `train` runs for one epoch, `compare` with one combination. `demo` only has its options checked
+  against `--help`, and so do commands of a block below the comment `<!-- long -->`.
+- `make` targets and the options of scripts of this repository are looked up; tests of their own run these scripts.
+  `pip install` has its files and extras looked up.
+- Kotlin, Swift and blocks without a language are not run.
+"""
+
+import inspect
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from places import ROOT
+from typer.testing import CliRunner
+
+from cvhn_tf import export
+from cvhn_tf_cli import commands
+
+TUTORIAL = "docs/tutorial.md"
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+BLOCK = re.compile(r"^(?P<long><!-- long -->\n+)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+NOT_RUN = {"", "kotlin", "swift"}
+
+
+def read(page):
+    return (ROOT / page).read_text()
+
+
+def blocks_of(page, *languages):
+    return [block for block in BLOCK.finditer(read(page)) if block["language"] in languages]
+
+
+def pages_with(*languages):
+    return [page for page in PAGES if blocks_of(page, *languages)]
+
+
+def test_every_block_is_of_a_language_that_is_run_or_known_not_to_be():
+    languages = {block["language"] for page in PAGES for block in BLOCK.finditer(read(page))}
+    assert languages == {"python", "sh", *NOT_RUN & languages}
+    for page in PAGES:  # an odd fence would hide blocks from all tests here
+        assert read(page).count("\n```") == 2 * len(list(BLOCK.finditer(read(page))))
+
+
+def run_python(page, namespace):
+    for block in blocks_of(page, "python"):
+        code = block["text"].replace('"mnist"', '"digits"')
+        code = re.sub(r"\bepochs=\d+(, initial_epoch=\d+)?", "epochs=1", code)
+        code = re.sub(r"\bepochs, batch_size = \d+,", "epochs, batch_size = 1,", code)
+        line = read(page)[: block.start("text")].count("\n")
+        exec(compile("\n" * line + code, ROOT / page, "exec"), namespace)
+
+
+def try_one_combination(monkeypatch):
+    """`compare` and `smallest_packed` on the first of each list of settings, their arguments checked all the same."""
+    for name in ("compare", "smallest_packed"):
+        function = getattr(export, name)
+
+        def short(*args, function=function, **kwargs):
+            given = inspect.signature(function).bind(*args, **kwargs)
+            given.apply_defaults()
+            for argument in ("complexities", "sparsities", "quantizations", "steps", "rate_weights"):
+                if argument in given.arguments:
+                    given.arguments[argument] = (given.arguments[argument] or (1.0,))[:1]
+            return function(*given.args, **given.kwargs)
+
+        monkeypatch.setattr(export, name, short)
+    for name in ("best", "smallest"):
+        module = sys.modules[f"cvhn_tf.export.search.{name}"]  # the name in `export` is the function
+        monkeypatch.setattr(module, "available_quantizations", lambda with_data: [None, "dynamic_range"])
+
+
+@pytest.fixture
+def one_combination(monkeypatch):
+    try_one_combination(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def tutorial(tmp_path_factory):
+    """The variables and the folder that the tutorial leaves behind."""
+    folder = tmp_path_factory.mktemp("tutorial")
+    namespace = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        try_one_combination(patch)
+        run_python(TUTORIAL, namespace)
+    return namespace, folder
+
+
+def test_python_of_the_tutorial_leaves_its_files(tutorial):
+    assert {path.name for path in tutorial[1].iterdir()} == {
+        "model.keras",
+        "digits.tflite",
+        "best.tflite",
+        "best.json",
+    }
+
+
+@pytest.mark.parametrize("page", [page for page in pages_with("python") if page not in ("README.md", TUTORIAL)])
+def test_python_of_a_page_runs_after_the_tutorial(page, tutorial, tmp_path, monkeypatch, one_combination):
+    namespace, folder = tutorial
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    run_python(page, dict(namespace))
+
+
+def test_python_of_the_readme_runs(tmp_path, monkeypatch, one_combination):
+    monkeypatch.chdir(tmp_path)
+    run_python("README.md", {})
+    assert (tmp_path / "digits.tflite").stat().st_size > 1000
+
+
+def command_lines(page):
+    """Pairs of a command's words and whether it is long."""
+    return [
+        (shlex.split(line, comments=True), bool(block["long"]))
+        for block in blocks_of(page, "sh")
+        for line in block["text"].replace("\\\n", " ").splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
+
+
+@pytest.mark.parametrize("page", pages_with("sh"))
+def test_commands_of_a_page_run(page, tmp_path, monkeypatch, one_combination):
+    monkeypatch.chdir(tmp_path)
+    checks = {"cvhn-tf": run_command, "make": check_make, "pip": check_pip, "python": check_script}
+    for words, is_long in command_lines(page):
+        if words[0] == "cvhn-tf" and (is_long or words[1] == "demo"):
+            check_options(words)
+        else:
+            checks[words[0]](words)
+
+
+def invoke(*words):
+    result = CliRunner().invoke(commands.app, words, env={"COLUMNS": "200"})
+    assert result.exit_code == 0, f"{words}: {result.output}"
+    return result.output
+
+
+def run_command(words):
+    words = ["digits" if word == "mnist" else word for word in words[1:]]
+    if "--epochs" in words:
+        words[words.index("--epochs") + 1] = "1"
+    elif words[0] == "train":
+        words += ["--epochs", "1"]
+    if words[0] == "compare":
+        words += ["--complexities", "1", "--sparsities", "0.9", "--encodings", "float32"]
+    invoke(*words)
+
+
+def check_options(words):
+    help_text = invoke(words[1], "--help")
+    for word in words[2:]:
+        assert not word.startswith("--") or re.search(rf"{re.escape(word)}\b", help_text), f"{words}: {word}"
+
+
+def check_make(words):
+    assert subprocess.run(["make", "--dry-run", *words[1:]], cwd=ROOT, capture_output=True).returncode == 0, words
+
+
+def check_pip(words):
+    assert words[1] == "install"
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for word in words[2:]:
+        if word.endswith(".txt"):
+            assert (ROOT / word).is_file(), words
+        elif match := re.fullmatch(r"\.\[(.+)\]", word):
+            assert set(match[1].split(",")) <= set(extras), words
+
+
+def check_script(words):
+    source = (ROOT / words[1]).read_text()
+    for word in words[2:]:
+        assert not word.startswith("--") or f'"{word}"' in source, f"{words}: {word}"
+
+
+def test_scripts_that_prose_names_exist_and_know_the_options():
+    """Such as `python benchmarks/regret.py --starts 1` within a sentence."""
+    for page in PAGES:
+        for code in re.findall(r"`(python [^`]*\.py[^`]*)`", read(page)):
+            check_script(shlex.split(code))
+        for path in re.findall(r"`((?:examples|benchmarks)/[\w./-]+)`", read(page)):
+            assert (ROOT / path).exists(), f"{page}: {path}"
+
+
+# Links -------------------------------------------------------------------------------------------------------------
+
+LINK = re.compile(r"!?\[[^\]]*\]\(([^()\s]+(?:\([^()]*\))?[^()\s]*)\)")
+
+
+def without_code(page):
+    return re.sub(r"`[^`\n]*`", "", BLOCK.sub("", read(page)))
+
+
+def anchors_of(path):
+    """As GitHub and MkDocs both make them of headings."""
+    headings = re.findall(r"^#+ +(.+)$", BLOCK.sub("", path.read_text()), re.MULTILINE)
+    texts = [re.sub(r"\[([^\]]*)\]\([^)]*\)|[`*]", r"\1", heading) for heading in headings]
+    return {re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", text.strip().lower())) for text in texts}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_of_a_page_lead_somewhere(page):
+    for link in LINK.findall(without_code(page)):
+        if re.match(r"[a-z]+:", link):
+            assert re.fullmatch(r"https://[\w.-]+\.[a-z]{2,}(/[^\s]*)?", link), link
+            continue
+        path, _, anchor = link.partition("#")
+        target = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+        assert target.is_file(), f"{link}: no such file"
+        assert target.is_relative_to(ROOT), link
+        if anchor:
+            assert anchor in anchors_of(target), f"{link}: no such heading"
+
+
+def test_how_to_pages_show_sections_of_the_readme_that_are_marked_in_it():
+    """`--8<-- "README.md:name"` shows what lies between `[start:name]` and `[end:name]`, so neither may be lost."""
+    for page in PAGES:
+        for name in re.findall(r'--8<-- "README\.md:(\w+)"', read(page)):
+            inside = re.search(rf"\[start:{name}\] -->\n(.*?)<!-- --8<-- \[end:{name}\]", read("README.md"), re.DOTALL)
+            assert inside and len(inside[1]) > 200, name
+            # Links in it would have to be right from both places.
+            assert not [link for link in LINK.findall(inside[1]) if not link.startswith("https:")], name
+
+
+def test_pictures_are_of_the_repository_and_not_large():
+    for page in PAGES:
+        for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", read(page)):
+            picture = (ROOT / page).parent / path
+            assert os.path.getsize(picture) < 500_000, picture

@@ -1,0 +1,110 @@
+"""Each example runs as it stands, on small settings: the committed notebook, too."""
+
+import json
+import os
+import runpy
+import sys
+
+import nbformat
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from nbclient import NotebookClient
+from places import EXAMPLES
+
+from cvhn_tf import load_model
+
+# What is asked of each, and the files that it must leave.
+SMALL = {
+    "bring_your_own_model.py": (
+        ["--epochs", "1", "--examples", "32", "--size", "32", "--sparsities", "0.8"],
+        {"shapes.tflite"},
+    ),
+    "cifar10.py": (
+        ["--dataset", "digits", "--epochs", "1", "--examples", "64"],
+        {f"cifar10/complexity-{c}_sparsity-{s}.tflite" for c in ("0.1", "1") for s in ("0", "0.5", "0.8")},
+    ),
+    "mnist.py": (["--dataset", "digits", "--epochs", "1", "--min-accuracy", "0"], {"mnist.tflite"}),
+    "multi_gpu.py": (["--dataset", "digits", "--epochs", "1"], {"multi_gpu.keras"}),
+    "phone_budget.py": (
+        ["multi_gpu.keras", "--kilobytes", "0.1", "1000"],
+        {"phone/1000kB.tflite"},
+    ),
+    "reject_unsure.py": (["--epochs", "15", "--samples", "8"], set()),
+    "tabular.py": (["--epochs", "3"], {"diabetes.tflite", "breast_cancer.tflite"}),
+    "text.py": (["--epochs", "1", "--examples", "64", "--sparsities", "0.8"], {"mood.tflite"}),
+}
+
+
+def test_every_example_is_here():
+    assert {path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".ipynb")} == {
+        *SMALL,
+        "quickstart.ipynb",
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One for all, since one example goes on with the model of another."""
+    return tmp_path_factory.mktemp("examples")
+
+
+# Sorted, so that the model is there before the budgets.
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_script_runs_and_leaves_files_that_work(name, folder, monkeypatch, capsys):
+    arguments, expected = SMALL[name]
+    monkeypatch.chdir(folder)
+    before = {path for path in folder.rglob("*") if path.is_file()}
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    made = {path for path in folder.rglob("*") if path.is_file()} - before
+    provenance = {path for path in made if path.suffix == ".json"}  # of annotated files
+    made -= provenance
+    assert {path.with_suffix(".tflite") for path in provenance} <= made
+    assert {path.relative_to(folder).as_posix() for path in made} == expected
+    for path in made:
+        if path.suffix == ".tflite":
+            assert np.isfinite(run_on_zeros(path)).all()
+        else:
+            assert load_model(path).description_length(1.0) > 0
+    printed = capsys.readouterr().out
+    assert "nan" not in printed
+    if name == "reject_unsure.py":
+        assert_fewer_answers_are_more_accurate(printed)
+
+
+def assert_fewer_answers_are_more_accurate(printed):
+    rows = [line.split() for line in printed.splitlines() if line.count("%") == 3]
+    assert len(rows) == 12
+    for complexity in ("0.01", "0.1", "1"):
+        accuracies = [float(row[2].rstrip("%")) for row in rows if row[0] == complexity]
+        assert accuracies[-1] > accuracies[0] > 50
+
+
+def run_on_zeros(path):
+    interpreter = Interpreter(model_path=os.fspath(path))
+    interpreter.allocate_tensors()
+    for detail in interpreter.get_input_details():
+        interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+def test_notebook_is_committed_with_its_results_and_small():
+    path = EXAMPLES / "quickstart.ipynb"
+    assert path.stat().st_size < 500_000
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    kinds = {kind for cell in cells for output in cell.outputs for kind in output.get("data", {})}
+    assert "image/png" in kinds
+    assert not any(output.output_type == "error" for cell in cells for output in cell.outputs)
+    assert "/home/" not in json.dumps(cells) and "/tmp/" not in json.dumps(cells)
+
+
+def test_notebook_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("QUICKSTART_DATASET", "digits")
+    monkeypatch.setenv("QUICKSTART_EPOCHS", "1")
+    notebook = nbformat.read(EXAMPLES / "quickstart.ipynb", 4)
+    client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
+    client.execute()  # raises at the first cell that fails
+    assert np.isfinite(run_on_zeros(tmp_path / "quickstart.tflite")).all()
