@@ -4,7 +4,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-newest docs format lint types pins verify-hashes audit clean
+.PHONY: help demo test test-oldest test-newest docs format lint types layout pins verify-hashes audit clean
 
 help:
 	@echo "make demo    train, export and compare on the 8x8 digits, into cvhn-demo/ (offline once installed)"
@@ -12,7 +12,7 @@ help:
 	@echo "make test-oldest | test-newest  run some of them with the oldest, or with today's newest, dependencies"
 	@echo "make docs    build the documentation, into site/ (offline once installed)"
 	@echo "make format  format the code"
-	@echo "make lint    check the code"
+	@echo "make lint    check the code, and that imports go one way"
 	@echo "make types   check the type hints"
 	@echo "make pins    write constraints-oldest.txt and requirements-hashed.txt anew, of pyproject.toml and constraints.txt"
 	@echo "make verify-hashes  install by requirements-hashed.txt alone, and look whether it works"
@@ -54,17 +54,22 @@ format: $(INSTALLED)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-lint: $(INSTALLED)
+lint: $(INSTALLED) layout
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
+	cd $(LAYOUT) && $(CURDIR)/$(VENV)/bin/lint-imports --no-cache $(CURDIR)/pyproject.toml
 
-# The checker does not follow the package map of pyproject.toml, so it gets the folders as they are installed.
-types: $(INSTALLED)
-	rm -rf build/types && mkdir -p build/types/cvhn_tf
-	ln -s $(CURDIR)/cvhn_tf/* build/types/cvhn_tf/
-	ln -s $(CURDIR)/export build/types/cvhn_tf/export
-	ln -s $(CURDIR)/cli build/types/cvhn_tf_cli
+types: $(INSTALLED) layout
 	$(VENV)/bin/mypy
+
+# These checkers do not follow the package map of pyproject.toml, so they get the folders as they are installed.
+LAYOUT := build/layout
+
+layout:
+	rm -rf $(LAYOUT) && mkdir -p $(LAYOUT)
+	cp -r cvhn_tf $(LAYOUT)/
+	cp -r export $(LAYOUT)/cvhn_tf/
+	cp -r cli $(LAYOUT)/cvhn_tf_cli
 
 # uv passes over the upper bounds on Python that packages give, such as that of later versions of backports.strenum.
 COMPILE := build/pins/bin/uv pip compile --quiet --upgrade --all-extras --no-annotate --python-version 3.11 pyproject.toml

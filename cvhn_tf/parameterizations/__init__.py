@@ -1,4 +1,8 @@
-"""The hypernetwork G: how the posterior's parameters depend on the complexity λ, one idea a file."""
+"""The hypernetwork G: how the posterior's parameters depend on the complexity λ, one idea a file.
+
+Initial values of a weight and λ come in; its mean or log-stddev at that λ goes out. Begin with `base.py`, then
+`gated.py`, the default, which stands on `hierarchical.py`; `by_name.py` lists them.
+"""
 
 from cvhn_tf.parameterizations.base import Parameterization
 from cvhn_tf.parameterizations.by_name import get
