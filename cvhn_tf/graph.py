@@ -1,12 +1,12 @@
 """From a target network to its variational graph: the same architecture with λ as an explicit input."""
 
-import copy
 import dataclasses
 import math
 
 import keras
 from keras import tree
 
+from cvhn_tf.architecture import architecture, finalize_normalization, free_name, make_network, with_frozen
 from cvhn_tf.checks.arrays import flatten_inputs
 from cvhn_tf.checks.finite_weights import check_finite_weights
 from cvhn_tf.layers.variational import Variational
@@ -30,6 +30,7 @@ class Target:
     Args:
         config: Serialised target.
         input_names: Names of the inputs, in the structure of the target's inputs.
+        output_names: Names of the layers that make the outputs; None for a Sequential model.
         paths: Path of each variable of a network made from `config`, in its order of `variables`, as by `by_path`.
         sources: For each of these variables where its value comes from: a pair of a `Variational` layer and the
             index of the weight in its posteriors, or the variable of a deterministic layer.
@@ -37,6 +38,7 @@ class Target:
 
     config: dict
     input_names: object
+    output_names: list | None
     paths: list
     sources: list
 
@@ -66,6 +68,7 @@ class Target:
         network = make_network(self.config)
         for variable, path, source in zip(network.variables, self.paths, self.sources, strict=True):
             variable.assign(drawn[path] if isinstance(source, tuple) else source)
+            variable._path = path  # layers without names of their own have others in each network
         finalize_normalization(network)
         return network
 
@@ -119,6 +122,7 @@ def variational_graph(target, **variational_arguments):
             f"{len(private.weights)}. A layer that is shared between a model and a model nested in it is such a case."
         )
     check_finite_weights("target", target)
+    config = with_frozen(config, private, target)
     private.set_weights(target.get_weights())
     finalize_normalization(private)
     variables = by_path(private)
@@ -135,32 +139,8 @@ def variational_graph(target, **variational_arguments):
     sources = [drawn.get(id(variable), variable) for variable in variables.values()]
     inputs = private.inputs if isinstance(private, keras.Sequential) else private._inputs_struct
     names = tree.map_structure(lambda tensor: tensor.name, inputs)
-    return graph, Target(config, names, list(variables), sources)
-
-
-def finalize_normalization(network):
-    """Lets adapted `keras.layers.Normalization` layers take over weights that were set from outside.
-
-    They compute from copies of their weights, which only adapting and loading a file renew.
-
-    Args:
-        network: Built Keras model, or a layer.
-    """
-    for layer in network._flatten_layers():
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()
-
-
-def architecture(network):
-    """The config that `make_network` makes a network of the same layers from, without weights or what compiles it."""
-    config = keras.saving.serialize_keras_object(network)
-    return {key: value for key, value in config.items() if key not in ("compile_config", "build_config")}
-
-
-def make_network(config):
-    """A new network with fresh weights."""
-    # Deserialising a functional model empties its config.
-    return keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)
+    output_names = getattr(private, "output_names", None) and list(private.output_names)
+    return graph, Target(config, names, output_names, list(variables), sources)
 
 
 def _check_target(target):
@@ -168,6 +148,12 @@ def _check_target(target):
         raise ValueError(
             "Expected `target` to be a functional or Sequential Keras model, whose graph of layers is known. "
             f"Received: target={target!r}"
+        )
+    if not _is_graph(target):
+        raise ValueError(
+            "Expected `target` to compute what its graph of layers says. "
+            f"Received: target={target.name!r} of class {type(target).__name__}, which has a `call` of its own. "
+            "Wrap it as one layer of another model: keras.Sequential([keras.Input(shape), target])"
         )
     if not target.built:
         raise ValueError(
@@ -187,7 +173,7 @@ def _make_graph(model, layers, variational_arguments):
 
     def replace(layer):
         if id(layer) not in layers:
-            if isinstance(layer, keras.Sequential | keras.Function):
+            if _is_graph(layer):
                 layers[id(layer)] = _make_graph(layer, layers, variational_arguments)
             elif _has_posterior(layer):
                 layers[id(layer)] = Variational(
@@ -196,7 +182,7 @@ def _make_graph(model, layers, variational_arguments):
                 layers[id(layer)].build()
             else:
                 layers[id(layer)] = layer
-        if isinstance(layer, keras.Sequential | keras.Function):
+        if _is_graph(layer):
             nested.add(id(layers[id(layer)]))
         return layers[id(layer)]
 
@@ -207,7 +193,9 @@ def _make_graph(model, layers, variational_arguments):
                     part.draw_for_several_calls()
         if isinstance(layer, Variational):
             tensors = {name: value for name, value in kwargs.items() if _is_tensor(value)}
-            options = {name: value for name, value in kwargs.items() if not _is_tensor(value)}
+            # Keras notes in the graph that a layer was called with `training=False`, its default. It is not meant to
+            # stay so when the graph is run: Keras itself then says anew what `training` is, and so does `Variational`.
+            options = {k: value for k, value in kwargs.items() if k != "training" and not _is_tensor(value)}
             outputs, kl = layer(*args, **tensors, complexity=complexity, seed=seed, options=options)
         elif id(layer) in nested:
             outputs, kl = layer([*tree.flatten(args), complexity, seed])
@@ -226,12 +214,9 @@ def _make_graph(model, layers, variational_arguments):
     return keras.Model(inputs, (clone._outputs_struct, tree.flatten(kls)), name=model.name)
 
 
-def free_name(model, name):
-    """A name that no operation of the model has; Keras's own may be one of a model that was loaded from a file."""
-    taken = {layer.name for layer in model.layers} | {tensor.name for tensor in model.inputs}
-    while name in taken:
-        name += "_"
-    return name
+def _is_graph(layer):
+    """Whether it is a model whose layers compute all that it does. One with a `call` of its own is one layer."""
+    return isinstance(layer, keras.Sequential | keras.Function) and type(layer).call.__module__.startswith("keras.")
 
 
 def _has_posterior(layer):

@@ -9,7 +9,6 @@ The idea in five lines, for a step with complexities λ and a batch (x, y) of N 
     posterior(λ)                                   # and their distribution, for pruning by |μ| / σ
 """
 
-import copy
 import math
 import random
 from typing import Any
@@ -19,6 +18,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from cvhn_tf import estimators, parameterizations, predictive, priors
+from cvhn_tf.architecture import make_network
 from cvhn_tf.checks.arguments import check_initial_stddev, check_integer
 from cvhn_tf.checks.finite_weights import check_finite_variables
 from cvhn_tf.complexity import ComplexityDistribution, ComplexityRange, batch_shares
@@ -26,13 +26,13 @@ from cvhn_tf.graph import variational_graph
 from cvhn_tf.tensors import noise
 from cvhn_tf.tensors.counters import counter
 from cvhn_tf.training.data import TrainingData, check_finite_others
+from cvhn_tf.training.graph_model import GraphModel
 from cvhn_tf.training.kl_warmup import check_kl_warmup, kl_warmup_weight
-from cvhn_tf.training.tracing import TracedOnce
 from cvhn_tf.workers import count_workers, of_chief
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
-class VariationalHypernetwork(TracedOnce):
+class VariationalHypernetwork(GraphModel):
     """Trains the posterior of all weights of a Keras model, for a whole range of complexities at once.
 
     Args:
@@ -119,6 +119,8 @@ class VariationalHypernetwork(TracedOnce):
             initial_stddev=self.initial_stddev,
             shared=self.parameterization.create_shared(self.prior.posterior_parameters),
         )
+        self.input_names = [tensor.name for tensor in self.inputs]
+        self.output_names = self._target.output_names
         # Each replica counts by itself: a count in common would make replicas take turns within `call`, and mix up
         # the losses that they have added.
         self._step = counter("step", 0, dtype="int64", synchronization="on_read")
@@ -139,10 +141,6 @@ class VariationalHypernetwork(TracedOnce):
     @complexity.setter
     def complexity(self, value):
         self._complexity.assign(self.complexity_range.check(value))
-
-    @property
-    def _generated_outputs(self):
-        return self._graph._outputs_struct[0]
 
     def call(self, inputs, complexity=None, training=False):
         """Outputs of the target network.
@@ -198,8 +196,8 @@ class VariationalHypernetwork(TracedOnce):
         check_integer("epochs", epochs)
         check_finite_variables("model", self, self.trainable_variables)
         data = TrainingData(x, y, batch_size, validation_split, steps_per_epoch, workers)
-        data.check_inputs(self._graph.inputs[:-2], self._target.flatten_inputs)
-        data.check_labels(getattr(self, "loss", None), keras.tree.flatten(self._generated_outputs))
+        data.check_inputs(self.inputs, self._target.flatten_inputs)
+        data.check_labels(getattr(self, "loss", None), self.outputs)
         check_finite_others(**kwargs)
         self._train_size.assign(self.train_size or data.count_examples())
         is_over = 0 < self._warmup_steps.numpy() <= self._step.numpy()  # a second `fit` does not lower β again
@@ -223,6 +221,10 @@ class VariationalHypernetwork(TracedOnce):
                 "batch. Expected `train_size` in `VariationalHypernetwork(...)`. Received: train_size=None"
             )
         return super().train_on_batch(*args, **kwargs)
+
+    def export(self, *args, **kwargs):
+        """Refused: there is one network for each complexity, and `at(complexity)` is a plain model that exports."""
+        raise ValueError("Expected one network. Received: a hypernetwork; export `model.at(complexity)` instead")
 
     def summary(self, line_length=None, positions=None, print_fn=None, expand_nested=True, **kwargs):
         """As `keras.Model.summary`, with the target's layers, and how large target and hypernetwork are."""
@@ -292,5 +294,4 @@ class VariationalHypernetwork(TracedOnce):
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        target = keras.saving.deserialize_keras_object(copy.deepcopy(config.pop("target")), safe_mode=True)
-        return cls(target, **config)
+        return cls(make_network(config.pop("target")), **config)

@@ -27,7 +27,7 @@ from cvhn_tf.tensors.paths import by_path
 OUTPUTS = ("probabilities", "logits", "values")
 
 
-class HasPosterior(Protocol):
+class _HasPosterior(Protocol):
     """What predictions are drawn from: a `VariationalHypernetwork`, which stands above this module."""
 
     complexity: float
@@ -68,7 +68,7 @@ class ValuePrediction:
 
 
 def predict_distribution(
-    model: HasPosterior,
+    model: _HasPosterior,
     x: Any,
     complexity: float | None = None,
     samples: int = 32,

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import cvhn_tf
 from cvhn_tf.parameterizations import PiecewiseLinear
+from cvhn_tf.training.kl_warmup import kl_warmup_weight
 
 
 def weights_of(model):
@@ -53,10 +54,12 @@ def test_warmup_grows_over_its_share_of_the_steps_and_is_not_repeated(compiled, 
     x, y = data
     model = compiled(kl_warmup=0.5)
     model.fit(x, y, batch_size=16, epochs=5, verbose=0)  # 20 steps
-    weights = [float(model._kl_weight(tf.constant(step, "int64"))) for step in (0, 5, 10, 20)]
+    weights = [
+        float(kl_warmup_weight(tf.constant(step, "int64"), model._warmup_steps.value)) for step in (0, 5, 10, 20)
+    ]
     np.testing.assert_allclose(weights, [0, 0.5, 1, 1])
     model.fit(x, y, batch_size=16, epochs=1, verbose=0)
-    assert float(model._kl_weight(model._step.value)) == 1
+    assert float(kl_warmup_weight(model._step.value, model._warmup_steps.value)) == 1
 
 
 def test_call_takes_a_complexity_and_predict_the_default_one(compiled, data):

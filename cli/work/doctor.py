@@ -88,11 +88,12 @@ def _check_litert():
     import numpy as np
 
     from cvhn_tf import export
+    from cvhn_tf.export.verification import LiteRTModel
 
     network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     try:
         artifact = export.to_tflite(network)  # runs the file, and compares it with Keras
-        outputs = export.litert.LiteRTModel(artifact).run([np.ones((1, 4), "float32")])
+        outputs = LiteRTModel(artifact).run([np.ones((1, 4), "float32")])
     except Exception as error:
         return Finding("LiteRT", "failed", problem=f"LiteRT does not run a small model: {_first_line(error)}.")
     return Finding("LiteRT", f"runs a file of {artifact.size_bytes:,} bytes, {outputs[0].size} outputs")

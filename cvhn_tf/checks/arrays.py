@@ -14,11 +14,17 @@ def flatten_inputs(inputs: Any, names: Any) -> list[Any]:
         names: Names of the model's inputs, in the structure that it has them in.
 
     Raises:
-        KeyError: If the dict lacks an input.
+        ValueError: If a dict lacks an input.
     """
-    if isinstance(inputs, dict) and not isinstance(names, dict):
-        return [inputs[name] for name in keras.tree.flatten(names)]
-    return keras.tree.flatten(inputs)
+    if not isinstance(inputs, dict):
+        return keras.tree.flatten(inputs)
+    keys = list(names) if isinstance(names, dict) else keras.tree.flatten(names)
+    missing = [key for key in keys if key not in inputs]
+    if missing:
+        raise ValueError(f"Expected `x` for the inputs {keys}. Received: x for {list(inputs)}, without {missing}")
+    if isinstance(names, dict):
+        return keras.tree.flatten({key: inputs[key] for key in keys})  # in the order of Keras, which sorts keys
+    return [inputs[key] for key in keys]
 
 
 def as_input_arrays(keras_model: keras.Model, data: Any, name: str = "representative_data") -> list[np.ndarray]:

@@ -12,15 +12,16 @@ from keras import tree
 from cvhn_tf import estimators, parameterizations, priors
 from cvhn_tf.checks.arguments import check_initial_stddev, check_integer
 from cvhn_tf.complexity.batch_parts import concat_batches, split_batch
-from cvhn_tf.complexity.range import ComplexityRange
+from cvhn_tf.complexity.range import ComplexityRange, batch_shares
 from cvhn_tf.estimators import Estimator
 from cvhn_tf.layers.arguments import check_call, check_determinism, check_train_size
 from cvhn_tf.layers.gradient_scale import LOG_STDDEV_RATE, scale_gradient, stddev_of
-from cvhn_tf.layers.wrappable import check_wrappable
+from cvhn_tf.layers.wrappable import check_unassigned, check_wrappable
 from cvhn_tf.parameterizations import Parameterization
 from cvhn_tf.priors import Prior
 from cvhn_tf.tensors import channels, noise
 from cvhn_tf.tensors.counters import counter
+from cvhn_tf.tensors.linear import is_linear
 from cvhn_tf.tensors.masks import with_mask_of
 
 
@@ -110,14 +111,14 @@ class Variational(keras.layers.Wrapper):
         self.prior = priors.get(prior)
         self.estimator = estimators.get(estimator)
         check_determinism(self.prior, self.estimator)
-        if self.estimator.linear_only and not isinstance(layer, channels.LINEAR_LAYERS):
+        if self.estimator.linear_only and not is_linear(layer):
             self.estimator = estimators.WeightSampling()
         self.initial_stddev = check_initial_stddev(initial_stddev)
         self.salt = random.randint(0, 2**31 - 1) if salt is None else check_integer("salt", salt, 0, below=2**31)
         self.shared = shared or self.parameterization.create_shared(self.prior.posterior_parameters)
         self.supports_masking = True
-        self._activation = None
-        if isinstance(layer, channels.LINEAR_LAYERS) and layer.activation is not None:
+        self._activation = self._replaced = self._kl_loss = None
+        if is_linear(layer) and layer.activation is not None:
             # Noise enters before the activation, so this wrapper applies it.
             self._activation, layer.activation = layer.activation, keras.activations.linear
 
@@ -125,9 +126,15 @@ class Variational(keras.layers.Wrapper):
         super().build(input_shape)
         # The wrapped layer keeps its variables as placeholders: they are never read while this layer calls it.
         # Positions instead of the variables themselves, which Keras would track as weights of this layer too.
-        trainable = {id(weight) for weight in self.layer.trainable_variables}
-        self._replaced = [i for i, weight in enumerate(self.layer.variables) if id(weight) in trainable]
+        if self._replaced is None:
+            trainable = {id(weight) for weight in self.layer.trainable_variables}
+            self._replaced = [i for i, weight in enumerate(self.layer.variables) if id(weight) in trainable]
+        for i, weight in enumerate(self.layer.variables):
+            # A config does not hold that one weight of a layer is frozen.
+            weight.trainable = weight.trainable and i in self._replaced
         check_wrappable(self.layer, self.replaced_weights())
+        if self.estimator.linear_only and len(self._replaced) < len(self.layer.variables):
+            self.estimator = estimators.WeightSampling()  # a part is frozen, and has no noise to be propagated
         self._means, self._log_stddevs = [], []
         for weight in self.replaced_weights():
             name = weight.path.removeprefix(f"{self.layer.path}/").replace("/", "_")
@@ -224,8 +231,9 @@ class Variational(keras.layers.Wrapper):
             self._step.assign_add(1)
         seed = noise.of_replica(noise.of_step(0, step))
         outputs, kl = self._call_at([self.complexity], seed, training, options, inputs, *args, **kwargs)
-        if not self._get_own_losses():  # a layer that is called twice is described once
-            self.add_loss(self.prior.kl_weight(tf.constant(self.complexity)) * kl[0] / self.train_size)
+        if not any(loss is self._kl_loss for loss in self._get_own_losses()):  # one called twice is described once
+            self._kl_loss = self.prior.kl_weight(tf.constant(self.complexity)) * kl[0] / self.train_size
+            self.add_loss(self._kl_loss)
         return outputs
 
     def _call_at(self, complexity, seed, training, options, inputs, *args, **kwargs):
@@ -236,7 +244,8 @@ class Variational(keras.layers.Wrapper):
         def function(inputs, weights):
             groups = split_batch(inputs, complexity.shape[0])
             weights = zip(*[tf.unstack(weight) for weight in weights], strict=True)
-            outputs = [self._call_layer(g, w, options or {}) for g, w in zip(groups, weights, strict=True)]
+            shares = batch_shares(complexity.shape[0])
+            outputs = [self._call_layer(*part, options or {}) for part in zip(groups, weights, shares, strict=True)]
             return concat_batches(outputs, tf.shape(tree.flatten(inputs)[0])[0])
 
         if training:
@@ -249,10 +258,15 @@ class Variational(keras.layers.Wrapper):
             outputs = function(((inputs, *args), kwargs), [posterior.loc for posterior in posteriors])
         return (outputs if self._activation is None else with_mask_of(outputs, self._activation(outputs))), kl
 
-    def _call_layer(self, inputs, weights, options):
+    def _call_layer(self, inputs, weights, share, options):
         args, kwargs = inputs
-        with keras.StatelessScope(zip(self.replaced_weights(), weights, strict=True)) as scope:
+        mapping = zip(self.replaced_weights(), weights, strict=True)
+        with keras.StatelessScope(mapping, collect_losses=True) as scope:
+            drawn = [scope.get_current_value(variable) for variable in self.replaced_weights()]
             outputs = self.layer(*args, **kwargs, **options)
+        check_unassigned(self.layer, self.replaced_weights(), drawn, scope)
+        for loss in scope.losses:  # a mean over a part of the batch counts by the size of the part
+            self.add_loss(share * loss)
         replaced = set(self._replaced)
         for i, variable in enumerate(self.layer.variables):
             # What the layer assigned to its other variables, such as the state of a dropout's seed.
@@ -286,4 +300,12 @@ class Variational(keras.layers.Wrapper):
             "salt": self.salt,
             "complexity": self.complexity,
             "train_size": self.train_size,
+            "replaced": None if self._replaced is None else list(self._replaced),
         }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        replaced = config.pop("replaced", None)  # which files of earlier versions lack
+        layer = super().from_config(config, custom_objects)
+        layer._replaced = replaced
+        return layer

@@ -2,6 +2,8 @@
 
 import keras
 
+from cvhn_tf.tensors.linear import has_lora
+
 
 def check_wrappable(layer, weights):
     """Raises a `ValueError` that names the layer, if a posterior cannot take the place of its weights.
@@ -17,6 +19,11 @@ def check_wrappable(layer, weights):
         problem = f"it has the activity regularizer {layer.activity_regularizer}"
     elif getattr(layer, "stateful", False):
         problem = "it is stateful"
+    for part in layer._flatten_layers():
+        if has_lora(part):
+            problem = f"LoRA is enabled in '{part.name}'; fine-tune a network that `at(complexity)` gives instead"
+        elif getattr(part, "quantization_mode", None):
+            problem = f"'{part.name}' is quantized to {part.quantization_mode}; quantize what comes out of the export"
     for weight in weights:
         if weight.constraint is not None:
             problem = f"weight '{weight.name}' has the constraint {weight.constraint}"
@@ -28,3 +35,22 @@ def check_wrappable(layer, weights):
             )
     if problem:
         raise ValueError(f"Layer '{layer.name}' ({type(layer).__name__}) cannot be variational: {problem}.")
+
+
+def check_unassigned(layer, weights, drawn, scope):
+    """Raises a `ValueError` that names the layer, if it has assigned values to weights whose place draws have taken.
+
+    Such a value belongs to one draw, and would be lost with it.
+
+    Args:
+        layer: `keras.layers.Layer` that was called in `scope`.
+        weights: Its variables that draws stand for.
+        drawn: Their values in the scope, before the call.
+        scope: `keras.StatelessScope`.
+    """
+    for weight, value in zip(weights, drawn, strict=True):
+        if scope.get_current_value(weight) is not value:
+            raise ValueError(
+                f"Layer '{layer.name}' ({type(layer).__name__}) cannot be variational: it assigns values to its weight "
+                f"'{weight.path}' while it is called."
+            )

@@ -1,7 +1,6 @@
 """Numbers that are kept as weights: traced functions see their changes, and they are saved."""
 
 import keras
-import tensorflow as tf
 
 
 def counter(name, value=0, dtype="float32", synchronization="auto") -> keras.Variable:
@@ -14,7 +13,8 @@ def counter(name, value=0, dtype="float32", synchronization="auto") -> keras.Var
         synchronization: `"on_read"` lets each replica count by itself.
     """
     return keras.Variable(
-        initializer=tf.cast(value, dtype),
+        initializer=keras.initializers.Constant(value),  # a tensor could not leave a function that is traced
+        shape=(),
         dtype=dtype,
         trainable=False,
         autocast=False,

@@ -60,11 +60,7 @@ class TrainingData:
             x, described = spec[0] if isinstance(spec, tuple) else spec, "a dataset with x"
         else:
             return
-        try:
-            arrays = flatten(x)
-        except KeyError as error:
-            names = [tensor.name for tensor in inputs]
-            raise ValueError(f"Expected `x` for the inputs {names}. Received: x for {list(x)}") from error
+        arrays = flatten(x)
         expected = [(None, *tensor.shape[1:]) for tensor in inputs]
         received = [getattr(array, "shape", None) for array in arrays]
         fits = len(received) == len(expected) and all(map(_fits, received, expected))

@@ -44,6 +44,13 @@ def build_compiled_metrics(model, outputs, iterator=None, data_batch=None):
     if not all(map(_is_batch, keras.tree.flatten(y))):
         return
     y = keras.tree.map_structure(lambda part: keras.KerasTensor(tuple(part.shape), dtype="float32"), y)
+    names = getattr(model, "output_names", None)
+    if isinstance(outputs, list | tuple) and isinstance(y, dict) and names and set(names) == set(y):
+        y = [y[name] for name in names]  # Keras does so too, but in calls only
+    try:
+        keras.tree.assert_same_structure(y, outputs)
+    except ValueError:
+        return  # what else Keras makes fit, it does when it is called
     for compiled in (model._compile_loss, model._compile_metrics):
         if compiled is not None and not compiled.built:
             compiled.build(y, outputs)

@@ -3,13 +3,13 @@
 import keras
 import numpy as np
 
+from cvhn_tf.architecture import free_name
 from cvhn_tf.checks.arguments import check_positive
 from cvhn_tf.export.compaction.channel_graph import ChannelGraph
 from cvhn_tf.export.compaction.channel_stages import Flattening, Passing
 from cvhn_tf.export.networks.check_network import check_network
 from cvhn_tf.export.networks.rebuild import as_functional, rebuild
 from cvhn_tf.export.networks.select_features import SelectFeatures
-from cvhn_tf.graph import free_name
 
 # Selecting features costs time, an operation and an index each in the file: worth it only if many weights go.
 _LEAST_UNUSED_SHARE = 0.25

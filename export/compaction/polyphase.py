@@ -5,11 +5,11 @@ import math
 import keras
 import numpy as np
 
+from cvhn_tf.architecture import free_name
 from cvhn_tf.export.compaction.channel_graph import ChannelGraph
 from cvhn_tf.export.compaction.channel_stages import Elementwise, Normalization, Passing, is_elementwise
 from cvhn_tf.export.networks.check_network import check_network
 from cvhn_tf.export.networks.rebuild import as_functional, rebuild
-from cvhn_tf.graph import free_name
 
 # Filters that LiteRT's kernels compute at once: on phones, and on most x86 processors. Fewer take as long.
 _LANES = (8, 16)

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
+from cvhn_tf.architecture import finalize_normalization
 from cvhn_tf.export.networks.rebuild import as_functional
-from cvhn_tf.graph import finalize_normalization
 
 _BLOCK = 4
 

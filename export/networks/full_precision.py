@@ -2,7 +2,7 @@
 
 import keras
 
-from cvhn_tf.graph import architecture, finalize_normalization, make_network
+from cvhn_tf.architecture import architecture, finalize_normalization, make_network
 
 _FLOATS = ("float16", "bfloat16", "float64")
 

@@ -4,7 +4,7 @@ import types
 
 import keras
 
-from cvhn_tf.graph import finalize_normalization
+from cvhn_tf.architecture import finalize_normalization
 
 
 def as_functional(model):

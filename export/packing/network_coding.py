@@ -10,11 +10,11 @@ import zlib
 import keras
 import numpy as np
 
+from cvhn_tf.architecture import finalize_normalization
 from cvhn_tf.export.packing.adaptive_models import code_fixed
 from cvhn_tf.export.packing.range_coding import BitDecoder, BitEncoder
 from cvhn_tf.export.packing.tensor_coding import decode_tensor, encode_tensor
 from cvhn_tf.export.rounding.step_grid import STEP_EXPONENTS, RoundedTensor
-from cvhn_tf.graph import finalize_normalization
 
 _QUANTIZED, _FLOAT16, _RAW = range(3)
 _STEP_BITS = 10

@@ -25,10 +25,10 @@ import zlib
 import keras
 import numpy as np
 
+from cvhn_tf.architecture import architecture
 from cvhn_tf.export.packing.network_coding import decode_weights, encode_weights
 from cvhn_tf.export.rounding.step_grid import round_to_steps
 from cvhn_tf.files.atomic import write_atomically
-from cvhn_tf.graph import architecture
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 _MAGIC = b"CVHN"

@@ -6,11 +6,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from cvhn_tf.architecture import finalize_normalization
 from cvhn_tf.checks.arguments import check_integer, check_positive
 from cvhn_tf.checks.arrays import flatten_inputs
 from cvhn_tf.checks.finite_weights import check_finite_weights
 from cvhn_tf.export.networks.check_network import check_network
-from cvhn_tf.graph import finalize_normalization
 from cvhn_tf.optimizers import HoldThenDecay
 from cvhn_tf.training.data import TrainingData
 

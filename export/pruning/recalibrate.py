@@ -7,11 +7,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from cvhn_tf.architecture import finalize_normalization
 from cvhn_tf.checks.arguments import check_integer
 from cvhn_tf.checks.arrays import as_input_arrays
 from cvhn_tf.export.networks.check_network import check_network
 from cvhn_tf.export.networks.rebuild import as_functional
-from cvhn_tf.graph import finalize_normalization
 
 
 def recalibrate(network: keras.Model, x: Any, batch_size: int = 256) -> keras.Model:

@@ -210,7 +210,7 @@ def _run(job, x, y, weights):
         np.save(folder / "x.npy", x)
         np.save(folder / "y.npy", y)
         np.savez(folder / "weights.npz", *weights)
-        script = pathlib.Path(__file__).with_name("quantization_aware_process.py")
+        script = pathlib.Path(__file__).with_name("process.py")
         # -P: the modules beside the script are no top-level ones.
         process = subprocess.run(
             [sys.executable, "-P", script, folder],

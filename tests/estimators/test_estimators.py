@@ -35,7 +35,9 @@ def draws_of(estimator, make_layer, x, repeats=1):
 
     with pytest.MonkeyPatch.context() as patch:
         # Each complexity gets as many examples as any other.
-        patch.setattr("cvhn_tf.batch_parts.batch_shares", lambda complexities: [1 / complexities] * complexities)
+        patch.setattr(
+            "cvhn_tf.complexity.batch_parts.batch_shares", lambda complexities: [1 / complexities] * complexities
+        )
         return np.concatenate([draw(tf.constant([0, i])) for i in range(125)])
 
 

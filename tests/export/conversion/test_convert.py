@@ -8,9 +8,9 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 from cvhn_tf import export
-from cvhn_tf.export import verify
 from cvhn_tf.export.conversion.weight_only import quantize_weights_only
 from cvhn_tf.export.verification.litert import open_file
+from cvhn_tf.export.verification.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -144,9 +144,9 @@ def test_file_that_does_something_else_is_not_handed_over(network, x):
     other = keras.models.clone_model(network)
     content = export.to_tflite(other).content
     with pytest.raises(export.ConversionError, match="differ"):
-        verify.verify(content, network, None, [x[:16]])
+        verify(content, network, None, [x[:16]])
     with pytest.raises(export.ConversionError, match="cannot run"):
-        verify.verify(content[: len(content) // 2], network, None, [x[:16]])
+        verify(content[: len(content) // 2], network, None, [x[:16]])
 
 
 def test_combination_that_litert_refuses_is_an_error(network, x):

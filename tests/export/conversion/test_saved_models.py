@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from cvhn_tf import export
-from cvhn_tf.export import saved_models
+from cvhn_tf.export.conversion import saved_models
 from cvhn_tf.export.conversion.convert import to_tflite_from
 from cvhn_tf.export.conversion.saved_models import SavedModels
 

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from cvhn_tf import export
-from cvhn_tf.export import convert
+from cvhn_tf.export.conversion import convert
 from cvhn_tf.export.conversion.saved_models import SavedModels
 from cvhn_tf.export.tflite.flatbuffer import constants, parse
 

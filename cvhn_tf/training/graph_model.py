@@ -1,0 +1,45 @@
+"""A model around a graph of layers shows the inputs and outputs that a functional Keras model shows."""
+
+import keras
+
+from cvhn_tf.training.tracing import TracedOnce
+
+
+class GraphModel(TracedOnce):
+    """Base class: a subclass sets `_graph`, a functional model whose last two inputs are λ and the seed of the noise.
+
+    Attributes:
+        output_names: Names of the layers that make the outputs, by which losses, metrics and targets may be given.
+        input_names: Names of the inputs.
+    """
+
+    output_names: list[str] | None = None
+    input_names: list[str] | None = None
+
+    @property
+    def inputs(self):
+        """List of the target's inputs, each a `keras.KerasTensor`."""
+        return self._graph.inputs[:-2]
+
+    @property
+    def outputs(self):
+        """List of the target's outputs, each a `keras.KerasTensor`."""
+        return keras.tree.flatten(self._generated_outputs)
+
+    @property
+    def input_shape(self):
+        """Shape of the target's input, or a list of shapes where it has several."""
+        return _one_or_list([tensor.shape for tensor in self.inputs])
+
+    @property
+    def output_shape(self):
+        """Shape of the target's output, or a list of shapes where it has several."""
+        return _one_or_list([tensor.shape for tensor in self.outputs])
+
+    @property
+    def _generated_outputs(self):
+        return self._graph._outputs_struct[0]
+
+
+def _one_or_list(shapes):
+    return shapes[0] if len(shapes) == 1 else shapes
