@@ -48,6 +48,16 @@ class PivotAdam(SumsGradientsFirst, keras.optimizers.Adam):
             for i, variable in enumerate(variables)
         ]
 
+    def apply(self, grads, trainable_variables=None):
+        if self.loss_scale_factor is None:
+            return super().apply(grads, trainable_variables)
+        # Keras divides by it what it takes for tensors, and gradients of rows are none.
+        factor, self.loss_scale_factor = self.loss_scale_factor, None
+        try:
+            return super().apply([_divided(gradient, factor) for gradient in grads], trainable_variables)
+        finally:
+            self.loss_scale_factor = factor
+
     def update_step(self, gradient, variable, learning_rate):
         rows = gradient.indices.shape[0] if isinstance(gradient, tf.IndexedSlices) else None
         if rows is None or rows >= variable.shape[0]:
@@ -142,6 +152,12 @@ def default_optimizer(total_steps: float, learning_rate: float = 3e-3) -> PivotA
         ValueError: If an argument is not positive.
     """
     return PivotAdam(HoldThenDecay(learning_rate, total_steps))
+
+
+def _divided(gradient, factor):
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values / factor, gradient.indices, gradient.dense_shape)
+    return gradient if gradient is None else gradient / factor
 
 
 def _sum_duplicates(slices):

@@ -16,7 +16,8 @@ from cvhn_tf.complexity.range import ComplexityRange, batch_shares
 from cvhn_tf.estimators import Estimator
 from cvhn_tf.layers.arguments import check_call, check_determinism, check_train_size
 from cvhn_tf.layers.gradient_scale import LOG_STDDEV_RATE, scale_gradient, stddev_of
-from cvhn_tf.layers.wrappable import check_unassigned, check_wrappable
+from cvhn_tf.layers.substitution import call_under
+from cvhn_tf.layers.wrappable import check_wrappable
 from cvhn_tf.parameterizations import Parameterization
 from cvhn_tf.priors import Prior
 from cvhn_tf.tensors import channels, noise
@@ -117,7 +118,8 @@ class Variational(keras.layers.Wrapper):
         self.salt = random.randint(0, 2**31 - 1) if salt is None else check_integer("salt", salt, 0, below=2**31)
         self.shared = shared or self.parameterization.create_shared(self.prior.posterior_parameters)
         self.supports_masking = True
-        self._activation = self._replaced = self._kl_loss = None
+        self._activation = self._kl_loss = None
+        self._replaced: list[int] | None = None  # positions in the layer's variables, once it is built
         if is_linear(layer) and layer.activation is not None:
             # Noise enters before the activation, so this wrapper applies it.
             self._activation, layer.activation = layer.activation, keras.activations.linear
@@ -130,8 +132,7 @@ class Variational(keras.layers.Wrapper):
             trainable = {id(weight) for weight in self.layer.trainable_variables}
             self._replaced = [i for i, weight in enumerate(self.layer.variables) if id(weight) in trainable]
         for i, weight in enumerate(self.layer.variables):
-            # A config does not hold that one weight of a layer is frozen.
-            weight.trainable = weight.trainable and i in self._replaced
+            weight.trainable = weight.trainable and i in self._replaced  # no config says that one weight is frozen
         check_wrappable(self.layer, self.replaced_weights())
         if self.estimator.linear_only and len(self._replaced) < len(self.layer.variables):
             self.estimator = estimators.WeightSampling()  # a part is frozen, and has no noise to be propagated
@@ -145,15 +146,13 @@ class Variational(keras.layers.Wrapper):
             if not self.prior.deterministic:
                 self._log_stddevs.append(self.parameterization.create(self, f"{name}_log_stddev", initial_log_stddev))
             weight.trainable = False
-        if self.complexity is not None:
-            # As the counter of `VariationalHypernetwork`: each replica's own, and saved.
+        if self.complexity is not None:  # as the counter of `VariationalHypernetwork`: each replica's own, and saved
             self._step = counter("step", 0, dtype="int64", synchronization="on_read")
         self.built = True
 
     def replaced_weights(self) -> list[keras.Variable]:
         """The variables of the wrapped layer whose place the posteriors take, in the order of `posteriors`."""
-        variables = self.layer.variables
-        return [variables[i] for i in self._replaced]
+        return [self.layer.variables[i] for i in self._replaced or ()]
 
     def draw_for_several_calls(self) -> None:
         """Lets all calls of a step have the same weights, for a layer that is called more than once in it."""
@@ -260,19 +259,9 @@ class Variational(keras.layers.Wrapper):
 
     def _call_layer(self, inputs, weights, share, options):
         args, kwargs = inputs
-        mapping = zip(self.replaced_weights(), weights, strict=True)
-        with keras.StatelessScope(mapping, collect_losses=True) as scope:
-            drawn = [scope.get_current_value(variable) for variable in self.replaced_weights()]
-            outputs = self.layer(*args, **kwargs, **options)
-        check_unassigned(self.layer, self.replaced_weights(), drawn, scope)
-        for loss in scope.losses:  # a mean over a part of the batch counts by the size of the part
+        outputs, losses = call_under(self.layer, self._replaced, weights, *args, **kwargs, **options)
+        for loss in losses:  # a mean over a part of the batch counts by the size of the part
             self.add_loss(share * loss)
-        replaced = set(self._replaced)
-        for i, variable in enumerate(self.layer.variables):
-            # What the layer assigned to its other variables, such as the state of a dropout's seed.
-            value = None if i in replaced else scope.get_current_value(variable)
-            if value is not None:
-                variable.assign(value)
         return outputs
 
     def compute_output_spec(self, inputs, *args, complexity=None, seed=None, training=False, options=None, **kwargs):

@@ -35,22 +35,3 @@ def check_wrappable(layer, weights):
             )
     if problem:
         raise ValueError(f"Layer '{layer.name}' ({type(layer).__name__}) cannot be variational: {problem}.")
-
-
-def check_unassigned(layer, weights, drawn, scope):
-    """Raises a `ValueError` that names the layer, if it has assigned values to weights whose place draws have taken.
-
-    Such a value belongs to one draw, and would be lost with it.
-
-    Args:
-        layer: `keras.layers.Layer` that was called in `scope`.
-        weights: Its variables that draws stand for.
-        drawn: Their values in the scope, before the call.
-        scope: `keras.StatelessScope`.
-    """
-    for weight, value in zip(weights, drawn, strict=True):
-        if scope.get_current_value(weight) is not value:
-            raise ValueError(
-                f"Layer '{layer.name}' ({type(layer).__name__}) cannot be variational: it assigns values to its weight "
-                f"'{weight.path}' while it is called."
-            )

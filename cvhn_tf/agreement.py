@@ -1,0 +1,82 @@
+"""Whether a variational graph computes what its target does, tried on two examples when it is made.
+
+A config does not hold everything: a call that was replaced, tables that were filled by hand, values that a layer
+assigns. What is lost would show in no error, but in other outputs.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+_EXAMPLES = 2
+_FREE = 8  # size of axes whose length is not given
+_TOLERANCES = {"float16": 0.05, "bfloat16": 0.3}
+
+
+def check_agreement(target, graph):
+    """Raises a `ValueError` unless a graph gives the target's outputs, and runs in training.
+
+    Where the target itself cannot compute random examples, nothing can be said.
+
+    Args:
+        target: Built functional or Sequential Keras model.
+        graph: Its variational graph, of the inputs `[*inputs, complexity, seed]`, before it was trained.
+    """
+    flat = [_examples(tensor) for tensor in graph.inputs[:-2]]
+    structure = target.inputs[0] if isinstance(target, keras.Sequential) else target._inputs_struct
+    drawn = [tf.ones([1]), tf.constant([0, 0])]
+    try:
+        expected = keras.tree.flatten(target(keras.tree.pack_sequence_as(structure, flat), training=False))
+    except Exception:  # of any kind, since any layer may stand in a target
+        return
+    received = keras.tree.flatten(graph([*flat, *drawn], training=False)[0])
+    for name, ours, theirs in zip(_names(graph), received, expected, strict=True):
+        if not _agree(ours, theirs):
+            raise ValueError(
+                "Expected a `target` that Keras can make again from its config. "
+                f"Received: target={target.name!r}, of which the copy gives other values for output '{name}'. "
+                "A layer with a `call` that was replaced, or with a state that is in no weight, is such a case."
+            )
+    if not tf.distribute.has_strategy() and not all(map(_is_of_keras, target._flatten_layers())):
+        _run_in_training(graph, [*flat, *drawn])
+
+
+def _run_in_training(graph, inputs):
+    """Lets errors come now that would come in the first step, and leaves no trace of the run."""
+    before = [variable.numpy() for variable in graph.non_trainable_variables]
+    try:
+        graph(inputs, training=True)
+    finally:
+        for variable, value in zip(graph.non_trainable_variables, before, strict=True):
+            variable.assign(value)
+
+
+def _is_of_keras(layer):
+    """Whether its class is one whose training is known; `SpectralNormalization` assigns values to its weights."""
+    return type(layer).__module__.startswith("keras.") and not isinstance(layer, keras.layers.SpectralNormalization)
+
+
+def _examples(tensor):
+    shape = [_EXAMPLES if tensor.shape[0] is None else tensor.shape[0]]
+    shape += [_FREE if size is None else size for size in tensor.shape[1:]]
+    if tensor.dtype == "string":
+        return tf.fill(shape, "")
+    if "int" in tensor.dtype or tensor.dtype == "bool":
+        return tf.cast(tf.fill(shape, 1), tensor.dtype)  # an index that most tables have
+    return tf.cast(np.random.default_rng(0).normal(size=shape), tensor.dtype)
+
+
+def _agree(ours, theirs):
+    ours, theirs = (keras.ops.convert_to_numpy(values) for values in (ours, theirs))
+    if ours.shape != theirs.shape:
+        return False
+    if not np.issubdtype(theirs.dtype, np.number) and theirs.dtype.name != "bfloat16":
+        return np.array_equal(ours, theirs)
+    tolerance = _TOLERANCES.get(theirs.dtype.name, 1e-3)
+    ours, theirs = ours.astype("float64"), theirs.astype("float64")
+    scale = np.abs(theirs[np.isfinite(theirs)]).max(initial=1e-6)
+    return np.allclose(ours, theirs, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
+
+
+def _names(graph):
+    return [tensor.name for tensor in keras.tree.flatten(graph._outputs_struct[0])]
