@@ -16,6 +16,8 @@ import urllib.parse
 
 import numpy as np
 
+from cvhn_tf.checks.errors import first_line
+
 _TFDS_NAMES = ("mnist", "fashion_mnist", "cifar10")
 _PROBE_SECONDS = 5
 
@@ -106,7 +108,7 @@ def _load_tfds(name: str) -> Dataset:
     except Exception as error:
         raise DatasetError(
             f"Cannot read data set {name!r} from {builder.data_dir}: remove that folder and prepare it again "
-            f"({_first_line(error)})."
+            f"({first_line(error)[:160]})."
         ) from error
     label = builder.info.features["label"]
     (x_train, y_train), (x_test, y_test) = [
@@ -128,7 +130,7 @@ def _prepare(builder):
     except Exception as error:
         raise DatasetError(
             f"Data set {builder.name!r} is not prepared in {data_dir} and cannot be downloaded "
-            f"({_first_line(error)}): prepare it on a machine with network by "
+            f"({first_line(error)[:160]}): prepare it on a machine with network by "
             f"`python -c \"import tensorflow_datasets as tfds; tfds.load('{builder.name}')\"` and copy the folder, "
             "or set TFDS_DATA_DIR to a folder that has it."
         ) from error
@@ -147,8 +149,3 @@ def _probe(builder):
             requests.head(url, timeout=_PROBE_SECONDS)
         except requests.RequestException as error:
             raise ConnectionError(f"no connection to {urllib.parse.urlsplit(url).hostname}") from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:160] if lines else type(error).__name__

@@ -1,6 +1,7 @@
 """From a target network to its variational graph: the same architecture with λ as an explicit input."""
 
 import dataclasses
+import inspect
 import math
 
 import keras
@@ -8,8 +9,10 @@ from keras import tree
 
 from cvhn_tf.architecture import architecture, finalize_normalization, free_name, make_network, with_frozen
 from cvhn_tf.checks.arrays import flatten_inputs
+from cvhn_tf.checks.errors import with_cause
 from cvhn_tf.checks.finite_weights import check_finite_weights
 from cvhn_tf.layers.variational import Variational
+from cvhn_tf.layers.wrappable import check_parts
 from cvhn_tf.tensors.paths import by_path
 
 # Normalisation keeps one set of weights for all complexities: its scale only makes sense with its statistics.
@@ -113,8 +116,14 @@ def variational_graph(target, **variational_arguments):
             not finite.
     """
     _check_target(target)
-    config = architecture(target)
-    private = make_network(config)
+    try:
+        config = architecture(target)
+        private = make_network(config)
+    except Exception as error:  # whatever a class's `get_config` and `from_config` may raise
+        raise ValueError(
+            "Expected a `target` that Keras can make again from its config. "
+            f"Received: target={target.name!r}, which it cannot: {with_cause(error)}"
+        ) from error
     if len(private.weights) != len(target.weights):
         raise ValueError(
             "Expected a `target` that Keras can make again from its config, with the same weights. "
@@ -155,6 +164,7 @@ def _check_target(target):
             f"Received: target={target.name!r} of class {type(target).__name__}, which has a `call` of its own. "
             "Wrap it as one layer of another model: keras.Sequential([keras.Input(shape), target])"
         )
+    check_parts(target)
     if not target.built:
         raise ValueError(
             "Expected `target` to be built: begin it with `keras.Input(shape)`. "
@@ -196,6 +206,9 @@ def _make_graph(model, layers, variational_arguments):
             # Keras notes in the graph that a layer was called with `training=False`, its default. It is not meant to
             # stay so when the graph is run: Keras itself then says anew what `training` is, and so does `Variational`.
             options = {k: value for k, value in kwargs.items() if k != "training" and not _is_tensor(value)}
+            if not args:  # called by names alone
+                first = next(iter(inspect.signature(layer.layer.call).parameters))
+                args = (tensors.pop(first),)
             outputs, kl = layer(*args, **tensors, complexity=complexity, seed=seed, options=options)
         elif id(layer) in nested:
             outputs, kl = layer([*tree.flatten(args), complexity, seed])

@@ -17,8 +17,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from cvhn_tf import estimators, parameterizations, predictive, priors
-from cvhn_tf.agreement import check_agreement
+from cvhn_tf import agreement, estimators, parameterizations, predictive, priors
 from cvhn_tf.architecture import make_network
 from cvhn_tf.checks.arguments import check_initial_stddev, check_integer
 from cvhn_tf.checks.finite_weights import check_finite_variables
@@ -120,7 +119,7 @@ class VariationalHypernetwork(GraphModel):
             initial_stddev=self.initial_stddev,
             shared=self.parameterization.create_shared(self.prior.posterior_parameters),
         )
-        check_agreement(target, self._graph)
+        agreement.check_agreement(target, self._graph)
         self.input_names = [tensor.name for tensor in self.inputs]
         self.output_names = self._target.output_names
         # Each replica counts by itself: a count in common would make replicas take turns within `call`, and mix up
@@ -296,4 +295,5 @@ class VariationalHypernetwork(GraphModel):
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        return cls(make_network(config.pop("target")), **config)
+        with agreement.granted():
+            return cls(make_network(config.pop("target")), **config)

@@ -5,6 +5,7 @@ import pathlib
 
 import keras
 
+from cvhn_tf.checks.errors import with_cause
 from cvhn_tf.files.archive import check_archive
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 
@@ -41,12 +42,7 @@ def load_model(path: str | os.PathLike[str], compile: bool = True) -> Variationa
     except Exception as error:  # whatever a class's `from_config` may raise
         raise ValueError(
             "Expected `path` to be a `.keras` file of a `VariationalHypernetwork`. "
-            f"Received: path={str(path)!r}, which Keras cannot load: {_first_line(error)}"
+            f"Received: path={str(path)!r}, which Keras cannot load: {with_cause(error)}"
             + ("; `compile=False` does without the loss and the optimizer" if compile else "")
         ) from error
     return model
-
-
-def _first_line(error):
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -6,6 +6,7 @@ says what was expected and what was received. Begin with `arguments.py`.
 
 from cvhn_tf.checks.arguments import check_initial_stddev, check_integer, check_positive, check_share, is_finite_number
 from cvhn_tf.checks.arrays import as_input_arrays, flatten_inputs
+from cvhn_tf.checks.errors import first_line, with_cause
 from cvhn_tf.checks.finite_weights import check_finite_variables, check_finite_weights, first_non_finite
 from cvhn_tf.checks.identifiers import resolve
 
@@ -17,8 +18,10 @@ __all__ = [
     "check_integer",
     "check_positive",
     "check_share",
+    "first_line",
     "first_non_finite",
     "flatten_inputs",
     "is_finite_number",
     "resolve",
+    "with_cause",
 ]

@@ -7,6 +7,8 @@ import zlib
 
 import keras
 
+from cvhn_tf.checks.errors import first_line
+
 _MEMBERS = ("config.json", "metadata.json", "model.weights.h5", "run.json")
 # Keras stores members as they are; a file that was compressed since may expand by so much.
 _LARGEST_EXPANSION = 20
@@ -27,9 +29,9 @@ def check_archive(path, model_class=None) -> None:
             _check_members(archive)
             config = json.loads(archive.read("config.json"))
     except (OSError, KeyError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(_first_line(error)) from error
+        raise ValueError(first_line(error)) from error
     except (zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"no whole archive, {_first_line(error)}") from error
+        raise ValueError(f"no whole archive, {first_line(error)}") from error
     if model_class is not None:
         _check_class(config, model_class)
 
@@ -57,8 +59,3 @@ def _check_class(config, model_class):
     found = keras.saving.get_registered_object(registered) if isinstance(registered, str) else None
     if not (isinstance(found, type) and issubclass(found, model_class)):
         raise ValueError(f"an archive that holds a {named}")
-
-
-def _first_line(error):
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__

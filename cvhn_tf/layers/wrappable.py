@@ -19,11 +19,7 @@ def check_wrappable(layer, weights):
         problem = f"it has the activity regularizer {layer.activity_regularizer}"
     elif getattr(layer, "stateful", False):
         problem = "it is stateful"
-    for part in layer._flatten_layers():
-        if has_lora(part):
-            problem = f"LoRA is enabled in '{part.name}'; fine-tune a network that `at(complexity)` gives instead"
-        elif getattr(part, "quantization_mode", None):
-            problem = f"'{part.name}' is quantized to {part.quantization_mode}; quantize what comes out of the export"
+    check_parts(layer)
     for weight in weights:
         if weight.constraint is not None:
             problem = f"weight '{weight.name}' has the constraint {weight.constraint}"
@@ -35,3 +31,19 @@ def check_wrappable(layer, weights):
             )
     if problem:
         raise ValueError(f"Layer '{layer.name}' ({type(layer).__name__}) cannot be variational: {problem}.")
+
+
+def check_parts(layer):
+    """Raises a `ValueError` that names the first layer within one that LoRA or quantization has changed.
+
+    Args:
+        layer: `keras.layers.Layer`, or a model.
+    """
+    for part in layer._flatten_layers():
+        problem = None
+        if has_lora(part):
+            problem = "LoRA is enabled in it; fine-tune a network that `at(complexity)` gives instead"
+        elif getattr(part, "quantization_mode", None):
+            problem = f"it is quantized to {part.quantization_mode}; quantize what comes out of the export instead"
+        if problem:
+            raise ValueError(f"Layer '{part.name}' ({type(part).__name__}) cannot be variational: {problem}.")

@@ -86,3 +86,10 @@ def _check_supported(model):
                 f"Expected `{argument}={default}` in `compile` with several replicas, under which Keras cannot do "
                 f"otherwise. Received: {argument}={value}, {strategy.num_replicas_in_sync} replicas"
             )
+    accumulated = getattr(getattr(model, "optimizer", None), "gradient_accumulation_steps", None)
+    if accumulated:
+        raise ValueError(
+            "Expected `gradient_accumulation_steps=None` in an optimizer that steps with several replicas, which Keras "
+            f"cannot accumulate over. Received: gradient_accumulation_steps={accumulated}, "
+            f"{strategy.num_replicas_in_sync} replicas"
+        )

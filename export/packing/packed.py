@@ -26,6 +26,7 @@ import keras
 import numpy as np
 
 from cvhn_tf.architecture import architecture
+from cvhn_tf.checks.errors import with_cause
 from cvhn_tf.export.packing.network_coding import decode_weights, encode_weights
 from cvhn_tf.export.rounding.step_grid import round_to_steps
 from cvhn_tf.files.atomic import write_atomically
@@ -146,7 +147,7 @@ def unpack(source: PackedModel | bytes | str | os.PathLike[str]) -> keras.Model:
         config = json.loads(_decompress(architecture))
         network = keras.saving.deserialize_keras_object(config, safe_mode=True)
     except Exception as error:  # whatever a class's `from_config` may raise
-        raise _refusal(f"an architecture that Keras cannot make: {_first_line(error)}") from error
+        raise _refusal(f"an architecture that Keras cannot make: {with_cause(error)}") from error
     if not isinstance(network, keras.Model):
         raise _refusal(f"an architecture that is a {type(network).__name__}")
     try:
@@ -197,10 +198,6 @@ def _split(content):
 
 def _refusal(received):
     return ValueError(f"Expected a whole file that `pack` wrote. Received: {received}")
-
-
-def _first_line(error):
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _to_json(network):

@@ -139,6 +139,15 @@ def refusals():
                 assert next(iter(arguments)) in str(error), error
             else:
                 raise AssertionError(f"not refused: {arguments}")
+    model = build()
+    with strategy.scope():
+        model.compile(keras.optimizers.Adam(gradient_accumulation_steps=2), "sparse_categorical_crossentropy")
+    try:
+        model.fit(X, Y, batch_size=18, verbose=0)
+    except ValueError as error:
+        assert "gradient_accumulation_steps=2" in str(error), error
+    else:
+        raise AssertionError("not refused: gradient_accumulation_steps")
 
 
 def messages():
