@@ -57,7 +57,7 @@ format: $(INSTALLED)
 lint: $(INSTALLED) layout
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
-	cd $(LAYOUT) && $(CURDIR)/$(VENV)/bin/lint-imports --no-cache $(CURDIR)/pyproject.toml
+	cd $(LAYOUT) && $(CURDIR)/$(VENV)/bin/lint-imports --no-cache --config $(CURDIR)/pyproject.toml
 
 types: $(INSTALLED) layout
 	$(VENV)/bin/mypy

@@ -24,7 +24,11 @@ def layout(tmp_path_factory):
 
 def lint(folder):
     return subprocess.run(
-        [LINTER, "--no-cache", ROOT / "pyproject.toml"], cwd=folder, capture_output=True, text=True, check=False
+        [LINTER, "--no-cache", "--config", ROOT / "pyproject.toml"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
