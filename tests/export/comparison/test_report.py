@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import html.parser
 import json
-import shutil
 
 import keras
 import plotly.graph_objects
@@ -133,24 +132,6 @@ def test_text_stays_text(evil_comparison, files):
     assert len(page.scripts) == 3
     names = {trace["name"] for trace in json.loads(page.scripts[1])["snr"]["data"]}
     assert html.escape(f"{EVIL}/kernel", quote=False) in names
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    chromedriver = shutil.which("chromedriver")
-    if chromium is None or chromedriver is None:
-        pytest.skip("Chromium and chromedriver are not installed: the page was not tried in a browser")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,1000"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(chromedriver))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture(scope="module")
