@@ -5,17 +5,18 @@ The rules by which long blocks are made short:
 - In Python blocks `"mnist"` is `"digits"`, `epochs` is at most 1, and `compare` and `smallest_packed` try one
   combination, by arguments that are put in front of the ones that are printed. `best`, `smallest` and
   `--encoding auto` choose from two encodings.
-- README's Python blocks run one after another, as do the tutorial's. A page under docs/ starts with what the tutorial
-  left: its variables, and its files in the working directory.
+- README's Python block runs by itself, as do the tutorial's one after another. A page under docs/ starts with what the
+  tutorial left: its variables, and its files in the working directory.
 - Of `cvhn-tf` commands `train` runs for one epoch, `compare` with one combination. `demo` only has its options checked
   against `--help`, and so do commands of a block below the comment `<!-- long -->`.
 - `make` targets and the options of scripts of this repository are looked up; tests of their own run these scripts.
   `pip install` has its files and extras looked up.
-- Kotlin, Swift and blocks without a language are not run.
+- Kotlin, Swift and blocks without a language are not run. test_docs_site.py looks at how Mermaid's are drawn.
 """
 
 import inspect
 import os
+import pydoc
 import re
 import shlex
 import shutil
@@ -33,7 +34,7 @@ from cvhn_tf_cli import commands
 TUTORIAL = "docs/tutorial.md"
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^(?P<long><!-- long -->\n+)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-NOT_RUN = {"", "kotlin", "swift"}
+NOT_RUN = {"", "kotlin", "mermaid", "swift"}
 
 
 def read(page):
@@ -226,14 +227,48 @@ def test_links_of_a_page_lead_somewhere(page):
             assert anchor in anchors_of(target), f"{link}: no such heading"
 
 
-def test_how_to_pages_show_sections_of_the_readme_that_are_marked_in_it():
-    """`--8<-- "README.md:name"` shows what lies between `[start:name]` and `[end:name]`, so neither may be lost."""
+def test_readme_is_short_and_no_page_shows_parts_of_another():
+    assert len(read("README.md").splitlines()) <= 150
+    assert not [page for page in PAGES if "--8<--" in read(page)]
+
+
+def test_pages_call_things_by_the_names_that_they_have():
+    """Such as `export/pruning/prune.py`, `cvhn_tf.workers.on_chief` or `tests/conftest.py`."""
     for page in PAGES:
-        for name in re.findall(r'--8<-- "README\.md:(\w+)"', read(page)):
-            inside = re.search(rf"\[start:{name}\] -->\n(.*?)<!-- --8<-- \[end:{name}\]", read("README.md"), re.DOTALL)
-            assert inside and len(inside[1]) > 200, name
-            # Links in it would have to be right from both places.
-            assert not [link for link in LINK.findall(inside[1]) if not link.startswith("https:")], name
+        for path in re.findall(r"`((?:cvhn_tf|export|cli|tests|docs)/[\w./-]*)", read(page)):
+            assert (ROOT / path).exists(), f"{page}: {path}"
+        for name in re.findall(r"\b(cvhn_tf(?:\.\w+)+)", BLOCK.sub("", read(page))):
+            assert pydoc.locate(name) is not None, f"{page}: {name}"
+
+
+# Design ------------------------------------------------------------------------------------------------------------
+
+
+def test_design_page_names_each_room_and_no_other():
+    named = re.findall(r"^- `(\w+)/`: ", read("docs/design.md"), re.MULTILINE)
+    rooms = [path.parent.name for house in ("cvhn_tf", "export", "cli") for path in ROOT.glob(f"{house}/*/__init__.py")]
+    assert sorted(named) == sorted(rooms)
+
+
+def test_design_page_draws_each_room_of_the_way_of_the_data():
+    (picture,) = blocks_of("docs/design.md", "mermaid")
+    boxes = " ".join(re.findall(r'\["([^"]*)"\]', picture["text"]))
+    # What every stage stands on, and a file's own room, are no stage.
+    assert {path.parent.name for path in ROOT.glob("export/*/__init__.py")} - set(re.findall(r"\w+", boxes)) == {
+        "networks"
+    }
+
+
+def test_design_page_gives_the_order_of_imports_that_is_checked():
+    text = " ".join(read("docs/design.md").split())
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    for contract in contracts:
+        if "layers" in contract:
+            rooms = [[f"`{name.strip()}`" for name in layer.split("|")] for layer in contract["layers"]]
+            assert " → ".join(" · ".join(names) for names in rooms) in text, contract["name"]
+
+
+# Pictures ----------------------------------------------------------------------------------------------------------
 
 
 def test_pictures_are_of_the_repository_and_not_large():

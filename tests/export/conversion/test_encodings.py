@@ -1,6 +1,6 @@
 """Every encoding on every layout of zeros, in LiteRT: what docs/encodings.md says is what happens.
 
-python tests/test_encodings.py  # writes docs/encodings.md anew
+PYTHONPATH=tests python tests/export/conversion/test_encodings.py  # writes docs/encodings.md anew
 """
 
 import keras
@@ -97,8 +97,9 @@ def make_table() -> str:
     lines = [
         "# Which encodings run",
         "",
-        "`tests/test_encodings.py` makes each file, runs it in LiteRT and compares it with Keras; it fails where this",
-        "table is wrong, and `python tests/test_encodings.py` writes the table anew.",
+        "`tests/export/conversion/test_encodings.py` makes each file, runs it in LiteRT and compares it with Keras; it",
+        "fails where this table is wrong. `PYTHONPATH=tests python tests/export/conversion/test_encodings.py` writes",
+        "it anew.",
         "",
         "`export.to_tflite` hands over the files marked ✓ or `stays float32`; for all others it raises a",
         "`ConversionError`.",
@@ -125,7 +126,7 @@ def make_table() -> str:
 
 
 def test_table_of_encodings_says_what_happens():
-    assert TABLE.read_text() == make_table(), "python tests/test_encodings.py writes the table anew"
+    assert TABLE.read_text() == make_table(), "running this file as a program writes the table anew"
 
 
 if __name__ == "__main__":
