@@ -32,9 +32,12 @@ test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest
 
 # Each an environment of its own. They leave out what trains long and what looks at this repository alone.
-COMPATIBILITY := $(addprefix tests/test_, $(addsuffix .py, \
-	dependencies warnings doctor hypernetwork layers priors datasets tflite compact packed encodings metadata compare \
-	report quantization_aware cli bad_input_cli))
+COMPATIBILITY := $(addprefix tests/, $(addsuffix .py, \
+	project/test_dependencies project/test_warnings cli/test_doctor test_hypernetwork layers/test_variational \
+	priors/test_priors test_datasets export/conversion/test_convert export/compaction/test_compact \
+	export/packing/test_packed export/conversion/test_encodings export/conversion/test_metadata \
+	export/comparison/test_compare export/comparison/test_report \
+	export/quantization_aware_training/test_quantization_aware cli/test_commands cli/test_bad_input))
 
 test-oldest:
 	$(PYTHON) -m venv build/oldest

@@ -169,7 +169,10 @@ def check_options(words):
 
 
 def check_make(words):
-    assert subprocess.run(["make", "--dry-run", *words[1:]], cwd=ROOT, capture_output=True).returncode == 0, words
+    result = subprocess.run(["make", "--dry-run", *words[1:]], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, words
+    for path in re.findall(r"\btests/\S+", result.stdout):
+        assert (ROOT / path).is_file(), f"{words}: {path}"
 
 
 def check_pip(words):
