@@ -5,9 +5,9 @@ magnitude after training. Every network gets the same target, data, batch size a
 `--our-epochs`), and each file the smaller of TFLite's dense and sparse encodings, in float32 and with 8-bit weights.
 Batch normalization gets statistics of its own once weights are zero: tfmot's by its training, others by `recalibrate`.
 
-python benchmarks/compression.py --quick
-python benchmarks/compression.py --epochs 40 --output benchmarks/results/compression
-python benchmarks/compression.py --dataset cifar10 --target convnet --epochs 8 --sparsities 0.5 0.8 0.9 --complexities 5
+python -m benchmarks.accuracy.compression --quick
+python -m benchmarks.accuracy.compression --epochs 40 --output benchmarks/results/compression
+python -m benchmarks.accuracy.compression --dataset cifar10 --target convnet --epochs 8 --sparsities 0.5 0.8 0.9
 """
 
 import argparse
@@ -21,11 +21,11 @@ import time
 
 import keras
 import numpy as np
-from machine import describe_machine
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import cvhn_tf
+from benchmarks.machine import describe_machine
 from cvhn_tf import datasets, export, targets
 
 QUANTIZATIONS = (None, "dynamic_range")
@@ -133,8 +133,8 @@ def tfmot(args, data):
                 "result": str(folder / "result.npz"),
             }
             (folder / "job.json").write_text(json.dumps(job))
-            peer = pathlib.Path(__file__).with_name("tfmot_peer.py")
-            subprocess.run([sys.executable, peer, folder / "job.json"], check=True)
+            command = [sys.executable, "-m", "benchmarks.accuracy.tfmot_peer", folder / "job.json"]
+            subprocess.run(command, check=True)
             with np.load(folder / "result.npz", allow_pickle=False) as result:
                 network.set_weights([result[key] for key in sorted(result.files) if key.isdigit()])
                 seconds[f"tfmot {method} {sparsity:g}"] = float(result["seconds"])

@@ -3,7 +3,7 @@
 Each network is pruned, compacted and written twice in each encoding: with its weights as they are, which the converters
 round by the largest of each channel, and with the weights that `export.round_weights` made. Files are run by LiteRT.
 
-python benchmarks/encodings.py model.keras --dataset mnist
+python -m benchmarks.accuracy.encodings model.keras --dataset mnist
 """
 
 import argparse
@@ -11,9 +11,8 @@ import csv
 import json
 import pathlib
 
-from machine import describe_machine
-
 import cvhn_tf
+from benchmarks.machine import describe_machine
 from cvhn_tf import datasets, export
 
 QUANTIZATIONS = (None, "float16", "dynamic_range", "int8", "weight_only_int8", "weight_only_int4")

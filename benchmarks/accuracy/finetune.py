@@ -1,8 +1,8 @@
 """What a short fine-tuning gives back to pruned networks of one hypernetwork: test accuracy before and after it.
 
-Takes the hypernetwork that `benchmarks/mnist.py` has trained.
+Takes the hypernetwork that `benchmarks/accuracy/mnist.py` has trained.
 
-python benchmarks/finetune.py --output benchmarks/results/finetune
+python -m benchmarks.accuracy.finetune --output benchmarks/results/finetune
 """
 
 import argparse
@@ -13,9 +13,9 @@ import time
 
 import keras
 import numpy as np
-from machine import describe_machine
 
 import cvhn_tf
+from benchmarks.machine import describe_machine
 from cvhn_tf import datasets, export
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,7 +1,7 @@
 """A LeNet on MNIST: one fit, at the defaults unless said otherwise, then what LiteRT makes of its pruned files.
 
-python benchmarks/mnist.py --output benchmarks/results/mnist
-python benchmarks/mnist.py --target lenet_5_caffe --output benchmarks/results/mnist_lenet_5_caffe
+python -m benchmarks.accuracy.mnist --output benchmarks/results/mnist
+python -m benchmarks.accuracy.mnist --target lenet_5_caffe --output benchmarks/results/mnist_lenet_5_caffe
 """
 
 import argparse
@@ -10,10 +10,10 @@ import pathlib
 import time
 
 import keras
-from augmentation import with_shifts
-from machine import describe_machine
 
 import cvhn_tf
+from benchmarks.accuracy.augmentation import with_shifts
+from benchmarks.machine import describe_machine
 from cvhn_tf import datasets, export, parameterizations, targets
 
 # Sparse variational dropout has 98.08% with 1/68 of the weights of LeNet-300-100, and 99.25% with 1/280 of those of

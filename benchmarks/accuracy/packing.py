@@ -1,7 +1,7 @@
 """The smallest packed file of an accuracy in one hypernetwork: chosen on half of the test images, measured on all.
 
-python benchmarks/mnist.py --target lenet_5_caffe --sharpness 3 --initial-stddev 2e-3 --output build/caffe
-python benchmarks/packing.py build/caffe/model.keras --min-accuracy 0.99 --sparsities 0.99 --output build/packing.json
+python -m benchmarks.accuracy.mnist --target lenet_5_caffe --sharpness 3 --initial-stddev 2e-3 --output build/caffe
+python -m benchmarks.accuracy.packing build/caffe/model.keras --min-accuracy 0.99 --sparsities 0.99
 """
 
 import argparse
@@ -9,9 +9,9 @@ import json
 import pathlib
 
 import numpy as np
-from machine import describe_machine
 
 import cvhn_tf
+from benchmarks.machine import describe_machine
 from cvhn_tf import datasets, export
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -3,7 +3,7 @@
 Every training is a process of its own on one thread, `--jobs` of them side by side; equal epochs, optimizer, prior and
 estimator. Finished trainings are kept and not repeated, so an interrupted run goes on where it was.
 
-python benchmarks/regret.py --starts 3 --output benchmarks/results/regret
+python -m benchmarks.accuracy.regret --starts 3 --output benchmarks/results/regret
 """
 
 import argparse
@@ -56,7 +56,7 @@ def run(args, name, start):
     path = path_of(args, name, start)
     if not path.exists():
         common = [f"--{key}={getattr(args, key)}" for key in ("dataset", "target", "epochs", "output")]
-        command = [sys.executable, __file__, *common, f"--batch-size={args.batch_size}"]
+        command = [sys.executable, "-m", __spec__.name, *common, f"--batch-size={args.batch_size}"]
         subprocess.run([*command, f"--train={name}", f"--seed={start}"], check=True)
     print(f"{name} {start}: {json.loads(path.read_text())['seconds']:.0f} s", flush=True)
 
@@ -116,7 +116,7 @@ def train(args):
 
 def report(args, results):
     """Writes table.csv and summary.json, and prints both."""
-    from machine import describe_machine
+    from benchmarks.machine import describe_machine
 
     starts = range(args.starts)
     table = []

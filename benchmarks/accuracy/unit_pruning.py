@@ -5,7 +5,7 @@ and becomes a float32 file, and another one after `polyphase` where that changes
 images. Latency is on one thread, the files and the dense one taking turns: median of each file's medians, and median of
 its ratios to the dense file in the same turn.
 
-python benchmarks/unit_pruning.py --targets lenet_5 --output benchmarks/results/unit_pruning/lenet_5
+python -m benchmarks.accuracy.unit_pruning --targets lenet_5 --output benchmarks/results/unit_pruning/lenet_5
 """
 
 import argparse
@@ -16,10 +16,10 @@ import pathlib
 
 import keras
 import numpy as np
-from augmentation import with_shifts
-from machine import describe_machine
 
 import cvhn_tf
+from benchmarks.accuracy.augmentation import with_shifts
+from benchmarks.machine import describe_machine
 from cvhn_tf import datasets, export, targets
 from cvhn_tf.export.verification.litert import LiteRTModel
 

@@ -6,7 +6,7 @@ with one draw of all weights, and the 5 losses are averaged; prior N(0, 1), Adam
 Written from the description of the method.
 
 pip install torch
-python benchmarks/authors_torch.py --dataset mnist --epochs 1
+python -m benchmarks.published.authors_torch --dataset mnist --epochs 1
 """
 
 import argparse

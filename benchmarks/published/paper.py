@@ -27,9 +27,9 @@ layers pruned together too, as this package does by default. Otherwise than thei
 Every training is a process of its own on one thread, `--jobs` of them side by side. Finished trainings are kept and not
 repeated, so an interrupted run goes on where it was.
 
-python benchmarks/paper.py
-python benchmarks/paper.py --quick
-python benchmarks/paper.py --dataset cifar10 --epochs 20
+python -m benchmarks.published.paper
+python -m benchmarks.published.paper --quick
+python -m benchmarks.published.paper --dataset cifar10 --epochs 20
 """
 
 import argparse
@@ -40,10 +40,10 @@ import pathlib
 import subprocess
 import sys
 
-import paper_report
-import paper_training
+from benchmarks.published import report, training
 
 FOLDER = pathlib.Path(__file__).parent
+RESULTS = FOLDER.parent / "results"
 PRIORS = ("base", "var", "rep")
 # What has to be equal for a kept training to be a part of a run.
 SETTINGS = ("dataset", "target", "epochs", "batch_size", "examples", "lowest_pixel")
@@ -106,7 +106,7 @@ QUICK_EXPERIMENTS = {
 def main(arguments=None):
     args = parse(arguments)
     if args.train is not None:
-        paper_training.use_one_thread()
+        training.use_one_thread()
         train(args)
         return
     jobs = [
@@ -120,11 +120,11 @@ def main(arguments=None):
     }
     keys = (*SETTINGS, "starts", "methods", "complexities", "quick", "note")
     shown = [value for value in EXPERIMENTS[args.dataset].shown if value in args.complexities]
-    paper_report.report(
+    report.report(
         of_method,
         complexities=args.complexities,
         shown=shown or args.complexities,
-        authors=paper_report.read_authors(FOLDER / f"authors_{args.dataset}.csv"),
+        authors=report.read_authors(FOLDER / f"authors_{args.dataset}.csv"),
         arguments={key: getattr(args, key) for key in keys},
         folder=args.output,
     )
@@ -155,7 +155,7 @@ def parse(arguments=None):
     for key in ("target", "epochs", "examples", "starts", "methods", "complexities"):
         setattr(args, key, getattr(args, key) or getattr(experiment, key))
     args.methods, args.complexities = list(dict.fromkeys(args.methods)), sorted(set(args.complexities))
-    args.output = args.output or FOLDER / "results" / f"paper_{args.dataset}{'_quick' if args.quick else ''}"
+    args.output = args.output or RESULTS / f"paper_{args.dataset}{'_quick' if args.quick else ''}"
     if unknown := set(args.methods) - set(experiment.methods):
         parser.error(f"expected --methods from {experiment.methods}, received {sorted(unknown)}")
     return args
@@ -169,7 +169,7 @@ def positive(text):
 
 
 def complexity(text):
-    low, high = paper_training.COMPLEXITY_RANGE
+    low, high = training.COMPLEXITY_RANGE
     value = float(f"{float(text):g}")  # as it stands in the names of trainings
     if not low <= value <= high:
         raise argparse.ArgumentTypeError(f"expected a complexity in [{low:g}, {high:g}], received {value:g}")
@@ -193,7 +193,7 @@ def run(args, name, start):
     if not path.exists():
         options = {"train": name, "seed": start, "output": args.output, **{key: getattr(args, key) for key in SETTINGS}}
         command = [f"--{key.replace('_', '-')}={value}" for key, value in options.items() if value is not None]
-        command = [sys.executable, __file__, *command, "--complexities", *map(str, args.complexities)]
+        command = [sys.executable, "-m", __spec__.name, *command, "--complexities", *map(str, args.complexities)]
         done = subprocess.run(command, stderr=subprocess.PIPE, text=True)  # TensorFlow's notices are of no interest
         if done.returncode:
             raise SystemExit(f"{done.stderr[-4000:]}\nThe training {name} {start} failed.")
@@ -212,7 +212,7 @@ def run(args, name, start):
 def train(args):
     """Makes the training `args.train` and keeps its result."""
     settings = {key: getattr(args, key) for key in SETTINGS}
-    result = paper_training.train(args.train, args.seed, args.complexities, **settings)
+    result = training.train(args.train, args.seed, args.complexities, **settings)
     path = path_of(args, args.train, args.seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")

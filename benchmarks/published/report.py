@@ -4,8 +4,9 @@ import csv
 import json
 
 import numpy as np
-from paper_plot import plot_accuracies
-from paper_training import SPARSITIES, column_of
+
+from benchmarks.published.plot import plot_accuracies
+from benchmarks.published.training import SPARSITIES, column_of
 
 
 def read_authors(path):

@@ -40,8 +40,8 @@ def train(name, seed, complexities, *, dataset, target, epochs, batch_size, exam
         Dict with the seconds of `fit`, the number of steps, the machine, and the rows of `measure`.
     """
     import keras
-    from machine import describe_machine
 
+    from benchmarks.machine import describe_machine
     from cvhn_tf import datasets, targets
 
     keras.utils.set_random_seed(seed)

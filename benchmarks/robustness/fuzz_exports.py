@@ -4,28 +4,25 @@ The architectures are those that the tests of `compact` draw: images, convolutio
 nested layers, dead units. Each file is opened anew by LiteRT, on the inputs on which it was checked and on others like
 them, and compared with the Keras model.
 
-python benchmarks/fuzz_exports.py --architectures 300
+python -m benchmarks.robustness.fuzz_exports --architectures 300
 """
 
 import argparse
 import collections
 import pathlib
-import sys
 import time
 
 import hypothesis
 import hypothesis.strategies as st
 import keras
 import numpy as np
-from fuzz_report import finish
 
+from benchmarks.robustness.fuzz_report import finish
+from benchmarks.robustness.random_networks import network, prune_at_random
 from cvhn_tf import export
 from cvhn_tf.export.conversion.convert import QUANTIZATIONS
 from cvhn_tf.export.verification.litert import LiteRTModel
 from cvhn_tf.export.verification.verify import _TOLERANCE as TOLERANCE
-
-sys.path.append(str(pathlib.Path(__file__).parents[1] / "tests"))
-from test_compact_graphs import network, prune_at_random
 
 EXAMPLES = 16
 # The time is looked at after so many architectures.

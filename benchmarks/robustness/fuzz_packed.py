@@ -4,7 +4,7 @@ Most mutations leave the checksum as it is, as accidents would. The others put i
 zlib, JSON, Keras and the decoder of the weights meet the broken bytes themselves. A mutated file that takes longer than
 a limit counts as a hang; a crash ends the script, which tells its seed and number before each that goes deep.
 
-python benchmarks/fuzz_packed.py --mutations 100000 --seed 0
+python -m benchmarks.robustness.fuzz_packed --mutations 100000 --seed 0
 """
 
 import argparse
@@ -17,10 +17,10 @@ import zlib
 
 import keras
 import numpy as np
-from fuzz_report import finish
 from keras import layers
 
 import cvhn_tf
+from benchmarks.robustness.fuzz_report import finish
 from cvhn_tf import export
 
 HEADER = struct.Struct("<4sBIIII")

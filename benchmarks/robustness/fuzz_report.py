@@ -2,7 +2,7 @@
 
 import json
 
-from machine import describe_machine
+from benchmarks.machine import describe_machine
 
 
 def finish(result, path) -> int:

@@ -3,7 +3,7 @@
 A run is killed by SIGKILL at a random moment, started again by the same command, killed again, and so on until it has
 come to its end. Weights, the optimizer's state, test accuracies and description lengths must be equal, bit by bit.
 
-python benchmarks/kills.py --kills 20
+python -m benchmarks.robustness.kills --kills 20
 """
 
 import argparse

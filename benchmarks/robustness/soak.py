@@ -4,7 +4,7 @@ Each round of `export.compare` prunes, converts, runs and measures some files of
 `at` makes a network of a random complexity, many times. Memory is the process's resident set. Its growth is that of
 the second half: the median of the last tenth of the samples against that of the tenth from the middle on.
 
-python benchmarks/soak.py --rounds 200 --networks 10000
+python -m benchmarks.robustness.soak --rounds 200 --networks 10000
 """
 
 import argparse
@@ -16,9 +16,9 @@ import time
 import keras
 import numpy as np
 import psutil
-from machine import describe_machine
 
 import cvhn_tf
+from benchmarks.machine import describe_machine
 from cvhn_tf import datasets, export, targets
 
 # Samples of `at` are this many networks apart, so that both parts have about as many.

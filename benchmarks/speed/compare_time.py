@@ -2,8 +2,8 @@
 
 Without a model, one is trained for an epoch. `--profile` prints where the time goes, by function.
 
-python benchmarks/compare_time.py
-python benchmarks/compare_time.py model.keras --profile
+python -m benchmarks.speed.compare_time
+python -m benchmarks.speed.compare_time model.keras --profile
 """
 
 import argparse
@@ -13,9 +13,8 @@ import pathlib
 import pstats
 import time
 
-from machine import describe_machine
-
 import cvhn_tf
+from benchmarks.machine import describe_machine
 from cvhn_tf import datasets, export, targets
 
 SPARSITIES = (0.0, 0.9, 0.95, 0.98)

@@ -3,8 +3,8 @@
 Memory is predicted by the formula of docs/scaling.md and measured as the process's peak. Each parameterization is a
 process of its own.
 
-python benchmarks/large_target.py
-python benchmarks/large_target.py --parameterizations gated low_rank --steps 5
+python -m benchmarks.speed.large_target
+python -m benchmarks.speed.large_target --parameterizations gated low_rank --steps 5
 """
 
 import argparse
@@ -34,13 +34,13 @@ def main():
         return
     rows = []
     for parameterization in args.parameterizations:
-        command = [sys.executable, __file__, *sys.argv[1:], f"--measure={parameterization}"]
+        command = [sys.executable, "-m", __spec__.name, *sys.argv[1:], f"--measure={parameterization}"]
         process = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if process.returncode != 0:
             raise SystemExit(f"{parameterization} has failed with exit code {process.returncode}")
         rows.append(json.loads(process.stdout.splitlines()[-1]))
         print(json.dumps(rows[-1], indent=1), flush=True)
-    from machine import describe_machine
+    from benchmarks.machine import describe_machine
 
     arguments = {
         key: value for key, value in vars(args).items() if key not in ("output", "measure", "parameterizations")
@@ -54,9 +54,9 @@ def measure(args):
     """Trains for some steps; returns seconds, predicted and measured bytes, as a dict."""
     import keras
     import numpy as np
-    from step_time_variants import peak_mb
 
     import cvhn_tf
+    from benchmarks.speed.step_time_variants import peak_mb
 
     class Clock(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):

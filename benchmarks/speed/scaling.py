@@ -3,7 +3,7 @@
 Workers are processes on this machine's loopback, each pinned to one core. Configurations take turns, round by round.
 Bytes that are all-reduced in a step are counted in the graph that TensorFlow runs, for each parameterization.
 
-python benchmarks/scaling.py --output benchmarks/results/scaling
+python -m benchmarks.speed.scaling --output benchmarks/results/scaling
 """
 
 import argparse
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-from local_workers import start_workers
+from benchmarks.speed.local_workers import start_workers
 
 # Parameterizations whose messages are counted, with the complexities of a step.
 COUNTED = (
@@ -135,7 +135,7 @@ def count_bytes(strategy, train_step, batch):
 
 def measure(args, workers, global_batch):
     """Examples a second on some workers: the median of the slowest worker's measurements."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--role=run", f"--global-batch={global_batch}"]
+    command = [sys.executable, "-m", __spec__.name, *sys.argv[1:], "--role=run", f"--global-batch={global_batch}"]
     options = {"stdout": subprocess.PIPE, "text": True}
     if workers == 1:
         processes = [subprocess.Popen([*command, "--core=0"], **options)]
@@ -169,9 +169,9 @@ def main():
             print(f"{name}: {rates[name][-1]:,.0f} examples/s", file=sys.stderr, flush=True)
     medians = {name: statistics.median(values) for name, values in rates.items()}
     counters = start_workers(
-        [sys.executable, __file__, *sys.argv[1:], "--role=count"], 2, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", __spec__.name, *sys.argv[1:], "--role=count"], 2, stdout=subprocess.PIPE, text=True
     )
-    from machine import describe_machine
+    from benchmarks.machine import describe_machine
 
     result = {
         "target": args.target,

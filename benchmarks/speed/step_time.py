@@ -19,9 +19,9 @@ and all λs of the step, so that an epoch has as many on both sides.
 
 Without the package torch (`pip install torch`) the authors' rows are left out.
 
-python benchmarks/step_time.py
-python benchmarks/step_time.py --target lenet_5 --rounds 9
-python benchmarks/step_time.py --target mlp_50 --quick
+python -m benchmarks.speed.step_time
+python -m benchmarks.speed.step_time --target lenet_5 --rounds 9
+python -m benchmarks.speed.step_time --target mlp_50 --quick
 """
 
 import argparse
@@ -33,7 +33,8 @@ import statistics
 
 from rich.console import Console
 from rich.table import Table
-from step_time_variants import GROUPS, KERAS, SETTINGS, has_torch, measure, measure_export, variants_of
+
+from benchmarks.speed.step_time_variants import GROUPS, KERAS, SETTINGS, has_torch, measure, measure_export, variants_of
 
 console = Console()
 if not console.is_terminal:
@@ -84,7 +85,7 @@ def run(target, args):
             measured = take_turns(target, taking_turns, batch_size, steps, args)
             rows += [{"group": group, **row} for row in summarize(taking_turns, measured, batch_size)]
     exports = _first_answer(measure_export, target, args.exports, args.threads) if "export" in args.groups else None
-    from machine import describe_machine  # TensorFlow comes with it: only now, see `start`
+    from benchmarks.machine import describe_machine  # TensorFlow comes with it: only now, see `start`
 
     return {
         "target": target,

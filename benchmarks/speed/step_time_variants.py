@@ -180,7 +180,7 @@ def _prepare_keras(name, variant, batch_size, steps, threads):
             arguments["parameterization"] = parameterizations.PiecewiseLinear(variant.pivots)
         model, optimizer = cvhn_tf.VariationalHypernetwork(model, **arguments), cvhn_tf.PivotAdam()
     elif variant.kind == "tfp":
-        from tfp_weight_sampling import bayesian
+        from benchmarks.speed.tfp_weight_sampling import bayesian
 
         model = bayesian(model, train_size=steps * batch_size)
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -196,8 +196,9 @@ def _prepare_keras(name, variant, batch_size, steps, threads):
 
 
 def _prepare_torch(name, variant, batch_size, steps, threads):
-    import authors_torch
     import torch
+
+    from benchmarks.published import authors_torch
 
     torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"

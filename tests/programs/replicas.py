@@ -14,9 +14,9 @@ import tensorflow as tf
 import cvhn_tf
 from cvhn_tf.workers import is_chief, on_chief, worker_folder
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "benchmarks"))
-from local_workers import free_ports
-from scaling import count_bytes
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+from benchmarks.speed.local_workers import free_ports
+from benchmarks.speed.scaling import count_bytes
 
 KIND, FOLDER = sys.argv[1], pathlib.Path(sys.argv[2])
 if KIND == "workers":

@@ -2,28 +2,24 @@
 
 import csv
 import json
-import sys
 
 import numpy as np
 import psutil
 import pytest
+import tensorflow_probability as tfp
 from places import BENCHMARKS
 
-from cvhn_tf import datasets, targets
-
-
-@pytest.fixture(scope="module", autouse=True)
-def scripts_find_each_other():
-    sys.path.insert(0, str(BENCHMARKS))
-    yield
-    sys.path.remove(str(BENCHMARKS))
+from benchmarks.published import paper, report, training
+from benchmarks.robustness import fuzz_exports, fuzz_packed, soak
+from benchmarks.speed import step_time
+from benchmarks.speed.step_time_variants import KERAS, Variant
+from benchmarks.speed.tfp_weight_sampling import bayesian
+from cvhn_tf import datasets, export, targets
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run of two starts on the digits; the first was kept from before, as after an interruption."""
-    import paper
-
     folder = tmp_path_factory.mktemp("paper")
     options = ["--dataset=digits", "--epochs=1", f"--output={folder}", "--methods", "var-linear"]
     paper.train(paper.parse(["--train=var-linear", *options]))
@@ -40,35 +36,31 @@ def test_report_gives_means_and_deviations_of_the_trainings(run):
     assert [float(row["complexity"]) for row in table] == [0.01, 1.0]
     for i, row in enumerate(table):
         for key in ("nll", "kl_bits", "accuracy_0%_pruned", "accuracy_90%_pruned"):
-            values = [training["rows"][i][key] for training in trainings]
+            values = [one["rows"][i][key] for one in trainings]
             np.testing.assert_allclose(float(row[f"{key}_mean"]), np.mean(values), rtol=1e-5)
             np.testing.assert_allclose(float(row[f"{key}_stddev"]), np.std(values, ddof=1), rtol=1e-4, atol=1e-7)
     assert trainings[0]["rows"] != trainings[1]["rows"]
     summary = json.loads((run / "summary.json").read_text())
     assert summary["arguments"]["note"] == "a note"
-    seconds = [training["seconds"] for training in trainings]
+    seconds = [one["seconds"] for one in trainings]
     assert summary["seconds_a_training"]["var-linear"] == pytest.approx(np.mean(seconds))
     assert (run / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_trainings_of_other_settings_are_refused(run):
-    import paper
-
     with pytest.raises(SystemExit, match="kept from another run"):
         paper.main(["--dataset=digits", "--epochs=2", f"--output={run}", "--methods", "var-linear", "--starts=1"])
 
 
 @pytest.mark.parametrize("method", ["base-linear", "var-separate"])
 def test_accuracies_are_those_of_networks_without_the_weakest_weights_of_each_layer(method):
-    import paper_training
-
-    digits = paper_training.scale_pixels(datasets.load("digits"), -1)
+    digits = training.scale_pixels(datasets.load("digits"), -1)
     assert (digits.x_test.min(), digits.x_test.max()) == (-1, 1)
     target = targets.mlp_50(digits.input_shape, digits.num_classes)
-    model, optimizer = paper_training.build(method, target, [0.01], steps=6, seed=0)
+    model, optimizer = training.build(method, target, [0.01], steps=6, seed=0)
     model.compile(optimizer, "sparse_categorical_crossentropy")
     model.fit(digits.x_train, digits.y_train, batch_size=32, epochs=1, verbose=0)
-    (row,) = paper_training.measure(model, digits, [0.01])
+    (row,) = training.measure(model, digits, [0.01])
     kernel_1, bias_1, kernel_2, bias_2 = model.posterior(0.01).values()
     for sparsity in (0.0, 0.7, 0.9):
 
@@ -88,18 +80,14 @@ def test_accuracies_are_those_of_networks_without_the_weakest_weights_of_each_la
 
 
 def test_authors_figures_stand_beside_the_same_method_complexity_and_sparsity():
-    import paper_report
-
-    authors = paper_report.read_authors(BENCHMARKS / "authors_mnist.csv")
-    training = {"rows": [{"complexity": 1.0, **{f"accuracy_{share}%_pruned": 0.5 for share in (0, 50, 70, 80, 90)}}]}
-    table = paper_report.make_table({"var-linear": [training], "defaults": [training]}, [1.0], authors)
+    authors = report.read_authors(BENCHMARKS / "published" / "authors_mnist.csv")
+    measured = {"rows": [{"complexity": 1.0, **{f"accuracy_{share}%_pruned": 0.5 for share in (0, 50, 70, 80, 90)}}]}
+    table = report.make_table({"var-linear": [measured], "defaults": [measured]}, [1.0], authors)
     theirs = {0.0: 0.938, 0.5: 0.946, 0.7: 0.908, 0.8: 0.828, 0.9: 0.778}
-    assert [paper_report.curve_of_authors(row) for row in table] == [theirs, {}]
+    assert [report.curve_of_authors(row) for row in table] == [theirs, {}]
 
 
 def test_changed_packed_files_are_refused_or_exact():
-    import fuzz_packed
-
     result = fuzz_packed.fuzz(300, seed=1, inside=0.2, progress=lambda line: None)
     assert result["wrong"] == []
     assert set(result["outcomes"]["outside"]) == {"refused"}
@@ -107,10 +95,6 @@ def test_changed_packed_files_are_refused_or_exact():
 
 
 def test_fuzzer_of_packed_files_finds_a_reader_that_takes_anything(monkeypatch):
-    import fuzz_packed
-
-    from cvhn_tf import export
-
     first = fuzz_packed.make_files(1)[0]
     network = export.unpack(first)
     monkeypatch.setattr(fuzz_packed.export, "unpack", lambda content: network)
@@ -119,16 +103,12 @@ def test_fuzzer_of_packed_files_finds_a_reader_that_takes_anything(monkeypatch):
 
 
 def test_random_architectures_export_or_are_refused():
-    import fuzz_exports
-
     result = fuzz_exports.fuzz(1, seed=3, seconds=600, progress=lambda *line, **options: None)
     assert result["architectures"] == 1 and result["wrong"] == []
     assert all(sum(counts.values()) == 1 for counts in result["outcomes"].values())
 
 
 def test_soak_sees_memory_that_is_held(tmp_path):
-    import soak
-
     held = []
     block = psutil.Process().memory_info().rss // 100  # a share of what the tests before have left resident
     grown = soak.soak(lambda i: held.append(b"a" * block), 40)
@@ -143,9 +123,6 @@ def test_soak_sees_memory_that_is_held(tmp_path):
 
 
 def test_step_times_are_compared_by_medians_and_work_by_pairs_of_example_and_complexity():
-    import step_time
-    from step_time_variants import KERAS, Variant
-
     variants = {"keras": KERAS, "ours × 5": Variant(batch_factor=5), "authors, linear": Variant("authors", pivots=2)}
     measured = {"keras": [(1.0, 700), (2.0, 710), (9.0, 705)], "ours × 5": [(4.0, 800)] * 3}
     measured["authors, linear"] = [(30.0, 300), (20.0, 300), (10.0, 300)]
@@ -160,9 +137,6 @@ def test_step_times_are_compared_by_medians_and_work_by_pairs_of_example_and_com
 
 
 def test_bayesian_layers_draw_a_kernel_a_batch_and_add_its_kl():
-    import tensorflow_probability as tfp
-    from tfp_weight_sampling import bayesian
-
     network = bayesian(targets.mlp_50((8, 8, 1), 10), train_size=50)
     x = datasets.load("digits").x_test[:1].repeat(2, axis=0)
     draws = [network(x, training=True).numpy() for _ in range(2)]

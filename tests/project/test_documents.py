@@ -186,15 +186,17 @@ def check_pip(words):
 
 
 def check_script(words):
-    source = (ROOT / words[1]).read_text()
+    """Of `python examples/text.py …` or `python -m benchmarks.accuracy.mnist …`, run from the repository's root."""
+    path = words[2].replace(".", "/") + ".py" if words[1] == "-m" else words[1]
+    source = (ROOT / path).read_text()
     for word in words[2:]:
         assert not word.startswith("--") or f'"{word}"' in source, f"{words}: {word}"
 
 
 def test_scripts_that_prose_names_exist_and_know_the_options():
-    """Such as `python benchmarks/regret.py --starts 1` within a sentence."""
+    """Such as `python -m benchmarks.accuracy.regret --starts 1` within a sentence."""
     for page in PAGES:
-        for code in re.findall(r"`(python [^`]*\.py[^`]*)`", read(page)):
+        for code in re.findall(r"`(python (?:-m benchmarks\.|[^`]*\.py\b)[^`]*)`", read(page)):
             check_script(shlex.split(code))
         for path in re.findall(r"`((?:examples|benchmarks)/[\w./-]+)`", read(page)):
             assert (ROOT / path).exists(), f"{page}: {path}"

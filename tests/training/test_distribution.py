@@ -5,21 +5,14 @@ import sys
 
 import numpy as np
 import pytest
-from places import BENCHMARKS, PROGRAMS
+from places import PROGRAMS
+
+from benchmarks.speed.local_workers import start_workers
 
 SECONDS = 600
 
 
-@pytest.fixture(scope="module", autouse=True)
-def scripts_find_each_other():
-    sys.path.insert(0, str(BENCHMARKS))
-    yield
-    sys.path.remove(str(BENCHMARKS))
-
-
 def run_workers(program, count, folder):
-    from local_workers import start_workers
-
     def command(index):
         return [sys.executable, PROGRAMS / program, "workers", folder / str(index)]
 

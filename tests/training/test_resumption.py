@@ -13,21 +13,15 @@ import time
 import keras
 import numpy as np
 import pytest
-from places import BENCHMARKS
 from typer.testing import CliRunner
 
 import cvhn_tf
+from benchmarks.robustness import kills
+from benchmarks.speed.local_workers import start_workers
 from cvhn_tf_cli.commands import app
 
 COMMAND = [sys.executable, "-m", "cvhn_tf_cli", "train", "--output", "m.keras", "--target", "mlp_50"]
 SECONDS = 600
-
-
-@pytest.fixture(scope="module", autouse=True)
-def scripts_find_each_other():
-    sys.path.insert(0, str(BENCHMARKS))
-    yield
-    sys.path.remove(str(BENCHMARKS))
 
 
 def start(folder, epochs, **options):
@@ -61,8 +55,6 @@ def backup(terminated, tmp_path):
 
 
 def test_training_that_is_killed_thrice_ends_as_one_that_is_let_be(tmp_path):
-    import kills
-
     arguments = ["--target", "mlp_50", "--epochs", "150", "--batch-size", "64"]
     folders = [tmp_path / "whole", tmp_path / "killed"]
     for folder in folders:
@@ -145,8 +137,6 @@ def test_folder_that_vanishes_ends_the_training_and_the_last_backup_is_good(tmp_
 
 
 def test_job_completes_when_it_is_started_again_after_a_worker_was_killed(tmp_path):
-    from local_workers import start_workers
-
     command = [*COMMAND, "--epochs", "20", "--batch-size", "512", "--strategy", "auto"]
 
     def start_job():
