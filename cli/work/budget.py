@@ -50,4 +50,6 @@ def export_within(model, output, *, budgets, complexity, sparsity, structure, en
     for row in figures.items():
         table.add_row(*row)
     show(table)
+    for caveat in found.artifact.caveats:
+        show(f"{caveat}.")
     show(f"Wrote {output} and {report}, on {len(found.trace)} candidates.")

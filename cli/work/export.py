@@ -98,6 +98,8 @@ def export(
     for row in figures.items():
         table.add_row(*row)
     show(table)
+    for caveat in artifact.caveats:
+        show(f"{caveat}.")
 
 
 def _finetune(network, dataset, epochs):

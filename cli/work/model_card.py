@@ -23,10 +23,13 @@ def write_model_card(output, artifact, figures, command, dataset=None, examples=
     lines += [
         f"| inputs | {inputs} |",
         f"| outputs | {outputs} |",
-        f"| difference from Keras | {artifact.relative_error:.2g} of the outputs' root mean square |",
+        f"| difference from Keras | {artifact.relative_error:.2g} of the outputs' root mean square, on "
+        f"{artifact.verified_examples:,} examples |",
         f"| made by | cvhn-tf {artifact.metadata['version']} |",
         "",
     ]
+    for caveat in artifact.caveats:
+        lines += [f"{caveat}.", ""]
     if dataset is None:
         lines += ["No data set was given, so accuracy was not measured.", ""]
     else:

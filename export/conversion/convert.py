@@ -20,8 +20,9 @@ from cvhn_tf.export.networks.check_network import check_network
 from cvhn_tf.export.networks.full_precision import in_float32
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.tflite.flatbuffer import has_sparse_weights, keep_keras_names
+from cvhn_tf.export.verification.inputs import verification_inputs
 from cvhn_tf.export.verification.quiet import converter_off
-from cvhn_tf.export.verification.verify import ConversionError, verification_inputs, verify
+from cvhn_tf.export.verification.verify import ConversionError, verify
 
 QUANTIZATIONS = (None, "float16", "dynamic_range", "int8", "weight_only_int8", "weight_only_int4")
 # Bits of the integers that kernels become.
@@ -57,7 +58,8 @@ def to_tflite(
         sparse: Whether to store zeros in TFLite's sparse encoding, in float32 or float16. `"auto"` takes the smaller of
             the files that work: the size is not monotonic in the sparsity.
         representative_data: Array of examples, or a list or dict of arrays for several inputs. Needed for
-            `"int8"`; otherwise only the comparison with Keras uses it, and random inputs without it.
+            `"int8"`; otherwise only the comparison with Keras uses it: up to 1,024 examples, evenly spread, for five
+            seconds at most. Without it, 16 random examples in [−1, 1).
 
     Returns:
         `TFLiteArtifact`.
@@ -82,8 +84,17 @@ def to_tflite_from(saved, keras_model, quantization=None, sparse="auto", represe
     artifacts, failures = [], []
     for use_sparse in _layouts(keras_model, quantization, sparse):
         try:
-            content, error = _convert_and_verify(saved, keras_model, quantization, use_sparse, calibration, inputs)
-            artifacts.append(TFLiteArtifact(content, quantization, use_sparse, error))
+            content, verified = _convert_and_verify(saved, keras_model, quantization, use_sparse, calibration, inputs)
+            artifacts.append(
+                TFLiteArtifact(
+                    content,
+                    quantization,
+                    use_sparse,
+                    verified.relative_error,
+                    verified_examples=verified.examples,
+                    caveats=verified.caveats,
+                )
+            )
         except ConversionError as failure:
             layout = "sparse" if use_sparse else "dense"
             failures.append(f"{layout} with quantization={quantization!r}: {failure}")
@@ -138,7 +149,7 @@ def _layouts(keras_model, quantization, sparse):
 
 
 def _convert_and_verify(saved, keras_model, quantization, sparse, calibration, inputs):
-    """Bytes of the file, and its error."""
+    """Bytes of the file, and its `Verification`."""
     # The converter's blocks lack what goes beyond a multiple of four, unless it is padded; single weights need none.
     padded = pad_inputs(keras_model) if sparse and quantization in (None, "float16") else keras_model
     for model in dict.fromkeys((keras_model, padded)):

@@ -18,8 +18,9 @@ from ai_edge_litert.interpreter import Interpreter
 
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact, content_of
 from cvhn_tf.export.tflite.flatbuffer import parse, serialize
+from cvhn_tf.export.verification.inputs import FREE_SIZE
 from cvhn_tf.export.verification.litert import LiteRTModel
-from cvhn_tf.export.verification.verify import FREE_SIZE, ConversionError
+from cvhn_tf.export.verification.verify import ConversionError
 
 _NAME = b"cvhn_tf"
 
@@ -62,6 +63,7 @@ def annotate(
         "labels": labels,
         "inputs": inputs,
         "outputs": outputs,
+        "caveats": list(artifact.caveats) or None,
     }
     metadata = {key: value for key, value in metadata.items() if value is not None}
     content = _with_metadata(artifact.content, json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode())

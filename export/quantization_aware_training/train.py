@@ -18,7 +18,8 @@ from cvhn_tf.export.networks.rebuild import as_functional
 from cvhn_tf.export.networks.select_features import SelectFeatures
 from cvhn_tf.export.pruning.finetune import check_training, copy_of, short_momentum
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
-from cvhn_tf.export.verification.verify import ConversionError, verification_inputs, verify
+from cvhn_tf.export.verification.inputs import verification_inputs
+from cvhn_tf.export.verification.verify import ConversionError, verify
 from cvhn_tf.training.data import TrainingData
 
 # The layers that tfmot quantizes, and the arguments of them that legacy Keras shares.
@@ -128,8 +129,16 @@ def quantization_aware(
         count = len(layer.weights)
         layer.set_weights(weights[:count])
         weights = weights[count:]
-    error = verify(content, trained, "int8", verification_inputs(trained, x))
-    return TFLiteArtifact(content, "int8", False, error), trained
+    verified = verify(content, trained, "int8", verification_inputs(trained, x))
+    artifact = TFLiteArtifact(
+        content,
+        "int8",
+        False,
+        verified.relative_error,
+        verified_examples=verified.examples,
+        caveats=verified.caveats,
+    )
+    return artifact, trained
 
 
 def _describe(model):

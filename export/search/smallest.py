@@ -15,7 +15,8 @@ from cvhn_tf.export.evaluation.labelled_examples import as_examples
 from cvhn_tf.export.networks.check_network import check_network
 from cvhn_tf.export.networks.full_precision import in_float32
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
-from cvhn_tf.export.verification.verify import ConversionError, verification_inputs, verify
+from cvhn_tf.export.verification.inputs import verification_inputs
+from cvhn_tf.export.verification.verify import ConversionError, verify
 
 # Without labelled data: share of the outputs' root mean square by which a file may differ from the Keras model.
 _LARGEST_ERROR = 0.05
@@ -88,6 +89,6 @@ def _accuracy(artifact, examples):
 
 def _error(artifact, keras_model, inputs):
     try:
-        return verify(artifact.content, keras_model, artifact.quantization, inputs)
+        return verify(artifact.content, keras_model, artifact.quantization, inputs).relative_error
     except ConversionError:  # of a rounded network that is too far away
         return float("inf")

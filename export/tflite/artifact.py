@@ -21,6 +21,9 @@ class TFLiteArtifact:
         relative_error: Root mean square difference from the Keras model's outputs on the verification inputs, as
             a share of their root mean square.
         metadata: What `annotate` wrote into the file; None for a file without.
+        verified_examples: Number of the verification inputs.
+        caveats: Sentences on what the comparison with Keras could not see, such as outputs that were constant on all
+            verification inputs.
     """
 
     content: bytes = dataclasses.field(repr=False)
@@ -28,6 +31,8 @@ class TFLiteArtifact:
     sparse: bool
     relative_error: float
     metadata: dict | None = dataclasses.field(default=None, repr=False)
+    verified_examples: int = 0
+    caveats: tuple[str, ...] = ()
 
     @property
     def encoding(self) -> str:

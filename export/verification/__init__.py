@@ -5,6 +5,6 @@ wrong. Begin with `verify.py`; `litert.py` is the interpreter.
 """
 
 from cvhn_tf.export.verification.litert import LiteRTModel
-from cvhn_tf.export.verification.verify import ConversionError, verify
+from cvhn_tf.export.verification.verify import ConversionError, Verification, verify
 
-__all__ = ["ConversionError", "LiteRTModel", "verify"]
+__all__ = ["ConversionError", "LiteRTModel", "Verification", "verify"]

@@ -1,9 +1,13 @@
 """No file is handed over that LiteRT does not run, or that does not do what its Keras model does."""
 
+import dataclasses
+import time
+
 import keras
 import numpy as np
 
-from cvhn_tf.checks.arrays import as_input_arrays
+from cvhn_tf.export.verification.activity import Variation, is_mostly_dead
+from cvhn_tf.export.verification.inputs import batch_size, further_inputs, outputs_of
 from cvhn_tf.export.verification.litert import LiteRTModel
 from cvhn_tf.export.verification.requantization import unscalable_output
 
@@ -16,28 +20,46 @@ _TOLERANCE = {
     "weight_only_int8": 0.1,
     "weight_only_int4": 0.5,
 }
-_EXAMPLES = 16
-FREE_SIZE = 8
-"""What stands in the place of a size of the inputs that is free."""
+# After so long no further batch is begun.
+_MOST_SECONDS = 5.0
 
 
 class ConversionError(RuntimeError):
     """A combination of architecture and encoding that gives no working TFLite file."""
 
 
-def verification_inputs(keras_model, representative_data=None):
-    """List of input arrays to compare on: the user's own examples, or random ones."""
-    if representative_data is not None:
-        return [array[:_EXAMPLES] for array in as_input_arrays(keras_model, representative_data)]
-    rng = np.random.default_rng(0)
-    return [_random_input(keras_model, tensor, rng) for tensor in keras_model.inputs]
+@dataclasses.dataclass(frozen=True)
+class Verification:
+    """A file that did in LiteRT what its Keras model does.
+
+    Args:
+        relative_error: Root mean square of the difference, as a share of the outputs' root mean square; the worst
+            output's.
+        examples: Number of examples that were compared.
+        caveats: Sentences on what the comparison could not see.
+    """
+
+    relative_error: float
+    examples: int
+    caveats: tuple[str, ...] = ()
 
 
-def verify(content, keras_model, quantization, inputs) -> float:
+def verify(
+    content: bytes, keras_model: keras.Model, quantization: str | None, inputs: list[np.ndarray]
+) -> Verification:
     """Runs the file with LiteRT beside the Keras model.
 
+    Where the outputs do not vary, or most units with ReLU give zero, other inputs are drawn, of both signs and ever
+    larger, until the outputs vary. Not for `"int8"`, whose activations hold what was calibrated and no more.
+
+    Args:
+        content: The file.
+        keras_model: Built functional or Sequential Keras model.
+        quantization: As in `to_tflite`.
+        inputs: Those of `verification_inputs`. They are compared batch by batch, for five seconds at most.
+
     Returns:
-        Root mean square of the difference, as a share of the outputs' root mean square; the worst output's.
+        `Verification`.
 
     Raises:
         ConversionError: If LiteRT refuses the file, or gives other outputs.
@@ -49,37 +71,103 @@ def verify(content, keras_model, quantization, inputs) -> float:
             "`representative_data`, so that 8-bit integers have no scale for them. `compact` removes units that "
             "never fire"
         )
-    expected = keras.tree.flatten(keras_model(_pack(keras_model, inputs), training=False))
+    litert = _open(content, keras_model)
+    comparison = _compare(litert, keras_model, quantization, inputs)
+    comparisons = [comparison]
+    first_batch = [array[: batch_size(keras_model, inputs)] for array in inputs]
+    if quantization != "int8" and (comparison.constant or is_mostly_dead(keras_model, first_batch)):
+        for further in further_inputs(keras_model, inputs):
+            if not all(np.isfinite(output).all() for output in outputs_of(keras_model, further)):
+                break
+            comparisons.append(_compare(litert, keras_model, quantization, further))
+            if not (comparison.constant and comparisons[-1].constant):
+                break
+    constant = set.intersection(*(set(comparison.constant) for comparison in comparisons))
+    return Verification(
+        max(comparison.relative_error for comparison in comparisons),
+        sum(comparison.examples for comparison in comparisons),
+        _caveats(sorted(constant), keras_model),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Comparison:
+    """`relative_error` and `examples` as in `Verification`; `constant` holds the places of outputs that do not vary."""
+
+    relative_error: float
+    examples: int
+    constant: tuple[int, ...]
+
+
+def _open(content, keras_model):
     try:
         litert = LiteRTModel(content)
-        litert.order_inputs([tensor.name for tensor in keras_model.inputs])
-        outputs = litert.run(inputs)
     except (RuntimeError, ValueError) as error:
         raise ConversionError(f"LiteRT cannot run the file: {error}") from error
-    errors = [_relative_error(keras.ops.convert_to_numpy(e), o) for e, o in zip(expected, outputs, strict=True)]
-    if not max(errors) <= _TOLERANCE[quantization]:  # also if it is NaN
+    litert.order_inputs([tensor.name for tensor in keras_model.inputs])
+    return litert
+
+
+def _compare(litert, keras_model, quantization, inputs):
+    """Runs both on the inputs.
+
+    Raises:
+        ConversionError: If they differ.
+    """
+    size, examples = batch_size(keras_model, inputs), 0
+    errors = [_Error() for _ in keras_model.outputs]
+    variations = [Variation() for _ in keras_model.outputs]
+    until = time.monotonic() + _MOST_SECONDS
+    while examples < len(inputs[0]) and (examples == 0 or time.monotonic() < until):
+        batch = [array[examples : examples + size] for array in inputs]
+        if examples > 0 and len(batch[0]) < size and keras_model.inputs[0].shape[0] is not None:
+            break  # a model that takes batches of one size only
+        examples += len(batch[0])
+        expected = outputs_of(keras_model, batch)
+        try:
+            outputs = litert.run(batch)
+        except (RuntimeError, ValueError) as error:
+            raise ConversionError(f"LiteRT cannot run the file: {error}") from error
+        for error, variation, ours, theirs in zip(errors, variations, outputs, expected, strict=True):
+            error.add(theirs, ours)
+            variation.add(theirs)
+    worst = float(np.max([error.relative for error in errors]))
+    if not worst <= _TOLERANCE[quantization]:  # also if it is NaN
         raise ConversionError(
-            f"The file's outputs differ from the Keras model's: relative error {max(errors):.3g}, "
+            f"The file's outputs differ from the Keras model's: relative error {worst:.3g}, "
             f"more than {_TOLERANCE[quantization]:g}"
         )
-    return max(errors)
+    return _Comparison(worst, examples, tuple(i for i, v in enumerate(variations) if v.is_constant))
 
 
-def _pack(keras_model, inputs):
-    structure = getattr(keras_model, "_inputs_struct", None)
-    return inputs[0] if len(inputs) == 1 else keras.tree.pack_sequence_as(structure, inputs)
+class _Error:
+    """The difference of two arrays as a share of the first one's size, summed up batch by batch."""
+
+    def __init__(self):
+        self._differences = self._squares = 0.0
+        self._numbers = 0
+
+    def add(self, expected, outputs):
+        if expected.shape != outputs.shape or not np.isfinite(outputs).all():
+            self._differences = float("nan")
+            return
+        expected = expected.astype("float64")
+        self._differences += np.square(outputs - expected).sum()
+        self._squares += np.square(expected).sum()
+        self._numbers += expected.size
+
+    @property
+    def relative(self):
+        numbers = max(self._numbers, 1)
+        return float(np.sqrt(self._differences / numbers) / max(np.sqrt(self._squares / numbers), 1e-6))
 
 
-def _relative_error(expected, outputs):
-    if expected.shape != outputs.shape or not np.isfinite(outputs).all():
-        return float("nan")
-    scale = np.sqrt(np.mean(np.square(expected, dtype=np.float64)))
-    return float(np.sqrt(np.mean(np.square(outputs - expected, dtype=np.float64))) / max(scale, 1e-6))
-
-
-def _random_input(keras_model, tensor, rng):
-    shape = (_EXAMPLES, *(size or FREE_SIZE for size in tensor.shape[1:]))
-    if keras.backend.is_float_dtype(tensor.dtype):
-        return rng.uniform(size=shape).astype(tensor.dtype)
-    sizes = [layer.input_dim for layer in keras_model._flatten_layers() if isinstance(layer, keras.layers.Embedding)]
-    return rng.integers(0, min(sizes, default=2), shape).astype(tensor.dtype)
+def _caveats(constant, keras_model):
+    """A sentence if outputs do not vary."""
+    if not constant:
+        return ()
+    names = ", ".join(f"'{keras_model.outputs[i]._keras_history.operation.name}'" for i in constant)
+    return (
+        f"The file was checked on inputs for which the network gives (nearly) constant outputs ({names}), so the check "
+        "says little about others",
+    )
