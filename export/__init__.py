@@ -7,6 +7,7 @@ from cvhn_tf.export.comparison.curve import SizeAccuracyCurve
 from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.conversion.convert import to_tflite
 from cvhn_tf.export.conversion.metadata import annotate, read_metadata
+from cvhn_tf.export.evaluation.accuracy_loss import check_accuracy
 from cvhn_tf.export.evaluation.calibration import calibration_error
 from cvhn_tf.export.evaluation.evaluate import Evaluation, evaluate_tflite
 from cvhn_tf.export.packing.coded_size import CodedSize, entropy_coded_size
@@ -38,6 +39,7 @@ __all__ = [
     "annotate",
     "best",
     "calibration_error",
+    "check_accuracy",
     "compact",
     "compare",
     "entropy_coded_size",

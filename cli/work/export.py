@@ -9,7 +9,7 @@ from cvhn_tf_cli.terminal import make_table, progress, show
 from cvhn_tf_cli.work.model_card import write_model_card
 
 _CALIBRATION_EXAMPLES = 1000
-# For `--encoding auto`: enough to see a tenth of a percentage point. Training images, so that test images can judge.
+# Enough to see a tenth of a percentage point.
 _SELECTION_EXAMPLES = 10_000
 
 
@@ -56,12 +56,11 @@ def export(
     networks = to_be_encoded(network, INTEGER_BITS.get(encoding, 32))
     if encoding == "auto":
         by_bits = {bits: to_be_encoded(rounded_to(bits), bits) for bits in ((8, 4) if step else ())}
-        count = _SELECTION_EXAMPLES
         artifacts = [
             stages.smallest(
                 network,
                 representative_data=calibration,
-                data=dataset and (dataset.x_train[:count], dataset.y_train[:count]),
+                data=dataset and selection_images(dataset),
                 max_accuracy_loss=max_accuracy_loss,
                 rounded={bits: rounded[i] for bits, rounded in by_bits.items()},
             )
@@ -69,10 +68,14 @@ def export(
         ]
     else:
         artifacts = [
-            stages.to_tflite(network, quantization=QUANTIZATIONS[encoding], representative_data=calibration)
-            for network in networks
+            stages.to_tflite(smaller, quantization=QUANTIZATIONS[encoding], representative_data=calibration)
+            for smaller in networks
         ]
     artifact = min(artifacts, key=lambda artifact: artifact.size_bytes)
+    if dataset and encoding != "auto":
+        if step and encoding in INTEGER_BITS:  # what rounding loses counts too
+            network = _recalibrated(stages.prune(model, **pruned), calibration)
+        artifact = stages.check_accuracy(artifact, network, selection_images(dataset), max_accuracy_loss)
     artifact = stages.annotate(artifact, **settings, labels=dataset and dataset.classes)
 
     figures = {
@@ -92,6 +95,8 @@ def export(
         figures["dense accuracy"] = f"{dense_accuracy(model, complexity, dataset):.4f} in Keras"
         figures["test accuracy"] = f"{measured.accuracy:.4f}"
         figures["latency"] = f"{measured.latency_ms:.4f} ms"
+    elif artifact.latency_ms is not None:
+        figures["latency"] = f"{artifact.latency_ms:.4f} ms"
     artifact.save(output)
     write_model_card(output, artifact, figures, command, dataset)
     table = make_table(f"{output}", "", "")
@@ -117,6 +122,11 @@ def _recalibrated(network, calibration):
 def calibration_images(dataset):
     """The training images that batch normalization takes its statistics from, and int8 its ranges."""
     return dataset.x_train[:_CALIBRATION_EXAMPLES]
+
+
+def selection_images(dataset):
+    """The training images, and their labels, on which encodings are judged: test images are to judge the file."""
+    return dataset.x_train[:_SELECTION_EXAMPLES], dataset.y_train[:_SELECTION_EXAMPLES]
 
 
 def dense_accuracy(model, complexity, dataset, examples=slice(None)) -> float:

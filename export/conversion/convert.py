@@ -12,6 +12,7 @@ import tensorflow as tf
 from cvhn_tf.checks.arrays import as_input_arrays
 from cvhn_tf.checks.finite_weights import check_finite_weights
 from cvhn_tf.export.conversion.pad_inputs import pad_inputs
+from cvhn_tf.export.conversion.reasons import reason_of
 from cvhn_tf.export.conversion.saved_models import SavedModels
 from cvhn_tf.export.conversion.sparse_encoding import unblock_where_smaller
 from cvhn_tf.export.conversion.stored_integers import keep_grid
@@ -196,8 +197,7 @@ def _converted(saved, keras_model, quantization, sparse, calibration):
         try:
             return _run_converter(saved, _with_batch_of_one(keras_model), quantization, sparse, calibration)
         except Exception:
-            message = str(error).strip().splitlines() or [type(error).__name__]
-            raise ConversionError(f"TensorFlow's converter failed: {message[0]}") from error
+            raise ConversionError(f"TensorFlow's converter failed: {reason_of(error)}") from error
 
 
 def _check_has_no_loop(keras_model):

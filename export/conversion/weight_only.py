@@ -2,6 +2,7 @@
 
 import importlib.util
 
+from cvhn_tf.export.conversion.reasons import reason_of
 from cvhn_tf.export.tflite.flatbuffer import weight_types
 from cvhn_tf.export.verification.verify import ConversionError
 
@@ -30,8 +31,7 @@ def quantize_weights_only(content, bits) -> bytes:
             enable_progress_bar=False, enable_progress_report=False
         )
     except Exception as error:  # it names no classes of its own
-        message = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ConversionError(f"ai-edge-quantizer failed: {message}") from error
+        raise ConversionError(f"ai-edge-quantizer failed: {reason_of(error)}") from error
     quantized = bytes(result.quantized_model)
     if f"INT{bits}" not in weight_types(quantized):
         raise ConversionError("ai-edge-quantizer left all weights of the file as they were")

@@ -14,6 +14,8 @@ import numpy as np
 
 from cvhn_tf.checks.arguments import check_integer
 from cvhn_tf.checks.arrays import as_input_arrays
+from cvhn_tf.export.evaluation.accuracy_loss import check_accuracy
+from cvhn_tf.export.evaluation.evaluate import accuracy, keras_outputs
 from cvhn_tf.export.networks.rebuild import as_functional
 from cvhn_tf.export.networks.select_features import SelectFeatures
 from cvhn_tf.export.pruning.finetune import check_training, copy_of, short_momentum
@@ -49,6 +51,8 @@ _ARGUMENTS = {
     SelectFeatures: ("indices",),
 }
 _ACTIVATIONS = ("linear", "relu", "sigmoid", "softmax", "tanh")
+# Examples on which the file is as accurate as the trained network, or says that it is not.
+_MOST_CHECKED = 10_000
 # Batch normalization is quantized as a part of one of these before it.
 _NORMALIZED = (keras.layers.Conv2D, keras.layers.Dense, keras.layers.DepthwiseConv2D)
 
@@ -138,7 +142,16 @@ def quantization_aware(
         verified_examples=verified.examples,
         caveats=verified.caveats,
     )
-    return artifact, trained
+    return _checked(artifact, trained, x, y), trained
+
+
+def _checked(artifact, trained, x, y):
+    """The file with its accuracy beside the trained network's, where the targets are classes."""
+    chosen = np.linspace(0, len(x) - 1, min(len(x), _MOST_CHECKED)).round().astype(int)
+    x, y = x[chosen], y[chosen]
+    if accuracy(keras_outputs(trained, x), y) is None:
+        return artifact
+    return check_accuracy(artifact, trained, (x, y))
 
 
 def _describe(model):

@@ -24,6 +24,10 @@ class TFLiteArtifact:
         verified_examples: Number of the verification inputs.
         caveats: Sentences on what the comparison with Keras could not see, such as outputs that were constant on all
             verification inputs.
+        accuracy: Accuracy in LiteRT on labelled examples, where there were some, as in `smallest`.
+        keras_accuracy: That of the Keras model on the same examples.
+        latency_ms: Median time in ms for one example on one thread of the machine that made the file, where it was
+            measured.
     """
 
     content: bytes = dataclasses.field(repr=False)
@@ -33,6 +37,9 @@ class TFLiteArtifact:
     metadata: dict | None = dataclasses.field(default=None, repr=False)
     verified_examples: int = 0
     caveats: tuple[str, ...] = ()
+    accuracy: float | None = None
+    keras_accuracy: float | None = None
+    latency_ms: float | None = None
 
     @property
     def encoding(self) -> str:

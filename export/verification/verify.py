@@ -20,6 +20,21 @@ _TOLERANCE = {
     "weight_only_int8": 0.1,
     "weight_only_int4": 0.5,
 }
+_ADVICE = {
+    "int8": (
+        "Train the network before it is converted, give more `representative_data`, take 'weight_only_int8', whose "
+        "activations stay in float, or train with `quantization_aware`"
+    ),
+    "dynamic_range": (
+        "Train the network before it is converted, take 'weight_only_int8', whose activations stay in float, or "
+        "'float16'"
+    ),
+    "weight_only_int8": "Train the network before it is converted, or take 'float16'",
+    "weight_only_int4": (
+        "Train the network before it is converted, round its weights by `round_weights` with `bits=4`, or take "
+        "'weight_only_int8'"
+    ),
+}
 # After so long no further batch is begun.
 _MOST_SECONDS = 5.0
 
@@ -136,6 +151,7 @@ def _compare(litert, keras_model, quantization, inputs):
         raise ConversionError(
             f"The file's outputs differ from the Keras model's: relative error {worst:.3g}, "
             f"more than {_TOLERANCE[quantization]:g}"
+            + (f". {_ADVICE[quantization]}" if quantization in _ADVICE and worst > 0 else "")
         )
     return _Comparison(worst, examples, tuple(i for i, v in enumerate(variations) if v.is_constant))
 

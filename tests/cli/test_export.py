@@ -77,6 +77,23 @@ def test_auto_loses_no_more_accuracy_than_it_may(model_path, tmp_path):
     assert sizes[0.2] <= sizes[0.001] < sizes[0]
 
 
+@pytest.mark.parametrize("loss", [0.0, 1.0])
+def test_file_that_loses_more_accuracy_than_is_allowed_says_so(loss, model_path, tmp_path):
+    path = tmp_path / "out.tflite"
+    arguments = ("--encoding", "weight_only_int4", "--step", 0, "--sparsity", 0.9, "--dataset", "digits")
+    result = run("export", model_path, *arguments, "--max-accuracy-loss", loss, "--output", path)
+    assert result.exit_code == 0, result.output
+    digits = datasets.load("digits")
+    network = export.recalibrate(export.prune(cvhn_tf.load_model(model_path), 1.0, sparsity=0.9), digits.x_train)
+    whole = np.mean(network.predict(digits.x_train, verbose=0).argmax(1) == digits.y_train)
+    lost = whole - export.evaluate_tflite(path, digits.x_train, digits.y_train).accuracy > loss
+    assert lost == (loss == 0)
+    caveats = export.read_metadata(path).get("caveats", [])
+    assert [f"more than {loss:g}" in caveat for caveat in caveats] == ([True] if lost else [])
+    assert ("a loss of more than" in path.with_suffix(".md").read_text()) == lost
+    assert ("a loss of more than" in " ".join(result.output.split())) == lost
+
+
 def test_output_that_the_files_beside_it_would_overwrite_is_refused(model_path, tmp_path):
     for name in ("out.json", "out.md"):
         fails(run("export", model_path, "--output", tmp_path / name), 2, name)
