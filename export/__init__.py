@@ -21,7 +21,7 @@ from cvhn_tf.export.rounding.integer_grid import round_weights
 from cvhn_tf.export.search.best import Best, best
 from cvhn_tf.export.search.candidate import Candidate
 from cvhn_tf.export.search.smallest import smallest
-from cvhn_tf.export.tflite.artifact import TFLiteArtifact
+from cvhn_tf.export.tflite.artifact import TFLiteArtifact, Unquantized
 from cvhn_tf.export.verification.verify import ConversionError
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Row",
     "SizeAccuracyCurve",
     "TFLiteArtifact",
+    "Unquantized",
     "annotate",
     "best",
     "calibration_error",

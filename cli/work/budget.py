@@ -45,6 +45,8 @@ def export_within(model, output, *, budgets, complexity, sparsity, structure, en
         "selection accuracy": f"{chosen.accuracy:.4f} on the half of the test images that chose the file",
         "test accuracy": f"{measured.accuracy:.4f} on the other half",
     }
+    if found.artifact.unquantized:
+        figures["unquantized"] = f"{chosen.unquantized_bytes:,} bytes that the encoding has passed over"
     write_model_card(output, found.artifact, figures, command, dataset, len(dataset.y_test[others]))
     table = make_table(f"{output}", "", "")
     for row in figures.items():

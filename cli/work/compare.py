@@ -59,7 +59,18 @@ def _show_comparison(comparison, kept, folder):
     shown = rows if len(rows) <= _LONGEST_TABLE else [row for row in rows if row in kept]
     table = make_table(
         "Smallest files first; ★: no smaller file is as accurate",
-        *("", "complexity", "sparsity", "encoding", "bits", "size_bytes", "gzip_bytes", "accuracy", "latency_ms"),
+        *(
+            "",
+            "complexity",
+            "sparsity",
+            "encoding",
+            "bits",
+            "size_bytes",
+            "gzip_bytes",
+            "unquantized",
+            "accuracy",
+            "latency_ms",
+        ),
     )
     for row in shown:
         table.add_row(
@@ -70,6 +81,7 @@ def _show_comparison(comparison, kept, folder):
             f"{row.description_length_bits:,.0f}",
             f"{row.size_bytes:,}",
             f"{row.gzip_bytes:,}",
+            f"{row.unquantized_bytes:,}",
             f"{row.accuracy:.4f}",
             f"{row.latency_ms:.4f}",
         )

@@ -88,6 +88,8 @@ def export(
         + (" of each layer" if scope == "layer" else ""),
         "encoding": artifact.encoding,
     }
+    if artifact.unquantized:
+        figures["unquantized"] = f"{artifact.unquantized_bytes:,} bytes that the encoding has passed over"
     if finetune_epochs:
         figures["fine-tuning"] = f"{finetune_epochs} epochs"
     if dataset:

@@ -28,6 +28,13 @@ def write_model_card(output, artifact, figures, command, dataset=None, examples=
         f"| made by | cvhn-tf {artifact.metadata['version']} |",
         "",
     ]
+    if artifact.unquantized:
+        lines += ["The encoding has passed over:", "", "| tensor | type | bytes | why |", "| --- | --- | --- | --- |"]
+        lines += [
+            f"| `{tensor.name}` | {tensor.dtype} | {tensor.size_bytes:,} | {tensor.reason} |"
+            for tensor in artifact.unquantized
+        ]
+        lines.append("")
     for caveat in artifact.caveats:
         lines += [f"{caveat}.", ""]
     if dataset is None:

@@ -20,6 +20,7 @@ from cvhn_tf.export.conversion.metadata import annotate, check_class_names
 from cvhn_tf.export.conversion.saved_models import SavedModels
 from cvhn_tf.export.evaluation.evaluate import accuracy, evaluate_tflite, keras_outputs
 from cvhn_tf.export.evaluation.labelled_examples import as_examples
+from cvhn_tf.export.networks.check_network import check_convertible
 from cvhn_tf.export.pruning.layer_statistics import LayerSparsity, SnrHistogram, layer_sparsity, snr_histogram
 from cvhn_tf.export.pruning.prune import as_list, check_model, check_sparsity, check_structure, prune
 from cvhn_tf.export.pruning.recalibrate import recalibrate
@@ -52,6 +53,7 @@ class Row:
         calibration_error: Expected calibration error of the file in LiteRT, 15 bins; None where its outputs are no
             probabilities.
         structure: What was pruned as one, as in `prune`.
+        unquantized_bytes: Bytes of the tensors that the encoding has passed over.
     """
 
     complexity: float
@@ -68,6 +70,7 @@ class Row:
     pareto: bool = False
     calibration_error: float | None = None
     structure: str = "weight"
+    unquantized_bytes: int = 0
 
     @property
     def encoding(self) -> str:
@@ -218,6 +221,7 @@ def compare(
     if "int8" in quantizations and representative_data is None:
         raise ValueError("Expected `representative_data` for quantization 'int8'. Received: representative_data=None")
     judge = model.at(complexities[0])
+    check_convertible("model", judge)
     x, y = as_examples(judge, data)
     if representative_data is not None:
         as_input_arrays(judge, representative_data)
@@ -262,6 +266,7 @@ def compare(
                         latency_ms=measured.latency_ms,
                         calibration_error=measured.calibration_error,
                         structure=structure,
+                        unquantized_bytes=artifact.unquantized_bytes,
                     )
                     rows.append(result)
                 if progress is not None:

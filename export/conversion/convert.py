@@ -16,8 +16,9 @@ from cvhn_tf.export.conversion.reasons import reason_of
 from cvhn_tf.export.conversion.saved_models import SavedModels
 from cvhn_tf.export.conversion.sparse_encoding import unblock_where_smaller
 from cvhn_tf.export.conversion.stored_integers import keep_grid
+from cvhn_tf.export.conversion.unquantized import unquantized
 from cvhn_tf.export.conversion.weight_only import is_available, quantize_weights_only
-from cvhn_tf.export.networks.check_network import check_network
+from cvhn_tf.export.networks.check_network import check_convertible, check_network
 from cvhn_tf.export.networks.full_precision import in_float32
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.tflite.flatbuffer import has_sparse_weights, keep_keras_names
@@ -28,6 +29,8 @@ from cvhn_tf.export.verification.verify import ConversionError, verify
 QUANTIZATIONS = (None, "float16", "dynamic_range", "int8", "weight_only_int8", "weight_only_int4")
 # Bits of the integers that kernels become.
 INTEGER_BITS = {"dynamic_range": 8, "int8": 8, "weight_only_int8": 8, "weight_only_int4": 4}
+# Bits of a weight in the file.
+WEIGHT_BITS = {None: 32, "float16": 16, **INTEGER_BITS}
 _WEIGHT_ONLY = ("weight_only_int8", "weight_only_int4")
 # The converter stores a tensor in a sparse encoding from this share of zeros on.
 _LEAST_SPARSITY = 0.3
@@ -94,6 +97,7 @@ def to_tflite_from(saved, keras_model, quantization=None, sparse="auto", represe
                     verified.relative_error,
                     verified_examples=verified.examples,
                     caveats=verified.caveats,
+                    unquantized=unquantized(content, quantization, WEIGHT_BITS[quantization]),
                 )
             )
         except ConversionError as failure:
@@ -128,6 +132,7 @@ def available_quantizations(with_data) -> list[str | None]:
 
 def _check(keras_model, quantization, sparse, representative_data):
     check_network("keras_model", keras_model)
+    check_convertible("keras_model", keras_model)
     check_finite_weights("keras_model", keras_model)
     check_quantization(quantization)
     if sparse not in (True, False, "auto"):

@@ -14,6 +14,7 @@ import numpy as np
 
 from cvhn_tf.checks.arguments import check_integer
 from cvhn_tf.checks.arrays import as_input_arrays
+from cvhn_tf.export.conversion.unquantized import unquantized
 from cvhn_tf.export.evaluation.accuracy_loss import check_accuracy
 from cvhn_tf.export.evaluation.evaluate import accuracy, keras_outputs
 from cvhn_tf.export.networks.rebuild import as_functional
@@ -141,6 +142,7 @@ def quantization_aware(
         verified.relative_error,
         verified_examples=verified.examples,
         caveats=verified.caveats,
+        unquantized=unquantized(content, "int8", 8),
     )
     return _checked(artifact, trained, x, y), trained
 

@@ -17,6 +17,7 @@ from cvhn_tf.export.comparison.tables import as_csv
 from cvhn_tf.export.conversion.convert import available_quantizations, check_quantization
 from cvhn_tf.export.conversion.metadata import check_class_names
 from cvhn_tf.export.evaluation.labelled_examples import as_arrays, as_examples
+from cvhn_tf.export.networks.check_network import check_convertible
 from cvhn_tf.export.pruning.layer_statistics import LayerSparsity, SnrHistogram
 from cvhn_tf.export.pruning.prune import STRUCTURES, as_list, check_model, check_sparsity, check_structure
 from cvhn_tf.export.search.budget_search import search
@@ -151,6 +152,7 @@ def best(
         raise ValueError("Expected `representative_data` for quantization 'int8'. Received: representative_data=None")
     data = as_arrays(data)
     network = model.at(model.complexity_range.low)
+    check_convertible("model", network)
     x, y = as_examples(network, data)
     if representative_data is not None:
         as_input_arrays(network, representative_data)

@@ -22,6 +22,7 @@ class Candidate:
         calibration_error: Its expected calibration error there.
         accepted: Whether the file keeps all budgets.
         reason: Why it was not accepted.
+        unquantized_bytes: Bytes of the tensors that the encoding has passed over.
     """
 
     complexity: float
@@ -38,6 +39,7 @@ class Candidate:
     calibration_error: float | None = None
     accepted: bool = False
     reason: str | None = None
+    unquantized_bytes: int | None = None
 
     def settings(self) -> str:
         """How to make it, in words."""

@@ -14,7 +14,7 @@ from cvhn_tf.export.conversion.saved_models import SavedModels
 from cvhn_tf.export.evaluation.accuracy_loss import with_accuracies
 from cvhn_tf.export.evaluation.evaluate import evaluate_tflite
 from cvhn_tf.export.evaluation.labelled_examples import as_examples
-from cvhn_tf.export.networks.check_network import check_network
+from cvhn_tf.export.networks.check_network import check_convertible, check_network
 from cvhn_tf.export.networks.full_precision import in_float32
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.verification.inputs import verification_inputs
@@ -60,6 +60,7 @@ def smallest(
     if not set(rounded or ()) <= set(INTEGER_BITS.values()):
         raise ValueError(f"Expected `rounded` for 8 and 4 bits. Received: rounded for {list(rounded or ())}")
     check_network("keras_model", keras_model)
+    check_convertible("keras_model", keras_model)
     check_finite_weights("keras_model", keras_model)
     examples = None if data is None else as_examples(keras_model, data)
     keras_model = in_float32(keras_model)

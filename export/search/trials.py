@@ -176,7 +176,11 @@ class Trials:
 
     def _weigh(self, candidate, artifact):
         return dataclasses.replace(
-            candidate, sparse=artifact.sparse, size_bytes=artifact.size_bytes, gzip_bytes=artifact.gzip_bytes
+            candidate,
+            sparse=artifact.sparse,
+            size_bytes=artifact.size_bytes,
+            gzip_bytes=artifact.gzip_bytes,
+            unquantized_bytes=artifact.unquantized_bytes,
         )
 
     def _evaluate(self, candidate, artifact):

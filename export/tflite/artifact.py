@@ -11,6 +11,23 @@ from cvhn_tf.files.atomic import write_atomically
 
 
 @dataclasses.dataclass(frozen=True)
+class Unquantized:
+    """A tensor that a file holds in more bits than its encoding is called after.
+
+    Args:
+        name: Name of the tensor in the file.
+        dtype: Type in which it is there, such as `"float32"`.
+        size_bytes: What it takes.
+        reason: Why, in words.
+    """
+
+    name: str
+    dtype: str
+    size_bytes: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
 class TFLiteArtifact:
     """A TFLite file that LiteRT has run and that agreed with its Keras model.
 
@@ -28,6 +45,8 @@ class TFLiteArtifact:
         keras_accuracy: That of the Keras model on the same examples.
         latency_ms: Median time in ms for one example on one thread of the machine that made the file, where it was
             measured.
+        unquantized: The `Unquantized` tensors of more than 1,024 numbers or of several dimensions. Biases are in float
+            in all encodings but `"int8"`.
     """
 
     content: bytes = dataclasses.field(repr=False)
@@ -40,6 +59,7 @@ class TFLiteArtifact:
     accuracy: float | None = None
     keras_accuracy: float | None = None
     latency_ms: float | None = None
+    unquantized: tuple[Unquantized, ...] = dataclasses.field(default=(), repr=False)
 
     @property
     def encoding(self) -> str:
@@ -56,10 +76,16 @@ class TFLiteArtifact:
         """Size after gzip in bytes: what a download or an app package holds."""
         return len(gzip.compress(self.content, compresslevel=9, mtime=0))
 
+    @property
+    def unquantized_bytes(self) -> int:
+        """Bytes of the tensors that the encoding has passed over."""
+        return sum(tensor.size_bytes for tensor in self.unquantized)
+
     def save(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Writes the file whole or not at all; with metadata, a `.json` file beside it as well.
 
-        The JSON file holds the metadata, and size and SHA-256 of the TFLite file that it belongs to.
+        The JSON file holds the metadata, the tensors that the encoding has passed over if there are any, and size and
+        SHA-256 of the TFLite file that it belongs to.
 
         Returns:
             Path of the TFLite file.
@@ -73,7 +99,13 @@ class TFLiteArtifact:
             if path.suffix == ".json":
                 raise ValueError(f"Expected a path beside which a .json file can lie. Received: path={str(path)!r}")
             checksum = hashlib.sha256(self.content).hexdigest()
-            described = {**self.metadata, "size_bytes": self.size_bytes, "sha256": checksum}
+            passed_over = [dataclasses.asdict(tensor) for tensor in self.unquantized]
+            described = {
+                **self.metadata,
+                **({"unquantized": passed_over} if passed_over else {}),
+                "size_bytes": self.size_bytes,
+                "sha256": checksum,
+            }
             text = json.dumps(described, indent=1, ensure_ascii=False) + "\n"
             write_atomically(path.with_suffix(".json"), text.encode())
         return write_atomically(path, self.content)

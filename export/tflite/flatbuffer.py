@@ -5,6 +5,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
 _TYPE_NAMES = {number: name for name, number in vars(schema.TensorType).items() if isinstance(number, int)}
+_OPERATION_NAMES = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
 
 
 def parse(content) -> schema.ModelT:
@@ -30,6 +31,17 @@ def constants(model):
         for tensor in graph.tensors
         if model.buffers[tensor.buffer].data is not None and tensor.shape is not None and len(tensor.shape) > 1
     ]
+
+
+def type_name(tensor) -> str:
+    """Name of a `TensorT`'s type, such as `"INT8"`."""
+    return _TYPE_NAMES[tensor.type]
+
+
+def operation_of(model, operator) -> str:
+    """Name of what an `OperatorT` computes, such as `"CONV_2D"`."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    return _OPERATION_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
 def weight_types(content) -> set[str]:
