@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from cvhn_tf.checks.errors import with_cause
+
 _FROZEN = "frozen_variables"
 
 
@@ -38,6 +40,29 @@ def make_network(config: dict[str, Any]) -> keras.Model:
         if i in frozen:
             variable.trainable = False
     return network
+
+
+def make_again(target: keras.Model) -> tuple[dict[str, Any], keras.Model]:
+    """The config of `target`, and a new network that was made of it.
+
+    Raises:
+        ValueError: If Keras cannot make it; names the layer that is to blame, where one is.
+    """
+    try:
+        config = architecture(target)
+        return config, make_network(config)
+    except Exception as error:  # of any kind, since any layer may stand in a target
+        culprit, reason = "", error
+        for layer in reversed(target._flatten_layers(include_self=False)):  # the parts of a layer come behind it
+            try:
+                make_network(architecture(layer))
+            except Exception as of_layer:
+                culprit, reason = f" with the layer '{layer.name}' ({type(layer).__name__})", of_layer
+                break
+        raise ValueError(
+            "Expected a `target` that Keras can make again from its config. "
+            f"Received: target={target.name!r}{culprit}: {with_cause(reason)}"
+        ) from error
 
 
 def with_frozen(config: dict[str, Any], network: keras.Model, target: keras.Model) -> dict[str, Any]:

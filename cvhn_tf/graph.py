@@ -7,9 +7,8 @@ import math
 import keras
 from keras import tree
 
-from cvhn_tf.architecture import architecture, finalize_normalization, free_name, make_network, with_frozen
+from cvhn_tf.architecture import finalize_normalization, free_name, make_again, make_network, with_frozen
 from cvhn_tf.checks.arrays import flatten_inputs
-from cvhn_tf.checks.errors import with_cause
 from cvhn_tf.checks.finite_weights import check_finite_weights
 from cvhn_tf.layers.variational import Variational
 from cvhn_tf.layers.wrappable import check_parts
@@ -116,14 +115,7 @@ def variational_graph(target, **variational_arguments):
             not finite.
     """
     _check_target(target)
-    try:
-        config = architecture(target)
-        private = make_network(config)
-    except Exception as error:  # whatever a class's `get_config` and `from_config` may raise
-        raise ValueError(
-            "Expected a `target` that Keras can make again from its config. "
-            f"Received: target={target.name!r}, which it cannot: {with_cause(error)}"
-        ) from error
+    config, private = make_again(target)
     if len(private.weights) != len(target.weights):
         raise ValueError(
             "Expected a `target` that Keras can make again from its config, with the same weights. "

@@ -27,10 +27,12 @@ def call_under(layer, positions, weights, *args, **kwargs):
         outputs = layer(*args, **kwargs)
     for variable, value in zip(replaced, given, strict=True):
         if scope.get_current_value(variable) is not value:
-            raise ValueError(
+            error = ValueError(
                 f"Layer '{layer.name}' ({type(layer).__name__}) cannot be variational: it assigns values to its weight "
                 f"'{variable.path}' while it is called."
             )
+            error._keras_call_info_injected = True  # by which Keras leaves its message as it is
+            raise error
     for i in set(range(len(variables))) - set(positions):
         value = scope.get_current_value(variables[i])
         if value is not None:
