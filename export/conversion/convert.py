@@ -28,9 +28,9 @@ from cvhn_tf.export.verification.verify import ConversionError, verify
 
 QUANTIZATIONS = (None, "float16", "dynamic_range", "int8", "weight_only_int8", "weight_only_int4")
 # Bits of the integers that kernels become.
-INTEGER_BITS = {"dynamic_range": 8, "int8": 8, "weight_only_int8": 8, "weight_only_int4": 4}
+INTEGER_BITS: dict[str | None, int] = {"dynamic_range": 8, "int8": 8, "weight_only_int8": 8, "weight_only_int4": 4}
 # Bits of a weight in the file.
-WEIGHT_BITS = {None: 32, "float16": 16, **INTEGER_BITS}
+WEIGHT_BITS: dict[str | None, int] = {None: 32, "float16": 16, **INTEGER_BITS}
 _WEIGHT_ONLY = ("weight_only_int8", "weight_only_int4")
 # The converter stores a tensor in a sparse encoding from this share of zeros on.
 _LEAST_SPARSITY = 0.3

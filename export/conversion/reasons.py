@@ -18,7 +18,8 @@ def reason_of(error: BaseException) -> str:
     unknown = list(dict.fromkeys(_UNKNOWN.findall(str(error))))
     if unknown:
         return f"TFLite has no operation for TensorFlow's {', '.join(unknown)}"
-    reasons, seen = [], set()
+    reasons: list[str] = []
+    seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))

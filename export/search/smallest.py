@@ -78,7 +78,8 @@ def smallest(
     for artifact in sorted(artifacts, key=lambda artifact: artifact.size_bytes):
         if examples is not None:
             measured = evaluate_tflite(artifact, *examples)
-            if float_accuracy - measured.accuracy <= max_accuracy_loss + 1e-9:  # 0.98 - 0.001 is not quite 0.979
+            # The labels are classes, so there are accuracies; 0.98 - 0.001 is not quite 0.979.
+            if float_accuracy - measured.accuracy <= max_accuracy_loss + 1e-9:  # type: ignore[operator]
                 return with_accuracies(artifact, measured, float_accuracy, max_accuracy_loss)
         elif _error(artifact, keras_model, inputs) <= _LARGEST_ERROR:
             return dataclasses.replace(artifact, latency_ms=LiteRTModel(artifact).latency_ms(inputs))

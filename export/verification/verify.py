@@ -143,8 +143,8 @@ def _compare(litert, keras_model, quantization, inputs):
             outputs = litert.run(batch)
         except (RuntimeError, ValueError) as error:
             raise ConversionError(f"LiteRT cannot run the file: {error}") from error
-        for error, variation, ours, theirs in zip(errors, variations, outputs, expected, strict=True):
-            error.add(theirs, ours)
+        for off, variation, ours, theirs in zip(errors, variations, outputs, expected, strict=True):
+            off.add(theirs, ours)
             variation.add(theirs)
     worst = float(np.max([error.relative for error in errors]))
     if not worst <= _TOLERANCE[quantization]:  # also if it is NaN
