@@ -13,7 +13,7 @@ from cvhn_tf.saving import load_model
 from cvhn_tf.training.resumption import Backup
 from cvhn_tf.training.shuffling import shuffled_batches
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Backup",

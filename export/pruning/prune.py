@@ -8,11 +8,12 @@ import numpy as np
 import tensorflow_probability as tfp
 
 from cvhn_tf.checks.finite_weights import check_finite_weights
-from cvhn_tf.export.pruning.weight_groups import block_groups, masks_of_highest_groups, unit_groups
+from cvhn_tf.export.pruning import weight_groups
+from cvhn_tf.export.pruning.weight_groups import masks_of_highest_groups
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 from cvhn_tf.tensors.paths import by_path
 
-STRUCTURES = ("weight", "unit", "block")
+STRUCTURES = tuple(weight_groups.STRUCTURES)
 """What `prune` can drop as one: a weight, a unit or filter, a block of four weights."""
 
 
@@ -75,8 +76,8 @@ def prune(
     network = model.at(complexity)
     check_finite_weights("model", network)
     snr = relevances(model, complexity, include_biases)
-    groups = {"weight": None, "unit": unit_groups, "block": block_groups}[structure]
-    groups = groups and groups(network, snr)
+    kind = weight_groups.STRUCTURES[structure]
+    groups = kind.number_groups and kind.number_groups(network, snr)
     parts = [snr] if scope == "global" else [{path: values} for path, values in snr.items()]
     masks = {}
     for part in parts:
@@ -84,7 +85,7 @@ def prune(
             masks.update(_masks_of_weights(part, sparsity, snr_threshold))
         else:
             present = {path: groups[path] for path in part if path in groups}
-            masks.update(masks_of_highest_groups(part, present, sparsity, snr_threshold, structure == "unit"))
+            masks.update(masks_of_highest_groups(part, present, sparsity, snr_threshold, kind.spares_best))
     for path, weight in by_path(network).items():
         if path in masks:
             weight.assign(np.where(masks[path], keras.ops.convert_to_numpy(weight), 0))
@@ -125,8 +126,9 @@ def as_list(name, values):
 
 def check_structure(structure):
     """Raises a `ValueError` if there is no such structure."""
-    if structure not in STRUCTURES:
-        raise ValueError(f"Expected `structure` to be one of {STRUCTURES}. Received: structure={structure!r}")
+    names = tuple(weight_groups.STRUCTURES)
+    if structure not in names:
+        raise ValueError(f"Expected `structure` to be one of {names}. Received: structure={structure!r}")
 
 
 def relevances(model, complexity, include_biases=False):

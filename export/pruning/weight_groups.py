@@ -1,5 +1,8 @@
 """Weights that are pruned together: the units of layers with a kernel, or blocks that LiteRT has sparse kernels for."""
 
+import dataclasses
+from collections.abc import Callable
+
 import keras
 import numpy as np
 
@@ -55,6 +58,28 @@ def block_groups(network, paths):
             inputs, units = weight.shape
             groups[path] = np.arange(inputs)[:, None] // _BLOCK * units + np.arange(units)
     return groups
+
+
+@dataclasses.dataclass(frozen=True)
+class Structure:
+    """What is pruned as one.
+
+    Args:
+        number_groups: `number_groups(network, paths)` gives a dict from the path of a kernel to an array of its shape,
+            the number of each weight's group, from 0 on; kernels that it lacks are kept whole. None for single weights.
+        spares_best: Whether the group of highest SNR of each kernel stays in any case.
+    """
+
+    number_groups: Callable | None
+    spares_best: bool = False
+
+
+# By the names that `prune(structure=…)` takes; a row is all that another one needs.
+STRUCTURES = {
+    "weight": Structure(None),
+    "unit": Structure(unit_groups, spares_best=True),
+    "block": Structure(block_groups),
+}
 
 
 def masks_of_highest_groups(snr, groups, sparsity=None, threshold=None, spare_best=False):
