@@ -1,0 +1,31 @@
+"""The scripts in findings/ stand by themselves: versions pinned as in constraints.txt, and nothing of this package."""
+
+import os
+import re
+import shlex
+import subprocess
+
+import pytest
+from places import ROOT
+
+FINDINGS = ROOT / "findings"
+SCRIPTS = sorted(FINDINGS.glob("*.sh"))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_a_finding_is_a_script_of_pinned_packages_and_nothing_of_ours(path):
+    text = path.read_text()
+    packages = shlex.split(re.search(r"^packages=\((.*)\)$", text, re.MULTILINE)[1])
+    assert packages
+    assert set(packages) <= set((ROOT / "constraints.txt").read_text().split())
+    assert text.startswith("#!/usr/bin/env bash\nset -euo pipefail\n")
+    assert os.access(path, os.X_OK)
+    assert "://" not in text
+    assert "cvhn_tf" not in text
+    subprocess.run(["bash", "-n", path], check=True)
+
+
+def test_the_list_of_findings_names_every_script_once():
+    named = re.findall(r"^\| \[(.*?)\]\((.*?)\) \|", (FINDINGS / "README.md").read_text(), re.MULTILINE)
+    assert [name for name, _ in named] == [link for _, link in named]
+    assert sorted(name for name, _ in named) == [path.name for path in SCRIPTS]
