@@ -43,7 +43,7 @@ def test_the_prior_is_the_kl_that_it_says(examples):
     import tensorflow as tf
     import tensorflow_probability as tfp
 
-    posterior = tfp.distributions.Normal([[0.3, -0.2]], [[0.01, 0.02]])
+    posterior = tfp.distributions.Normal([[0.3, -0.02, 0.0]], [[0.01, 0.02, 0.05]])  # high, low and no SNR
     draws = posterior.sample(200_000, seed=0)
     prior = tfp.distributions.Laplace(0.0, examples["prior"].scale)
     expected = tf.reduce_sum(tf.reduce_mean(posterior.log_prob(draws) - prior.log_prob(draws), axis=0))
