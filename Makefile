@@ -19,7 +19,8 @@ help:
 	@echo "make audit   look up known vulnerabilities of the pinned dependencies (asks the network)"
 	@echo "make clean   remove the virtual environment, the demo and caches"
 
-$(INSTALLED): pyproject.toml constraints.txt
+# The version stands in cvhn_tf/__init__.py, and in the metadata of what is installed.
+$(INSTALLED): pyproject.toml constraints.txt cvhn_tf/__init__.py
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Expected Python 3.11 or newer. Set it by: make PYTHON=python3.12')"
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"

@@ -2,9 +2,9 @@
 
 from cvhn_tf import export as stages
 from cvhn_tf_cli.arguments import QUANTIZATIONS
-from cvhn_tf_cli.terminal import make_table, show
+from cvhn_tf_cli.terminal import show
 from cvhn_tf_cli.work.export import calibration_images, dense_accuracy
-from cvhn_tf_cli.work.model_card import write_model_card
+from cvhn_tf_cli.work.model_card import passed_over, report_file
 
 
 def export_within(model, output, *, budgets, complexity, sparsity, structure, encoding, dataset, command):
@@ -45,13 +45,6 @@ def export_within(model, output, *, budgets, complexity, sparsity, structure, en
         "selection accuracy": f"{chosen.accuracy:.4f} on the half of the test images that chose the file",
         "test accuracy": f"{measured.accuracy:.4f} on the other half",
     }
-    if found.artifact.unquantized:
-        figures["unquantized"] = f"{chosen.unquantized_bytes:,} bytes that the encoding has passed over"
-    write_model_card(output, found.artifact, figures, command, dataset, len(dataset.y_test[others]))
-    table = make_table(f"{output}", "", "")
-    for row in figures.items():
-        table.add_row(*row)
-    show(table)
-    for caveat in found.artifact.caveats:
-        show(f"{caveat}.")
+    figures |= passed_over(found.artifact)
+    report_file(output, found.artifact, figures, command, dataset, len(dataset.y_test[others]))
     show(f"Wrote {output} and {report}, on {len(found.trace)} candidates.")

@@ -5,8 +5,8 @@ import keras
 from cvhn_tf import export as stages
 from cvhn_tf.export.conversion.convert import INTEGER_BITS
 from cvhn_tf_cli.arguments import QUANTIZATIONS
-from cvhn_tf_cli.terminal import make_table, progress, show
-from cvhn_tf_cli.work.model_card import write_model_card
+from cvhn_tf_cli.terminal import progress
+from cvhn_tf_cli.work.model_card import passed_over, report_file
 
 _CALIBRATION_EXAMPLES = 1000
 # Enough to see a tenth of a percentage point.
@@ -88,8 +88,7 @@ def export(
         + (" of each layer" if scope == "layer" else ""),
         "encoding": artifact.encoding,
     }
-    if artifact.unquantized:
-        figures["unquantized"] = f"{artifact.unquantized_bytes:,} bytes that the encoding has passed over"
+    figures |= passed_over(artifact)
     if finetune_epochs:
         figures["fine-tuning"] = f"{finetune_epochs} epochs"
     if dataset:
@@ -100,13 +99,7 @@ def export(
     elif artifact.latency_ms is not None:
         figures["latency"] = f"{artifact.latency_ms:.4f} ms"
     artifact.save(output)
-    write_model_card(output, artifact, figures, command, dataset)
-    table = make_table(f"{output}", "", "")
-    for row in figures.items():
-        table.add_row(*row)
-    show(table)
-    for caveat in artifact.caveats:
-        show(f"{caveat}.")
+    report_file(output, artifact, figures, command, dataset)
 
 
 def _finetune(network, dataset, epochs):

@@ -1,6 +1,28 @@
 """The model card: what a TFLite file is, how good it is and how it was made, for people."""
 
 from cvhn_tf.files.atomic import write_atomically
+from cvhn_tf_cli.terminal import make_table, show
+
+
+def passed_over(artifact) -> dict[str, str]:
+    """The figure of what an encoding has passed over, where there is anything."""
+    if not artifact.unquantized:
+        return {}
+    return {"unquantized": f"{artifact.unquantized_bytes:,} bytes that the encoding has passed over"}
+
+
+def report_file(output, artifact, figures, command, dataset=None, examples=None):
+    """Writes the card beside a TFLite file, and prints the same figures and what is to be said of the file.
+
+    Arguments as in `write_model_card`.
+    """
+    write_model_card(output, artifact, figures, command, dataset, examples)
+    table = make_table(f"{output}", "", "")
+    for row in figures.items():
+        table.add_row(*row)
+    show(table)
+    for caveat in artifact.caveats:
+        show(f"{caveat}.")
 
 
 def write_model_card(output, artifact, figures, command, dataset=None, examples=None):

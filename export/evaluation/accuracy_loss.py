@@ -53,7 +53,7 @@ def with_accuracies(artifact, measured, keras_accuracy, max_accuracy_loss) -> TF
         max_accuracy_loss: As in `check_accuracy`.
     """
     caveats = artifact.caveats
-    if keras_accuracy - measured.accuracy > max_accuracy_loss + 1e-9:  # 0.98 - 0.001 is not quite 0.979
+    if loses_more(keras_accuracy, measured.accuracy, max_accuracy_loss):
         caveats += (
             f"The file is right on {measured.accuracy:.4f} of {measured.examples:,} labelled examples and its Keras "
             f"model on {keras_accuracy:.4f}, a loss of more than {max_accuracy_loss:g}",
@@ -65,3 +65,8 @@ def with_accuracies(artifact, measured, keras_accuracy, max_accuracy_loss) -> TF
         latency_ms=measured.latency_ms,
         caveats=caveats,
     )
+
+
+def loses_more(before, after, allowed) -> bool:
+    """Whether an accuracy is more than `allowed` below the one before."""
+    return before - after > allowed + 1e-9  # 0.98 - 0.001 is not quite 0.979

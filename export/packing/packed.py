@@ -87,7 +87,7 @@ def pack(
     rate_weight: float = 0.3,
     scope: str = "global",
 ) -> PackedModel:
-    """The network at a complexity, pruned, quantized and entropy-coded. `unpack` makes a Keras model of it.
+    """The network at a complexity, pruned, rounded and entropy-coded. `unpack` makes a Keras model of it.
 
     The file is unpacked and compared, weight by weight, before it is handed over.
 
@@ -97,8 +97,8 @@ def pack(
         sparsity: Share of the weights that becomes zero, as in `prune`.
         snr_threshold: Instead of `sparsity`, as in `prune`.
         step: Quantization step in posterior stddevs. Above 1 the file is smaller, and in time less accurate.
-        rate_weight: Weight of the code length against the error of rounding, as in `quantize`. The larger, the more
-            weights become zero beyond those that `prune` chose.
+        rate_weight: Weight of the code length against the error of rounding, as in `round_to_steps`. The larger, the
+            more weights become zero beyond those that `prune` chose.
         scope: As in `prune`.
 
     Raises:
@@ -112,7 +112,7 @@ def pack(
 
 
 def pack_network(network, tensors) -> PackedModel:
-    """Packs the architecture of a network, and its weights as `quantize` returns them. Neither is changed."""
+    """Packs the architecture of a network, and its weights as `round_to_steps` returns them. Neither is changed."""
     weights, checksum = encode_weights(network, tensors)
     architecture = zlib.compress(_to_json(network), 9)
     prefix = _PREFIX.pack(_MAGIC, _VERSION, len(architecture), len(weights))

@@ -33,7 +33,7 @@ def smallest_packed(
     Args:
         model: `cvhn_tf.VariationalHypernetwork`.
         data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels.
-        min_accuracy: Least accuracy of the quantized network on them, in [0, 1].
+        min_accuracy: Least accuracy of the rounded network on them, in [0, 1].
         complexities: λs; by default nine over the model's range, evenly spaced in log λ.
         sparsities: Shares of pruned weights. Rounding by rate prunes more, so few are enough.
         steps: Quantization steps in posterior stddevs.
@@ -77,7 +77,7 @@ def smallest_packed(
 
 
 def _accuracy(judge, network, tensors, x, y):
-    """Accuracy of the quantized network, measured by one of the same architecture, so that it is compiled once."""
+    """Accuracy of the rounded network, measured by one of the same architecture, so that it is compiled once."""
     judge.set_weights(
         [
             weight if tensor is None else tensor.weights()

@@ -11,7 +11,7 @@ from cvhn_tf.checks.arguments import check_share
 from cvhn_tf.checks.finite_weights import check_finite_weights
 from cvhn_tf.export.conversion.convert import INTEGER_BITS, available_quantizations, to_tflite_from
 from cvhn_tf.export.conversion.saved_models import SavedModels
-from cvhn_tf.export.evaluation.accuracy_loss import with_accuracies
+from cvhn_tf.export.evaluation.accuracy_loss import loses_more, with_accuracies
 from cvhn_tf.export.evaluation.evaluate import evaluate_tflite
 from cvhn_tf.export.evaluation.labelled_examples import as_examples
 from cvhn_tf.export.networks.check_network import check_convertible, check_network
@@ -78,8 +78,7 @@ def smallest(
     for artifact in sorted(artifacts, key=lambda artifact: artifact.size_bytes):
         if examples is not None:
             measured = evaluate_tflite(artifact, *examples)
-            # The labels are classes, so there are accuracies; 0.98 - 0.001 is not quite 0.979.
-            if float_accuracy - measured.accuracy <= max_accuracy_loss + 1e-9:  # type: ignore[operator]
+            if not loses_more(float_accuracy, measured.accuracy, max_accuracy_loss):
                 return with_accuracies(artifact, measured, float_accuracy, max_accuracy_loss)
         elif _error(artifact, keras_model, inputs) <= _LARGEST_ERROR:
             return dataclasses.replace(artifact, latency_ms=LiteRTModel(artifact).latency_ms(inputs))
