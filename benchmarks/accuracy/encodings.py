@@ -14,8 +14,7 @@ import pathlib
 import cvhn_tf
 from benchmarks.machine import describe_machine
 from cvhn_tf import datasets, export
-
-QUANTIZATIONS = (None, "float16", "dynamic_range", "int8", "weight_only_int8", "weight_only_int4")
+from cvhn_tf.export.tflite.encodings import ENCODINGS
 
 
 def main():
@@ -39,8 +38,8 @@ def main():
             }
         for (rounding, step), by_bits in networks.items():
             compacted = {bits: export.compact(network) for bits, network in by_bits.items()}
-            for quantization in QUANTIZATIONS:
-                network = compacted[4 if quantization == "weight_only_int4" else 8]
+            for quantization, encoding in ENCODINGS.items():
+                network = compacted[encoding.integer_bits or 8]
                 rows.append(
                     {
                         "complexity": complexity,

@@ -20,9 +20,8 @@ import numpy as np
 from benchmarks.robustness.fuzz_report import finish
 from benchmarks.robustness.random_networks import network, prune_at_random
 from cvhn_tf import export
-from cvhn_tf.export.conversion.convert import QUANTIZATIONS
+from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.verification.litert import LiteRTModel
-from cvhn_tf.export.verification.verify import _TOLERANCE as TOLERANCE
 
 EXAMPLES = 16
 # The time is looked at after so many architectures.
@@ -52,14 +51,14 @@ def try_export(model, quantization, rng) -> tuple[str, float | None]:
         return "refused", None
     except Exception as error:
         return f"{type(error).__name__}: {str(error)[:200]}", None
-    if not relative_error(artifact, model, seen) <= TOLERANCE[quantization]:
+    if not relative_error(artifact, model, seen) <= ENCODINGS[quantization].tolerance:
         return "file that does not agree", None
     return "agrees", relative_error(artifact, model, unseen)
 
 
 def fuzz(architectures, seed, seconds, progress=print) -> dict:
     """Exports so many architectures in each encoding, or as many as there is time for."""
-    counts = {str(name or "float32"): collections.Counter() for name in QUANTIZATIONS}
+    counts = {str(name or "float32"): collections.Counter() for name in ENCODINGS}
     unseen = {name: [] for name in counts}
     wrong, start, number = [], time.monotonic(), 0
 
@@ -70,7 +69,7 @@ def fuzz(architectures, seed, seconds, progress=print) -> dict:
         model = prune_at_random(network(data.draw), rng, *data.draw(st.sampled_from([(0.3, 0.0), (0.2, 0.7)])))
         if data.draw(st.booleans()):
             model = export.compact(model)
-        for quantization, name in zip(QUANTIZATIONS, counts, strict=True):
+        for quantization, name in zip(ENCODINGS, counts, strict=True):
             outcome, error = try_export(model, quantization, rng)
             counts[name][outcome] += 1
             if outcome not in ("agrees", "refused"):
@@ -96,7 +95,7 @@ def fuzz(architectures, seed, seconds, progress=print) -> dict:
         "outcomes": {name: dict(counter) for name, counter in counts.items()},
         "largest_relative_error_on_other_inputs": {name: max(errors, default=None) for name, errors in unseen.items()},
         "files_beyond_the_tolerance_on_other_inputs": {
-            name: sum(error > TOLERANCE[None if name == "float32" else name] for error in errors)
+            name: sum(error > ENCODINGS[None if name == "float32" else name].tolerance for error in errors)
             for name, errors in unseen.items()
         },
         "wrong": wrong,

@@ -3,7 +3,8 @@
 import keras
 
 from cvhn_tf import export as stages
-from cvhn_tf.export.conversion.convert import INTEGER_BITS
+from cvhn_tf.export.pruning.weight_groups import STRUCTURES
+from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf_cli.arguments import QUANTIZATIONS
 from cvhn_tf_cli.terminal import progress
 from cvhn_tf_cli.work.model_card import passed_over, report_file
@@ -42,18 +43,19 @@ def export(
 
     def to_be_encoded(network, bits):
         networks = [stages.compact(network, bits)]
-        if structure == "block":  # removed inputs move the others across the borders of blocks
+        if STRUCTURES[structure].broken_by_compact:
             networks.append(network)
         return list(map(stages.polyphase, networks)) if polyphase else networks
 
+    bits = None if encoding == "auto" else ENCODINGS[QUANTIZATIONS[encoding]].integer_bits
     if finetune_epochs:
         network = _finetune(stages.prune(model, **pruned), dataset, finetune_epochs)
         step = 0  # the posterior says nothing of weights that were trained since
-    elif step and encoding in INTEGER_BITS:
-        network = rounded_to(INTEGER_BITS[encoding])
+    elif step and bits is not None:
+        network = rounded_to(bits)
     else:
         network = _recalibrated(stages.prune(model, **pruned), calibration)
-    networks = to_be_encoded(network, INTEGER_BITS.get(encoding, 32))
+    networks = to_be_encoded(network, bits or 32)
     if encoding == "auto":
         by_bits = {bits: to_be_encoded(rounded_to(bits), bits) for bits in ((8, 4) if step else ())}
         artifacts = [
@@ -73,7 +75,7 @@ def export(
         ]
     artifact = min(artifacts, key=lambda artifact: artifact.size_bytes)
     if dataset and encoding != "auto":
-        if step and encoding in INTEGER_BITS:  # what rounding loses counts too
+        if step and bits is not None:  # what rounding loses counts too
             network = _recalibrated(stages.prune(model, **pruned), calibration)
         artifact = stages.check_accuracy(artifact, network, selection_images(dataset), max_accuracy_loss)
     artifact = stages.annotate(artifact, **settings, labels=dataset and dataset.classes)

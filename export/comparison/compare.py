@@ -15,7 +15,7 @@ from cvhn_tf.export.comparison.pareto import pareto_front
 from cvhn_tf.export.comparison.plot import plot_front
 from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.comparison.tables import as_csv, written
-from cvhn_tf.export.conversion.convert import check_quantization, to_tflite_from
+from cvhn_tf.export.conversion.convert import check_quantizations, to_tflite_from
 from cvhn_tf.export.conversion.metadata import annotate, check_class_names
 from cvhn_tf.export.conversion.saved_models import SavedModels
 from cvhn_tf.export.evaluation.evaluate import accuracy, evaluate_tflite, keras_outputs
@@ -216,10 +216,7 @@ def compare(
     for sparsity in sparsities:
         check_sparsity(sparsity)
     check_structure(structure)
-    for quantization in quantizations:
-        check_quantization(quantization)
-    if "int8" in quantizations and representative_data is None:
-        raise ValueError("Expected `representative_data` for quantization 'int8'. Received: representative_data=None")
+    check_quantizations(quantizations, representative_data)
     judge = model.at(complexities[0])
     check_convertible("model", judge)
     x, y = as_examples(judge, data)

@@ -1,6 +1,7 @@
 """The picture of a comparison: accuracy against file size."""
 
 import io
+import itertools
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -8,14 +9,9 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-_MARKERS = {
-    None: "o",
-    "float16": "s",
-    "dynamic_range": "^",
-    "int8": "D",
-    "weight_only_int8": "v",
-    "weight_only_int4": "P",
-}
+from cvhn_tf.export.tflite.encodings import ENCODINGS
+
+_MARKERS = "os^DvPX*ph"
 
 
 def plot_front(rows) -> bytes:
@@ -29,6 +25,7 @@ def plot_front(rows) -> bytes:
     axes = figure.add_subplot()
     complexities = [row.complexity for row in rows]
     norm = LogNorm(min(complexities), max(complexities) * (1 + 1e-9))
+    markers = dict(zip(ENCODINGS, itertools.cycle(_MARKERS), strict=False))
     points: Any = None
     for quantization in dict.fromkeys(row.quantization for row in rows):
         some = [row for row in rows if row.quantization == quantization]
@@ -38,7 +35,7 @@ def plot_front(rows) -> bytes:
             c=[row.complexity for row in some],
             norm=norm,
             cmap="viridis",
-            marker=_MARKERS[quantization],
+            marker=markers[quantization],
             s=28,
             alpha=0.85,
             label=quantization or "float32",

@@ -17,21 +17,16 @@ from cvhn_tf.export.conversion.saved_models import SavedModels
 from cvhn_tf.export.conversion.sparse_encoding import unblock_where_smaller
 from cvhn_tf.export.conversion.stored_integers import keep_grid
 from cvhn_tf.export.conversion.unquantized import unquantized
-from cvhn_tf.export.conversion.weight_only import is_available, quantize_weights_only
+from cvhn_tf.export.conversion.weight_only import is_available, quantize_by_recipe
 from cvhn_tf.export.networks.check_network import check_convertible, check_network
 from cvhn_tf.export.networks.full_precision import in_float32
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
+from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.tflite.flatbuffer import has_sparse_weights, keep_keras_names
 from cvhn_tf.export.verification.inputs import verification_inputs
 from cvhn_tf.export.verification.quiet import converter_off
 from cvhn_tf.export.verification.verify import ConversionError, verify
 
-QUANTIZATIONS = (None, "float16", "dynamic_range", "int8", "weight_only_int8", "weight_only_int4")
-# Bits of the integers that kernels become.
-INTEGER_BITS: dict[str | None, int] = {"dynamic_range": 8, "int8": 8, "weight_only_int8": 8, "weight_only_int4": 4}
-# Bits of a weight in the file.
-WEIGHT_BITS: dict[str | None, int] = {None: 32, "float16": 16, **INTEGER_BITS}
-_WEIGHT_ONLY = ("weight_only_int8", "weight_only_int4")
 # The converter stores a tensor in a sparse encoding from this share of zeros on.
 _LEAST_SPARSITY = 0.3
 _CALIBRATION_EXAMPLES = 200
@@ -83,7 +78,7 @@ def to_tflite_from(saved, keras_model, quantization=None, sparse="auto", represe
     keras_model = in_float32(keras_model)
     inputs = verification_inputs(keras_model, representative_data)
     calibration = None
-    if quantization == "int8":
+    if ENCODINGS[quantization].calibrated:
         calibration = [a[:_CALIBRATION_EXAMPLES] for a in as_input_arrays(keras_model, representative_data)]
     artifacts, failures = [], []
     for use_sparse in _layouts(keras_model, quantization, sparse):
@@ -97,7 +92,7 @@ def to_tflite_from(saved, keras_model, quantization=None, sparse="auto", represe
                     verified.relative_error,
                     verified_examples=verified.examples,
                     caveats=verified.caveats,
-                    unquantized=unquantized(content, quantization, WEIGHT_BITS[quantization]),
+                    unquantized=unquantized(content, quantization),
                 )
             )
         except ConversionError as failure:
@@ -110,23 +105,34 @@ def to_tflite_from(saved, keras_model, quantization=None, sparse="auto", represe
 
 def check_quantization(quantization):
     """Raises a `ValueError` if there is no such quantization, and a `ModuleNotFoundError` if it takes more packages."""
-    if quantization not in QUANTIZATIONS:
+    if quantization not in tuple(ENCODINGS):
         raise ValueError(
-            f"Expected `quantization` to be one of {QUANTIZATIONS}. Received: quantization={quantization!r}"
+            f"Expected `quantization` to be one of {tuple(ENCODINGS)}. Received: quantization={quantization!r}"
         )
-    if quantization in _WEIGHT_ONLY and not is_available():
+    if ENCODINGS[quantization].recipe is not None and not is_available():
         raise ModuleNotFoundError(
             f"Expected the package ai-edge-quantizer for quantization={quantization!r}; "
             "it comes with cvhn-tf's extra: pip install 'cvhn-tf[quantization]'"
         )
 
 
+def check_quantizations(quantizations, representative_data):
+    """`check_quantization` of each; raises a `ValueError` if one is to be calibrated and there are no data for it."""
+    for quantization in quantizations:
+        check_quantization(quantization)
+    for quantization in quantizations:
+        if ENCODINGS[quantization].calibrated and representative_data is None:
+            raise ValueError(
+                f"Expected `representative_data` for quantization {quantization!r}. Received: representative_data=None"
+            )
+
+
 def available_quantizations(with_data) -> list[str | None]:
     """Those that can be made here: `"int8"` with representative data only, others with the packages they take."""
     return [
-        quantization
-        for quantization in QUANTIZATIONS
-        if (quantization != "int8" or with_data) and (quantization not in _WEIGHT_ONLY or is_available())
+        name
+        for name, encoding in ENCODINGS.items()
+        if (not encoding.calibrated or with_data) and (encoding.recipe is None or is_available())
     ]
 
 
@@ -137,10 +143,10 @@ def _check(keras_model, quantization, sparse, representative_data):
     check_quantization(quantization)
     if sparse not in (True, False, "auto"):
         raise ValueError(f"Expected `sparse` to be True, False or 'auto'. Received: sparse={sparse!r}")
-    if quantization == "int8" and representative_data is None:
+    if ENCODINGS[quantization].calibrated and representative_data is None:
         raise ValueError(
             "Expected `representative_data`, some examples to calibrate the activations on, for "
-            "quantization='int8'. Received: representative_data=None"
+            f"quantization={quantization!r}. Received: representative_data=None"
         )
 
 
@@ -148,7 +154,7 @@ def _layouts(keras_model, quantization, sparse):
     if sparse != "auto":
         return [sparse]
     # LiteRT's delegate refuses sparse 8-bit weights.
-    can_be_sparse = quantization in (None, "float16") and any(
+    can_be_sparse = ENCODINGS[quantization].integer_bits is None and any(
         float(np.mean(kernel == 0)) >= _LEAST_SPARSITY for kernel in _kernels(keras_model)
     )
     return [False, True] if can_be_sparse else [False]
@@ -157,7 +163,7 @@ def _layouts(keras_model, quantization, sparse):
 def _convert_and_verify(saved, keras_model, quantization, sparse, calibration, inputs):
     """Bytes of the file, and its `Verification`."""
     # The converter's blocks lack what goes beyond a multiple of four, unless it is padded; single weights need none.
-    padded = pad_inputs(keras_model) if sparse and quantization in (None, "float16") else keras_model
+    padded = pad_inputs(keras_model) if sparse and ENCODINGS[quantization].integer_bits is None else keras_model
     for model in dict.fromkeys((keras_model, padded)):
         try:
             content = keep_keras_names(_convert(saved, model, quantization, sparse, calibration), keras_model)
@@ -168,18 +174,20 @@ def _convert_and_verify(saved, keras_model, quantization, sparse, calibration, i
 
 
 def _convert(saved, keras_model, quantization, sparse, calibration):
-    if quantization in _WEIGHT_ONLY:
+    encoding = ENCODINGS[quantization]
+    if encoding.recipe is not None:
         # Of a sparse file nothing would be quantized; asked for it, the check of the result says so.
         exact = _convert(saved, keras_model, None, sparse, None)
-        return keep_grid(quantize_weights_only(exact, INTEGER_BITS[quantization]), exact)
-    if quantization == "int8":
+        return keep_grid(quantize_by_recipe(exact, encoding.recipe, encoding.bits), exact)
+    if encoding.calibrated:
         _check_has_no_loop(keras_model)
     content = _converted(saved, keras_model, quantization, sparse, calibration)
     if sparse:
         if not has_sparse_weights(content):
             raise ConversionError("TensorFlow's converter found no weights to store in a sparse encoding")
         return unblock_where_smaller(content)
-    if quantization == "dynamic_range" and not sparse and any(map(_may_be_on_grid, _kernels(keras_model))):
+    may_have_grid = encoding.integer_bits is not None and not encoding.calibrated
+    if may_have_grid and any(map(_may_be_on_grid, _kernels(keras_model))):
         return keep_grid(content, _converted(saved, keras_model, None, False, None))
     return content
 
@@ -222,9 +230,9 @@ def _run_converter(saved, keras_model, quantization, sparse, calibration):
         if quantization is not None:
             optimizations.append(tf.lite.Optimize.DEFAULT)
         converter.optimizations = optimizations
-        if quantization == "float16":
+        if ENCODINGS[quantization].bits == 16:
             converter.target_spec.supported_types = [tf.float16]
-        elif quantization == "int8":
+        elif ENCODINGS[quantization].calibrated:
             names = [tensor.name for tensor in keras_model.inputs]
             converter.representative_dataset = lambda: (
                 dict(zip(names, (array[i : i + 1] for array in calibration), strict=True))

@@ -1,4 +1,4 @@
-"""8-bit and 4-bit weights in a file that computes in float, by ai-edge-quantizer."""
+"""Weights in integers, in a file whose activations stay floats, by ai-edge-quantizer."""
 
 import importlib.util
 
@@ -12,12 +12,13 @@ def is_available() -> bool:
     return importlib.util.find_spec("ai_edge_quantizer") is not None
 
 
-def quantize_weights_only(content, bits) -> bytes:
+def quantize_by_recipe(content, name, bits) -> bytes:
     """A dense float32 file with its weights in integers, each channel with a scale of its own.
 
     Args:
         content: The file's bytes.
-        bits: 8 or 4.
+        name: Name of one of ai-edge-quantizer's recipes.
+        bits: Bits of a weight by it.
 
     Raises:
         ConversionError: If ai-edge-quantizer fails, or leaves the weights as they were, as it does without a word
@@ -25,9 +26,8 @@ def quantize_weights_only(content, bits) -> bytes:
     """
     from ai_edge_quantizer import quantizer, recipe
 
-    recipes = {8: recipe.weight_only_wi8_afp32, 4: recipe.weight_only_wi4_afp32}
     try:
-        result = quantizer.Quantizer(bytearray(content), recipes[bits]()).quantize(
+        result = quantizer.Quantizer(bytearray(content), getattr(recipe, name)()).quantize(
             enable_progress_bar=False, enable_progress_report=False
         )
     except Exception as error:  # it names no classes of its own

@@ -68,17 +68,21 @@ class Structure:
         number_groups: `number_groups(network, paths)` gives a dict from the path of a kernel to an array of its shape,
             the number of each weight's group, from 0 on; kernels that it lacks are kept whole. None for single weights.
         spares_best: Whether the group of highest SNR of each kernel stays in any case.
+        broken_by_compact: Whether `compact` may tear apart the groups that are left, so that a file is made without it
+            too.
     """
 
     number_groups: Callable | None
     spares_best: bool = False
+    broken_by_compact: bool = False
 
 
 # By the names that `prune(structure=…)` takes; a row is all that another one needs.
 STRUCTURES = {
     "weight": Structure(None),
     "unit": Structure(unit_groups, spares_best=True),
-    "block": Structure(block_groups),
+    # Removed inputs move the others across the borders of blocks.
+    "block": Structure(block_groups, broken_by_compact=True),
 }
 
 

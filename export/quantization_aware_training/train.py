@@ -142,7 +142,7 @@ def quantization_aware(
         verified.relative_error,
         verified_examples=verified.examples,
         caveats=verified.caveats,
-        unquantized=unquantized(content, "int8", 8),
+        unquantized=unquantized(content, "int8"),
     )
     return _checked(artifact, trained, x, y), trained
 

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from cvhn_tf.checks.arrays import as_input_arrays
 from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.comparison.tables import as_csv
-from cvhn_tf.export.conversion.convert import available_quantizations, check_quantization
+from cvhn_tf.export.conversion.convert import available_quantizations, check_quantizations
 from cvhn_tf.export.conversion.metadata import check_class_names
 from cvhn_tf.export.evaluation.labelled_examples import as_arrays, as_examples
 from cvhn_tf.export.networks.check_network import check_convertible
@@ -146,10 +146,7 @@ def best(
     if quantizations is None:
         quantizations = available_quantizations(representative_data is not None)
     quantizations = as_list("quantizations", quantizations)
-    for quantization in quantizations:
-        check_quantization(quantization)
-    if "int8" in quantizations and representative_data is None:
-        raise ValueError("Expected `representative_data` for quantization 'int8'. Received: representative_data=None")
+    check_quantizations(quantizations, representative_data)
     data = as_arrays(data)
     network = model.at(model.complexity_range.low)
     check_convertible("model", network)

@@ -8,15 +8,16 @@ import numpy as np
 
 from cvhn_tf.export.compaction.compact import compact
 from cvhn_tf.export.compaction.polyphase import polyphase
-from cvhn_tf.export.conversion.convert import INTEGER_BITS
 from cvhn_tf.export.conversion.saved_models import SavedModels
 from cvhn_tf.export.evaluation.evaluate import accuracy
 from cvhn_tf.export.pruning.layer_statistics import layer_sparsity, snr_histogram
 from cvhn_tf.export.pruning.prune import prune
 from cvhn_tf.export.pruning.recalibrate import recalibrate
 from cvhn_tf.export.pruning.repeated_pruning import RepeatedPruning
+from cvhn_tf.export.pruning.weight_groups import STRUCTURES
 from cvhn_tf.export.rounding.integer_grid import round_weights
 from cvhn_tf.export.search.size_bound import least_bytes, least_gzip_bytes
+from cvhn_tf.export.tflite.encodings import ENCODINGS
 
 # Examples of a first estimate: enough to tell 98% from 97%. All examples decide where that leaves a doubt.
 _PART = 2000
@@ -121,10 +122,10 @@ class Prunings:
 
         Where weights become integers, they are rounded by what the posterior knows of them.
         """
-        bits = INTEGER_BITS.get(quantization)
+        bits = ENCODINGS[quantization].integer_bits
         networks = [self.compacted(point, bits)]  # which lets go of those of another point
         if bits not in self._candidates:
-            if point.structure == "block":  # removed inputs move the others across the borders of blocks
+            if STRUCTURES[point.structure].broken_by_compact:
                 networks.append(self.pruned(point, bits))
             self._candidates[bits] = list(map(polyphase, networks)) if self._for_speed else networks
         return self._candidates[bits]
@@ -133,7 +134,7 @@ class Prunings:
         """Number of parameters of the compacted network that is encoded."""
         key = point, quantization
         if key not in self._parameters:
-            self._parameters[key] = self.compacted(point, INTEGER_BITS.get(quantization)).count_params()
+            self._parameters[key] = self.compacted(point, ENCODINGS[quantization].integer_bits).count_params()
         return self._parameters[key]
 
     def least_bytes(self, point, quantization, after_gzip=False) -> float:

@@ -5,17 +5,8 @@ import zlib
 import keras
 import numpy as np
 
-# Bytes of a weight in the file. An encoding that is not here is taken to need a quarter of a byte.
-_WEIGHT_BYTES = {
-    None: 4,
-    "float16": 2,
-    "dynamic_range": 1,
-    "int8": 1,
-    "weight_only_int8": 1,
-    "weight_only_int4": 0.5,
-}
-_FLOATS = (None, "float16")
-_LEAST_QUANTIZED = 1024  # weights of a kernel; "dynamic_range" leaves smaller ones in float32
+from cvhn_tf.export.tflite.encodings import ENCODINGS
+
 _BLOCK = 4
 # gzip makes zeros nearly vanish, but the digits of weights that are kept are noise to it.
 _LEAST_GZIP_SHARE = 0.5
@@ -31,16 +22,16 @@ def least_bytes(network, quantization) -> float:
         network: Built Keras model, compacted if its file will be.
         quantization: As in `to_tflite`.
     """
-    return sum(_least_of(weight, _size_of(weight, quantization), quantization) for weight in _stored(network))
+    encoding = ENCODINGS[quantization]
+    return sum(_least_of(weight, _size_of(weight, encoding), encoding) for weight in _stored(network))
 
 
-def dense_bytes(network, quantization) -> int | None:
-    """Number of bytes of the weights in a dense file; None for an encoding that is not known here."""
-    if quantization not in _WEIGHT_BYTES:
-        return None
-    bias = 2 if quantization == "float16" else 4
+def dense_bytes(network, quantization) -> float:
+    """Number of bytes of the weights in a dense file."""
+    encoding = ENCODINGS[quantization]
     return sum(
-        weight.size * (bias if weight.ndim < 2 else _size_of(weight, quantization)) for weight in network.get_weights()
+        weight.size * (encoding.vector_bytes if weight.ndim < 2 else _size_of(weight, encoding))
+        for weight in network.get_weights()
     )
 
 
@@ -50,8 +41,7 @@ def least_gzip_bytes(network, quantization) -> float:
     Half of its non-zeros' length. Of kernels that were rounded for an encoding of integers, the integers after gzip:
     files came out at least 1.2 times as long, with all that is beside the kernels.
     """
-    size = _WEIGHT_BYTES.get(quantization, 0.25)
-    return sum(_least_gzip_of(weight, size, quantization) for weight in _stored(network))
+    return sum(_least_gzip_of(weight, ENCODINGS[quantization]) for weight in _stored(network))
 
 
 def _stored(network):
@@ -61,19 +51,19 @@ def _stored(network):
     return [weight.numpy() for weight in network.weights if id(weight) not in folded]
 
 
-def _size_of(weight, quantization):
+def _size_of(weight, encoding):
     """Bytes of each weight of a tensor that is stored whole, at least."""
-    if quantization == "dynamic_range" and weight.ndim > 1 and weight.size < _LEAST_QUANTIZED:
-        return _WEIGHT_BYTES[None]
-    return _WEIGHT_BYTES.get(quantization, 0.25)
+    if weight.ndim > 1 and weight.size < encoding.least_numbers:
+        return ENCODINGS[None].weight_bytes
+    return encoding.weight_bytes
 
 
-def _least_gzip_of(weight, size, quantization):
-    if weight.ndim > 1 and quantization in _WEIGHT_BYTES and quantization not in _FLOATS:
-        integers = _ranks(weight, levels=16 if size < 1 else 256)
+def _least_gzip_of(weight, encoding):
+    if weight.ndim > 1 and encoding.integer_bits is not None:
+        integers = _ranks(weight, levels=2**encoding.integer_bits)
         if integers is not None:
-            return len(zlib.compress(_packed(integers) if size < 1 else integers))
-    return _LEAST_GZIP_SHARE * size * np.count_nonzero(weight)
+            return len(zlib.compress(_packed(integers) if encoding.integer_bits == 4 else integers))
+    return _LEAST_GZIP_SHARE * encoding.weight_bytes * np.count_nonzero(weight)
 
 
 def _ranks(kernel, levels):
@@ -94,11 +84,11 @@ def _packed(integers):
     return pairs[:, 0] | pairs[:, 1] << 4
 
 
-def _least_of(weight, size, quantization):
+def _least_of(weight, size, encoding):
     whole = weight.size * size
     if weight.ndim < 2 and not weight.any():  # biases that are all zero may share one tensor, or be left out
         return 0
-    if weight.ndim < 2 or (quantization not in _FLOATS and quantization in _WEIGHT_BYTES):
+    if weight.ndim < 2 or encoding.integer_bits is not None:
         return whole
     kept = np.count_nonzero(weight)
     if weight.ndim > 2:

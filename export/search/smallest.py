@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from cvhn_tf.checks.arguments import check_share
 from cvhn_tf.checks.finite_weights import check_finite_weights
-from cvhn_tf.export.conversion.convert import INTEGER_BITS, available_quantizations, to_tflite_from
+from cvhn_tf.export.conversion.convert import available_quantizations, to_tflite_from
 from cvhn_tf.export.conversion.saved_models import SavedModels
 from cvhn_tf.export.evaluation.accuracy_loss import loses_more, with_accuracies
 from cvhn_tf.export.evaluation.evaluate import evaluate_tflite
@@ -17,6 +17,7 @@ from cvhn_tf.export.evaluation.labelled_examples import as_examples
 from cvhn_tf.export.networks.check_network import check_convertible, check_network
 from cvhn_tf.export.networks.full_precision import in_float32
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
+from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.verification.inputs import verification_inputs
 from cvhn_tf.export.verification.litert import LiteRTModel
 from cvhn_tf.export.verification.verify import ConversionError, verify
@@ -57,7 +58,7 @@ def smallest(
         ConversionError: If there is no such file.
     """
     check_share("max_accuracy_loss", max_accuracy_loss)
-    if not set(rounded or ()) <= set(INTEGER_BITS.values()):
+    if not set(rounded or ()) <= {8, 4}:
         raise ValueError(f"Expected `rounded` for 8 and 4 bits. Received: rounded for {list(rounded or ())}")
     check_network("keras_model", keras_model)
     check_convertible("keras_model", keras_model)
@@ -86,8 +87,9 @@ def smallest(
 
 
 def _models(keras_model, quantization, rounded):
-    if quantization in INTEGER_BITS:
-        return [rounded.get(INTEGER_BITS[quantization], keras_model)]
+    integer_bits = ENCODINGS[quantization].integer_bits
+    if integer_bits is not None:
+        return [rounded.get(integer_bits, keras_model)]
     return [keras_model, *(rounded[bits] for bits in rounded if bits == 8)]
 
 

@@ -137,9 +137,9 @@ class Trials:
 
     def _remember_overhead(self, artifact, network):
         """Keeps the least that a file took beside its weights; only of dense ones is their size known."""
-        weights = dense_bytes(network, artifact.quantization)
-        if weights is not None and not artifact.sparse:
-            self._overhead = max(0, min(self._overhead, artifact.size_bytes - weights))
+        if not artifact.sparse:
+            overhead = artifact.size_bytes - dense_bytes(network, artifact.quantization)
+            self._overhead = max(0, min(self._overhead, overhead))
 
     def _remember_slow(self, point, quantization, latency_ms):
         if self.budgets.max_latency_ms is None or latency_ms <= self.budgets.max_latency_ms:

@@ -6,35 +6,12 @@ import time
 import keras
 import numpy as np
 
+from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.verification.activity import Variation, is_mostly_dead
 from cvhn_tf.export.verification.inputs import batch_size, further_inputs, outputs_of
 from cvhn_tf.export.verification.litert import LiteRTModel
 from cvhn_tf.export.verification.requantization import unscalable_output
 
-# Share of the outputs' root mean square that the error's may reach. Real errors are far below; garbage is far above.
-_TOLERANCE = {
-    None: 1e-3,
-    "float16": 2e-2,
-    "dynamic_range": 0.25,
-    "int8": 0.35,
-    "weight_only_int8": 0.1,
-    "weight_only_int4": 0.5,
-}
-_ADVICE = {
-    "int8": (
-        "Train the network before it is converted, give more `representative_data`, take 'weight_only_int8', whose "
-        "activations stay in float, or train with `quantization_aware`"
-    ),
-    "dynamic_range": (
-        "Train the network before it is converted, take 'weight_only_int8', whose activations stay in float, or "
-        "'float16'"
-    ),
-    "weight_only_int8": "Train the network before it is converted, or take 'float16'",
-    "weight_only_int4": (
-        "Train the network before it is converted, round its weights by `round_weights` with `bits=4`, or take "
-        "'weight_only_int8'"
-    ),
-}
 # After so long no further batch is begun.
 _MOST_SECONDS = 5.0
 
@@ -79,7 +56,7 @@ def verify(
     Raises:
         ConversionError: If LiteRT refuses the file, or gives other outputs.
     """
-    unscalable = unscalable_output(content) if quantization == "int8" else None
+    unscalable = unscalable_output(content) if ENCODINGS[quantization].calibrated else None
     if unscalable is not None:
         raise ConversionError(
             f"LiteRT cannot run the file: the outputs of a layer, '{unscalable}', were all nearly zero on "
@@ -90,7 +67,8 @@ def verify(
     comparison = _compare(litert, keras_model, quantization, inputs)
     comparisons = [comparison]
     first_batch = [array[: batch_size(keras_model, inputs)] for array in inputs]
-    if quantization != "int8" and (comparison.constant or is_mostly_dead(keras_model, first_batch)):
+    calibrated = ENCODINGS[quantization].calibrated
+    if not calibrated and (comparison.constant or is_mostly_dead(keras_model, first_batch)):
         for further in further_inputs(keras_model, inputs):
             if not all(np.isfinite(output).all() for output in outputs_of(keras_model, further)):
                 break
@@ -147,11 +125,11 @@ def _compare(litert, keras_model, quantization, inputs):
             off.add(theirs, ours)
             variation.add(theirs)
     worst = float(np.max([error.relative for error in errors]))
-    if not worst <= _TOLERANCE[quantization]:  # also if it is NaN
+    encoding = ENCODINGS[quantization]
+    if not worst <= encoding.tolerance:  # also if it is NaN
         raise ConversionError(
             f"The file's outputs differ from the Keras model's: relative error {worst:.3g}, "
-            f"more than {_TOLERANCE[quantization]:g}"
-            + (f". {_ADVICE[quantization]}" if quantization in _ADVICE and worst > 0 else "")
+            f"more than {encoding.tolerance:g}" + (f". {encoding.advice}" if encoding.advice and worst > 0 else "")
         )
     return _Comparison(worst, examples, tuple(i for i, v in enumerate(variations) if v.is_constant))
 

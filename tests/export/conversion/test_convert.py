@@ -8,7 +8,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 from cvhn_tf import export
-from cvhn_tf.export.conversion.weight_only import quantize_weights_only
+from cvhn_tf.export.conversion.weight_only import quantize_by_recipe
 from cvhn_tf.export.verification.litert import open_file
 from cvhn_tf.export.verification.verify import verify
 
@@ -114,7 +114,7 @@ def test_missing_quantizer_is_named_and_others_do_without_it(network, monkeypatc
 def test_quantizer_that_leaves_sparse_weights_as_they_are_is_found_out(network):
     sparse = export.to_tflite(network, sparse=True)
     with pytest.raises(export.ConversionError, match="ai-edge-quantizer"):
-        quantize_weights_only(sparse.content, bits=8)
+        quantize_by_recipe(sparse.content, "weight_only_wi8_afp32", bits=8)
 
 
 def test_file_is_written_whole_with_the_sizes_it_says(network, tmp_path):

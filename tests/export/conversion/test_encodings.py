@@ -9,14 +9,10 @@ from keras import layers
 from places import ROOT
 
 from cvhn_tf import export
+from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.tflite.flatbuffer import weight_types
 
 TABLE = ROOT / "docs" / "encodings.md"
-ENCODINGS = [
-    (quantization, sparse)
-    for quantization in (None, "float16", "dynamic_range", "int8", "weight_only_int8", "weight_only_int4")
-    for sparse in (False, True)
-]
 LAYOUTS = ("no zeros", "random zeros", "1×4 blocks", "compacted")
 # What the types of the weights must include for the file to be what it is called.
 TYPES = {
@@ -27,6 +23,7 @@ TYPES = {
     "weight_only_int8": "INT8",
     "weight_only_int4": "INT4",
 }
+LAID_OUT = [(quantization, sparse) for quantization in TYPES for sparse in (False, True)]
 REASONS = {
     "cannot run": "LiteRT refuses",
     "differ from": "wrong values",
@@ -118,11 +115,15 @@ def make_table() -> str:
         networks = [make_network(make_target, layout) for layout in LAYOUTS]
         lines += ["", f"## {name}", "", f"| encoding | {' | '.join(LAYOUTS)} |", "| --- |" + " --- |" * len(LAYOUTS)]
         # Integers do not care for the number of inputs.
-        for quantization, sparse in ENCODINGS[:4] if make_target is odd_dense else ENCODINGS:
+        for quantization, sparse in LAID_OUT[:4] if make_target is odd_dense else LAID_OUT:
             outcomes = [find_outcome(network, quantization, sparse) for network in networks]
             encoding = (quantization or "float32") + (", sparse" if sparse else "")
             lines.append(f"| {encoding} | {' | '.join(outcomes)} |")
     return "\n".join(lines) + "\n"
+
+
+def test_table_has_all_encodings():
+    assert list(TYPES) == list(ENCODINGS)
 
 
 def test_table_of_encodings_says_what_happens():

@@ -4,8 +4,8 @@ import pytest
 from keras import layers
 
 from cvhn_tf import export
-from cvhn_tf.export.conversion.convert import QUANTIZATIONS
 from cvhn_tf.export.search.size_bound import dense_bytes, least_bytes, least_gzip_bytes
+from cvhn_tf.export.tflite.encodings import ENCODINGS
 
 
 def dense():
@@ -42,7 +42,7 @@ def with_zeros(network, share, block):
 def test_no_file_is_smaller_than_its_bound(make, share, block):
     network = with_zeros(make(), share, block)
     representative_data = np.random.default_rng(1).normal(size=(8, *network.input_shape[1:]))
-    for quantization in QUANTIZATIONS:
+    for quantization in ENCODINGS:
         artifact = export.to_tflite(network, quantization, representative_data=representative_data)
         assert least_bytes(network, quantization) <= artifact.size_bytes
         assert least_gzip_bytes(network, quantization) <= artifact.gzip_bytes
