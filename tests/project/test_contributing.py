@@ -1,29 +1,32 @@
 """The worked examples of CONTRIBUTING.md run as printed, and what they add works."""
 
 import re
+from unittest import mock
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
 from places import ROOT
 
 import cvhn_tf
 from cvhn_tf import export
 from cvhn_tf.export.pruning import weight_groups
+from cvhn_tf.export.tflite.encodings import ENCODINGS
+from cvhn_tf.export.tflite.flatbuffer import weight_types
 
 
 @pytest.fixture(scope="module")
 def examples():
     """The variables that the blocks leave, in the order of the page."""
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4 and all(len(block.splitlines()) < 40 for block in blocks)
-    structures = dict(weight_groups.STRUCTURES)
+    assert len(blocks) == 5 and all(len(block.splitlines()) < 40 for block in blocks)
     variables = {}
-    for block in blocks:
-        exec(compile(block, "CONTRIBUTING.md", "exec"), variables)
-    yield variables
-    weight_groups.STRUCTURES.clear()
-    weight_groups.STRUCTURES.update(structures)
+    with mock.patch.dict(weight_groups.STRUCTURES), mock.patch.dict(ENCODINGS):
+        for block in blocks:
+            exec(compile(block, "CONTRIBUTING.md", "exec"), variables)
+        yield variables
 
 
 @pytest.mark.parametrize("added", ["prior", "parameterization", "estimator"])
@@ -40,14 +43,31 @@ def test_what_an_example_adds_trains_and_comes_back_from_a_file(examples, added,
 
 
 def test_the_prior_is_the_kl_that_it_says(examples):
-    import tensorflow as tf
-    import tensorflow_probability as tfp
-
-    posterior = tfp.distributions.Normal([[0.3, -0.02, 0.0]], [[0.01, 0.02, 0.05]])  # high, low and no SNR
+    posterior = tfp.distributions.Normal([[0.3, -0.2, 0.0]], [[0.01, 0.3, 0.1]])  # of high, low and no SNR
     draws = posterior.sample(200_000, seed=0)
     prior = tfp.distributions.Laplace(0.0, examples["prior"].scale)
     expected = tf.reduce_sum(tf.reduce_mean(posterior.log_prob(draws) - prior.log_prob(draws), axis=0))
     assert float(examples["prior"].kl(posterior, tf.ones([1]))[0]) == pytest.approx(float(expected), rel=0.01)
+
+
+def test_noise_of_a_pair_of_examples_cancels(examples):
+    posterior = tfp.distributions.Normal(tf.ones((1, 3, 2)), 0.5 * tf.ones((1, 3, 2)))
+    x = tf.repeat([[1.0, -2.0, 0.5]], 2, axis=0)
+    outputs = np.stack(
+        [
+            examples["estimator"].sample(lambda x, weights: x @ weights[0][0], x, [posterior], tf.constant([0, i]))
+            for i in range(2000)
+        ]
+    )
+    np.testing.assert_allclose(outputs.mean(axis=1), np.full((2000, 2), -0.5), atol=1e-5)
+    np.testing.assert_allclose(outputs[:, 0].std(axis=0), np.full(2, 0.5 * np.sqrt(5.25)), rtol=0.1)
+
+
+def test_the_encoding_gives_a_verified_file(examples):
+    network = keras.Sequential([keras.Input((64,)), keras.layers.Dense(300, "relu"), keras.layers.Dense(10)])
+    artifact = export.to_tflite(network, "dynamic_range_int4")
+    assert "INT4" in weight_types(artifact.content) and 0 < artifact.relative_error < 0.5
+    assert artifact.size_bytes < 0.7 * export.to_tflite(network, "weight_only_int8").size_bytes
 
 
 def test_the_structure_drops_whole_rows(examples, target):
