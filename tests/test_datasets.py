@@ -2,7 +2,6 @@
 
 import os
 import socket
-import time
 
 import numpy as np
 import pytest
@@ -47,19 +46,24 @@ def test_unknown_name_is_refused_with_the_known_names():
 
 @pytest.fixture
 def no_network(monkeypatch):
-    def refuse(*args, **kwargs):
+    """A network without names, and a list of those that were asked for."""
+    asked = []
+
+    def refuse(host, *args, **kwargs):
+        asked.append(host)
         raise socket.gaierror("no network in this test")
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
         monkeypatch.delenv(variable.lower(), raising=False)
+    return asked
 
 
 @pytest.fixture
 def data_dir(tmp_path, monkeypatch):
     """Sends TensorFlow Datasets to a folder of the test, which it otherwise settles at import."""
-    tfds = pytest.importorskip("tensorflow_datasets")
+    import tensorflow_datasets as tfds
     from tensorflow_datasets.core import constants
 
     folder = tmp_path / "data"
@@ -72,10 +76,9 @@ def data_dir(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
 def test_without_network_one_sentence_says_what_to_do_and_nothing_is_left_behind(name, no_network, data_dir):
-    begin = time.monotonic()
     with pytest.raises(datasets.DatasetError) as caught:
         datasets.load(name)
-    assert time.monotonic() - begin < 20
+    assert len(no_network) == 1  # a download would ask again and again, for minutes
     message = str(caught.value)
     assert "\n" not in message
     for part in (repr(name), os.fspath(data_dir), f"tfds.load('{name}')", "TFDS_DATA_DIR", "no connection to"):
