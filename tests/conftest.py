@@ -1,14 +1,21 @@
 import os
-import shutil
 
 import keras
 import numpy as np
 import pytest
 from command_line import run
+from optional_tools import find_tool
 from tensorflow.python.framework import config as tensorflow_config
 
 import cvhn_tf
 from cvhn_tf import datasets
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    missing = [name for mark in item.iter_markers("optional_tool") for name in mark.args if find_tool(name) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
 
 
 @pytest.fixture(autouse=True)
@@ -87,18 +94,14 @@ def accuracy_of():
 
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium without a window, which notes what its pages say and ask for."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    chromedriver = shutil.which("chromedriver")
-    if chromium is None or chromedriver is None:
-        pytest.skip("Chromium and chromedriver are not installed: pages were not tried in a browser")
+    """Chromium without a window, for tests `in_a_browser`; it notes what its pages say and ask for."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
-    options.binary_location = chromium
+    options.binary_location = find_tool("chromium")
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,1000"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(chromedriver))
+    driver = webdriver.Chrome(options, webdriver.ChromeService(find_tool("chromedriver")))
     yield driver
     driver.quit()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from optional_tools import in_a_browser
 from places import ROOT
 
 from cvhn_tf import estimators, parameterizations, priors
@@ -63,6 +64,7 @@ def test_pages_with_a_diagram_and_only_these_have_mermaid_as_it_is_published(sit
     )
 
 
+@in_a_browser
 def test_browser_draws_the_diagram_and_asks_nobody(site, browser):
     from selenium.webdriver.support.wait import WebDriverWait
 

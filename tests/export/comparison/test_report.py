@@ -9,6 +9,7 @@ import json
 import keras
 import plotly.graph_objects
 import pytest
+from optional_tools import in_a_browser
 
 import cvhn_tf
 from cvhn_tf import export
@@ -147,6 +148,7 @@ def opened(browser, evil_comparison, files, tmp_path_factory):
     return browser
 
 
+@in_a_browser
 def test_browser_loads_the_page_without_complaint_and_asks_nobody(opened):
     assert [entry for entry in opened.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
     events = [json.loads(entry["message"])["message"] for entry in opened.get_log("performance")]
@@ -159,6 +161,7 @@ def test_browser_loads_the_page_without_complaint_and_asks_nobody(opened):
     assert f"{EVIL}/kernel" in names
 
 
+@in_a_browser
 @pytest.mark.parametrize("column", ["size_bytes", "accuracy", "quantization"])
 def test_browser_sorts_the_table_on_a_click(opened, column):
     def values():
@@ -175,6 +178,7 @@ def test_browser_sorts_the_table_on_a_click(opened, column):
         assert values() == expected
 
 
+@in_a_browser
 def test_browser_tells_what_makes_a_file_under_the_mouse(opened, evil_comparison):
     from selenium.webdriver import ActionChains
 
