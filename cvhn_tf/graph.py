@@ -216,7 +216,10 @@ def _make_graph(model, layers, variational_arguments):
     inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in model.inputs]
     inputs += [complexity, seed]
     clone = keras.models.clone_model(source, inputs, clone_function=replace, call_function=call)
-    return keras.Model(inputs, (clone._outputs_struct, tree.flatten(kls)), name=model.name)
+    outputs = clone._outputs_struct
+    if isinstance(outputs, list | tuple) and len(outputs) == 1:
+        outputs = outputs[0]  # as Keras has it when a functional model is called
+    return keras.Model(inputs, (outputs, tree.flatten(kls)), name=model.name)
 
 
 def _is_graph(layer):

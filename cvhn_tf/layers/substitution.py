@@ -1,4 +1,4 @@
-"""A layer evaluated under other weights than its own."""
+"""A layer called for another: under other weights than its own, or for the shapes of its outputs alone."""
 
 import keras
 
@@ -38,3 +38,16 @@ def call_under(layer, positions, weights, *args, **kwargs):
         if value is not None:
             variables[i].assign(value)
     return outputs, scope.losses
+
+
+def symbolic_outputs(layer, *args, **kwargs):
+    """The shapes and dtypes of what a layer gives, without a past: `keras.KerasTensor`s of no graph.
+
+    By a call, in which a layer casts its inputs and weights to the dtype that it computes in.
+
+    Args:
+        layer: Built `keras.layers.Layer`.
+        *args, **kwargs: Arguments of the layer's call, `keras.KerasTensor`s for tensors.
+    """
+    outputs = layer(*args, **kwargs)
+    return keras.tree.map_structure(lambda y: keras.KerasTensor(y.shape, y.dtype, sparse=y.sparse), outputs)

@@ -16,7 +16,7 @@ from cvhn_tf.complexity.range import ComplexityRange, batch_shares
 from cvhn_tf.estimators import Estimator
 from cvhn_tf.layers.arguments import check_call, check_determinism, check_train_size
 from cvhn_tf.layers.gradient_scale import LOG_STDDEV_RATE, scale_gradient, stddev_of
-from cvhn_tf.layers.substitution import call_under
+from cvhn_tf.layers.substitution import call_under, symbolic_outputs
 from cvhn_tf.layers.wrappable import check_wrappable
 from cvhn_tf.parameterizations import Parameterization
 from cvhn_tf.priors import Prior
@@ -266,7 +266,7 @@ class Variational(keras.layers.Wrapper):
 
     def compute_output_spec(self, inputs, *args, complexity=None, seed=None, training=False, options=None, **kwargs):
         check_call(self, complexity, seed)
-        outputs = self.layer.compute_output_spec(inputs, *args, **kwargs, **(options or {}))
+        outputs = symbolic_outputs(self.layer, inputs, *args, **kwargs, **(options or {}))
         if self.complexity is not None:
             return outputs
         shape = complexity.shape if hasattr(complexity, "shape") else np.shape(complexity)
