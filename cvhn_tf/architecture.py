@@ -12,6 +12,7 @@ import keras
 from cvhn_tf.checks.errors import with_cause
 
 _FROZEN = "frozen_variables"
+_FROZEN_LAYERS = "frozen_layers"
 
 
 def architecture(network: keras.Model) -> dict[str, Any]:
@@ -35,10 +36,11 @@ def make_network(config: dict[str, Any]) -> keras.Model:
     """
     # Deserialising a functional model empties its config.
     network = keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)
-    frozen = set(config.get(_FROZEN, ()))
-    for i, variable in enumerate(network.variables):
-        if i in frozen:
-            variable.trainable = False
+    parts, variables = network._flatten_layers(), network.variables
+    for i in config.get(_FROZEN_LAYERS, ()):
+        parts[i].trainable = False
+    for i in config.get(_FROZEN, ()):
+        variables[i].trainable = False
     return network
 
 
@@ -66,19 +68,42 @@ def make_again(target: keras.Model) -> tuple[dict[str, Any], keras.Model]:
 
 
 def with_frozen(config: dict[str, Any], network: keras.Model, target: keras.Model) -> dict[str, Any]:
-    """The config, and which weights of `target` are frozen although the layers that have them are not.
+    """The config, and what is frozen in `target` besides: parts of layers, and single weights.
 
     Args:
         config: Architecture of `target`.
-        network: What `make_network` made of it; its weights are frozen here too.
+        network: What `make_network` made of it; it is frozen alike.
         target: Keras model.
     """
+    layers, variables = freeze_alike(network, target)
+    if layers:
+        config = {**config, _FROZEN_LAYERS: layers}
+    return {**config, _FROZEN: variables} if variables else config
+
+
+def freeze_alike(copy: keras.layers.Layer, original: keras.layers.Layer) -> tuple[list[int], list[int]]:
+    """Freezes what is frozen in the original: its config does not tell of layers within layers and of single weights.
+
+    Args:
+        copy: Built layer or model, made of a config.
+        original: The layer or model that gave the config.
+
+    Returns:
+        Positions of the layers among all within the copy, and of the weights in its `variables`, that it took.
+    """
+    parts = copy._flatten_layers(), original._flatten_layers()
+    # Layers too: a frozen normalization computes otherwise. Some layers make layers while they are called.
+    layers = _freeze(*parts) if len(parts[0]) == len(parts[1]) else []
+    return layers, _freeze(copy.variables, original.variables)
+
+
+def _freeze(copies, originals):
     frozen = []
-    for i, (made, given) in enumerate(zip(network.variables, target.variables, strict=True)):
+    for i, (made, given) in enumerate(zip(copies, originals, strict=True)):
         if made.trainable and not given.trainable:
             made.trainable = False
             frozen.append(i)
-    return {**config, _FROZEN: frozen} if frozen else config
+    return frozen
 
 
 def finalize_normalization(network):

@@ -4,7 +4,7 @@ import types
 
 import keras
 
-from cvhn_tf.architecture import finalize_normalization
+from cvhn_tf.architecture import finalize_normalization, freeze_alike
 
 
 def as_functional(model):
@@ -48,6 +48,8 @@ def rebuild(model, graph, before, nested=types.MappingProxyType({})):
     for key, layer in made.items():
         if stages[key].weights:
             layer.set_weights(stages[key].weights)
+            if len(layer.variables) == len(stages[key].operation.variables):  # no bias has come or gone
+                freeze_alike(layer, stages[key].operation)
     finalize_normalization(compacted)
     return compacted
 
@@ -60,6 +62,7 @@ def _make(operation, stage, nested):
         if model is operation:
             model = keras.models.clone_model(operation)
             model.set_weights(operation.get_weights())
+            freeze_alike(model, operation)
             finalize_normalization(model)
         stage.weights = model.get_weights()
         return model

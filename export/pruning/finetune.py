@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cvhn_tf.architecture import finalize_normalization
+from cvhn_tf.architecture import finalize_normalization, freeze_alike
 from cvhn_tf.checks.arguments import check_integer, check_positive
 from cvhn_tf.checks.arrays import flatten_inputs
 from cvhn_tf.checks.finite_weights import check_finite_weights
@@ -28,7 +28,7 @@ def finetune(
 
     Goes behind `prune` or `compact`, or with any Keras model that has zeros. Every trainable weight that is zero stays
     exactly zero, whichever tensor it is in; all others, biases too, are trained by Adam at a learning rate that holds
-    for half of the steps and then falls to zero. Layers that are not trainable stay as they are.
+    for half of the steps and then falls to zero. Layers and weights that are not trainable stay as they are.
 
     Normalization layers are trained like the others. Batch normalization uses the statistics of the batches, and its
     moving ones, which pruning has put out of date, are measured anew: their momentum is lowered for this training
@@ -78,6 +78,7 @@ def copy_of(model):
     check_finite_weights("model", model)
     copied = keras.models.clone_model(model)
     copied.set_weights(model.get_weights())
+    freeze_alike(copied, model)
     finalize_normalization(copied)
     return copied
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cvhn_tf.architecture import finalize_normalization
+from cvhn_tf.architecture import finalize_normalization, freeze_alike
 from cvhn_tf.checks.arguments import check_integer
 from cvhn_tf.checks.arrays import as_input_arrays
 from cvhn_tf.export.networks.check_network import check_network
@@ -46,6 +46,7 @@ def recalibrate(network: keras.Model, x: Any, batch_size: int = 256) -> keras.Mo
         return network
     copy = keras.models.clone_model(network)
     copy.set_weights(network.get_weights())
+    freeze_alike(copy, network)
     finalize_normalization(copy)
     structure = copy.inputs if isinstance(copy, keras.Sequential) else copy._inputs_struct
     normalizations = _normalizations(copy)
