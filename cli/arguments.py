@@ -8,7 +8,7 @@ import tempfile
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
 TARGETS = ("lenet_300_100", "lenet_5", "lenet_5_caffe", "mlp_50", "convnet")
 # What `--encoding` may be, as in `cvhn_tf.export.to_tflite` but for float32.
-_ENCODINGS = ("float16", "dynamic_range", "int8", "weight_only_int8", "weight_only_int4")
+_ENCODINGS = ("float16", "dynamic_range", "int8", "weight_only_int8", "weight_only_int4", "dynamic_int4")
 # What `--encoding` calls it -> what `cvhn_tf.export` calls it.
 QUANTIZATIONS = {"float32": None, "none": None} | {name: name for name in _ENCODINGS}
 # What `--structure` may be, as in `cvhn_tf.export.prune`.

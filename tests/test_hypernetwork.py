@@ -189,7 +189,7 @@ def test_importing_the_package_is_enough_for_keras_to_load_the_model(compiled, d
 
 
 def test_plain_network_takes_one_evaluation_of_each_layer_and_no_graph(monkeypatch):
-    """What makes it a matter of milliseconds, which `benchmarks/step_time.py` measures."""
+    """What makes it a matter of milliseconds, which `benchmarks/speed/step_time.py` measures."""
     target = keras.Sequential(
         [keras.Input((784,)), *(keras.layers.Dense(units, "relu") for units in (300, 100)), keras.layers.Dense(10)]
     )

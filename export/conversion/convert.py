@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cvhn_tf.checks.arrays import as_input_arrays
 from cvhn_tf.checks.finite_weights import check_finite_weights
 from cvhn_tf.export.conversion.pad_inputs import pad_inputs
 from cvhn_tf.export.conversion.reasons import reason_of
@@ -25,7 +24,7 @@ from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.tflite.flatbuffer import has_sparse_weights, keep_keras_names
 from cvhn_tf.export.verification.inputs import verification_inputs
 from cvhn_tf.export.verification.quiet import converter_off
-from cvhn_tf.export.verification.verify import ConversionError, verify
+from cvhn_tf.export.verification.verify import ConversionError, OutputsDifferError, verify
 
 # The converter stores a tensor in a sparse encoding from this share of zeros on.
 _LEAST_SPARSITY = 0.3
@@ -45,20 +44,22 @@ def to_tflite(
 
     A network of mixed precision becomes one of float32 first. Inputs and outputs of the file's signature have the
     names of the Keras model's, and its order. Weights that lie on a grid, as those of `round_weights` do, are stored as
-    multiples of its step with `"weight_only_int8"`, `"weight_only_int4"` and, where half of them or more repeat others,
-    `"dynamic_range"`.
+    multiples of its step with `"weight_only_int8"`, `"weight_only_int4"`, `"dynamic_int4"` and, where half of them or
+    more repeat others, `"dynamic_range"`. Where an encoding passes tensors over, `unquantized` of the result has them.
 
     Args:
         keras_model: Built functional or Sequential Keras model.
         quantization: `None` (float32), `"float16"` weights, `"dynamic_range"` (8-bit weights, 8-bit multiplications;
             weights of fewer than 1,024 numbers stay in float32), `"int8"` (weights and activations; inputs and outputs
             of the file stay in float), `"weight_only_int8"` or `"weight_only_int4"` (8-bit or 4-bit weights that are
-            multiplied in float32; these take the package ai-edge-quantizer, the extra `quantization`).
+            expanded in each run and multiplied in float32) or `"dynamic_int4"` (4-bit weights, 8-bit multiplications;
+            weights of Dense, Conv2D and Embedding layers only). The last three take the package ai-edge-quantizer, the
+            extra `quantization`.
         sparse: Whether to store zeros in TFLite's sparse encoding, in float32 or float16. `"auto"` takes the smaller of
             the files that work: the size is not monotonic in the sparsity.
         representative_data: Array of examples, or a list or dict of arrays for several inputs. Needed for
             `"int8"`; otherwise only the comparison with Keras uses it: up to 1,024 examples, evenly spread, for five
-            seconds at most. Without it, 16 random examples in [−1, 1).
+            seconds at most. `"int8"` is calibrated on 200 of them. Without it, 16 random examples in [−1, 1).
 
     Returns:
         `TFLiteArtifact`.
@@ -79,8 +80,8 @@ def to_tflite_from(saved, keras_model, quantization=None, sparse="auto", represe
     inputs = verification_inputs(keras_model, representative_data)
     calibration = None
     if ENCODINGS[quantization].calibrated:
-        calibration = [a[:_CALIBRATION_EXAMPLES] for a in as_input_arrays(keras_model, representative_data)]
-    artifacts, failures = [], []
+        calibration = [array[:_CALIBRATION_EXAMPLES] for array in inputs]  # which are spread over all of the data
+    artifacts, failures = [], {}
     for use_sparse in _layouts(keras_model, quantization, sparse):
         try:
             content, verified = _convert_and_verify(saved, keras_model, quantization, use_sparse, calibration, inputs)
@@ -97,9 +98,12 @@ def to_tflite_from(saved, keras_model, quantization=None, sparse="auto", represe
             )
         except ConversionError as failure:
             layout = "sparse" if use_sparse else "dense"
-            failures.append(f"{layout} with quantization={quantization!r}: {failure}")
+            failures[f"{layout} with quantization={quantization!r}: {failure}"] = failure
     if not artifacts:
-        raise ConversionError(f"Model '{keras_model.name}' cannot become a TFLite file. " + "; ".join(failures))
+        runs = all(isinstance(failure, OutputsDifferError) for failure in failures.values())
+        raise (OutputsDifferError if runs else ConversionError)(
+            f"Model '{keras_model.name}' cannot become a TFLite file. " + "; ".join(failures)
+        )
     return min(artifacts, key=lambda artifact: artifact.size_bytes)
 
 

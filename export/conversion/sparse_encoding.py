@@ -10,7 +10,7 @@ import copy
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from cvhn_tf.export.tflite.flatbuffer import parse, serialize
+from cvhn_tf.export.tflite.flatbuffer import add_operation, parse, serialize
 
 _DTYPES = {schema.TensorType.FLOAT32: "float32", schema.TensorType.FLOAT16: "float16"}
 _INDEX_TYPES = (
@@ -107,23 +107,9 @@ def _densify(model, graph, index):
     graph.tensors.append(dense)
     for operator in graph.operators:
         operator.inputs = [len(graph.tensors) - 1 if i == index else i for i in operator.inputs]
-    operator = schema.OperatorT()
-    operator.opcodeIndex = _opcode(model, schema.BuiltinOperator.DENSIFY)
-    operator.inputs, operator.outputs = [index], [len(graph.tensors) - 1]
+    operator = add_operation(model, schema.BuiltinOperator.DENSIFY, [index], [len(graph.tensors) - 1])
     operator.builtinOptionsType, operator.builtinOptions = (
         schema.BuiltinOptions.DensifyOptions,
         schema.DensifyOptionsT(),
     )
     graph.operators.insert(0, operator)
-
-
-def _opcode(model, builtin):
-    """Place of an operation in the file's list of those that it uses, to which it is added where it lacks."""
-    for place, code in enumerate(model.operatorCodes):
-        if code.builtinCode == builtin:
-            return place
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = builtin
-    code.version = 1
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1

@@ -1,9 +1,11 @@
-"""Weights in integers, in a file whose activations stay floats, by ai-edge-quantizer."""
+"""Weights in integers, in a file that was made in float32, by ai-edge-quantizer."""
 
 import importlib.util
 
+from cvhn_tf.export.conversion.embedding_lookups import use_embedding_lookups
 from cvhn_tf.export.conversion.reasons import reason_of
 from cvhn_tf.export.tflite.flatbuffer import weight_types
+from cvhn_tf.export.verification.quiet import native_stderr_off
 from cvhn_tf.export.verification.verify import ConversionError
 
 
@@ -27,9 +29,10 @@ def quantize_by_recipe(content, name, bits) -> bytes:
     from ai_edge_quantizer import quantizer, recipe
 
     try:
-        result = quantizer.Quantizer(bytearray(content), getattr(recipe, name)()).quantize(
-            enable_progress_bar=False, enable_progress_report=False
-        )
+        with native_stderr_off():  # it draws some of its progress in any case
+            result = quantizer.Quantizer(bytearray(use_embedding_lookups(content)), getattr(recipe, name)()).quantize(
+                enable_progress_bar=False, enable_progress_report=False
+            )
     except Exception as error:  # it names no classes of its own
         raise ConversionError(f"ai-edge-quantizer failed: {reason_of(error)}") from error
     quantized = bytes(result.quantized_model)

@@ -1,5 +1,7 @@
 """Quantization-aware training, by tensorflow-model-optimization in a process of its own."""
 
+import contextlib
+import dataclasses
 import importlib.util
 import json
 import os
@@ -14,6 +16,7 @@ import numpy as np
 
 from cvhn_tf.checks.arguments import check_integer
 from cvhn_tf.checks.arrays import as_input_arrays
+from cvhn_tf.export.conversion.convert import to_tflite
 from cvhn_tf.export.conversion.unquantized import unquantized
 from cvhn_tf.export.evaluation.accuracy_loss import check_accuracy
 from cvhn_tf.export.evaluation.evaluate import accuracy, keras_outputs
@@ -21,8 +24,9 @@ from cvhn_tf.export.networks.rebuild import as_functional
 from cvhn_tf.export.networks.select_features import SelectFeatures
 from cvhn_tf.export.pruning.finetune import check_training, copy_of, short_momentum
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
+from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.verification.inputs import verification_inputs
-from cvhn_tf.export.verification.verify import ConversionError, verify
+from cvhn_tf.export.verification.verify import ConversionError, OutputsDifferError, verify
 from cvhn_tf.training.data import TrainingData
 
 # The layers that tfmot quantizes, and the arguments of them that legacy Keras shares.
@@ -54,6 +58,12 @@ _ARGUMENTS = {
 _ACTIVATIONS = ("linear", "relu", "sigmoid", "softmax", "tanh")
 # Examples on which the file is as accurate as the trained network, or says that it is not.
 _MOST_CHECKED = 10_000
+# Accuracy that a file may lose, and the error of one that is as accurate as the network; that of garbage is larger.
+_LARGEST_LOSS = 0.01
+_FARTHEST = 1.0
+_ADVICE = "Train the network before, give more epochs or a smaller `learning_rate`, or take 'weight_only_int8'"
+# Enough to see layers that never fire.
+_CALIBRATED_BEFOREHAND = 64
 # Batch normalization is quantized as a part of one of these before it.
 _NORMALIZED = (keras.layers.Conv2D, keras.layers.Dense, keras.layers.DepthwiseConv2D)
 
@@ -96,7 +106,9 @@ def quantization_aware(
     Raises:
         ImportError: If tensorflow-model-optimization is not installed.
         ValueError: If a layer is not covered or an argument is out of range; before any training.
-        ConversionError: If the training fails, or its file does not do in LiteRT what the Keras model does.
+        ConversionError: Before any training if LiteRT cannot run an int8 file of the network, as where all units of a
+            layer never fire. Behind it if the training fails, or the outputs of its file are far from those of the
+            network and its accuracy, where the targets are classes, is lower too.
 
     Reference: [Jacob et al., 2018](https://arxiv.org/abs/1712.05877).
     """
@@ -116,6 +128,7 @@ def quantization_aware(
     data = TrainingData(x, y, batch_size, None, None)
     data.check_finite()
     data.check_labels(loss, trained.outputs)
+    _check_beforehand(trained, x)
     momentum = short_momentum(data.count_batches() * epochs)
     for _, _, arguments, _ in graph["layers"]:
         if "momentum" in arguments:
@@ -134,7 +147,35 @@ def quantization_aware(
         count = len(layer.weights)
         layer.set_weights(weights[:count])
         weights = weights[count:]
-    verified = verify(content, trained, "int8", verification_inputs(trained, x))
+    return _verified(content, trained, x, y), trained
+
+
+def _check_beforehand(model, x):
+    """Raises a `ConversionError` if LiteRT would not run the int8 file: what no training mends is known before it.
+
+    How far the outputs are off is what the training is for.
+    """
+    chosen = np.linspace(0, len(x) - 1, min(len(x), _CALIBRATED_BEFOREHAND)).round().astype(int)
+    with contextlib.suppress(OutputsDifferError):
+        to_tflite(model, "int8", representative_data=x[chosen])
+
+
+def _verified(content, trained, x, y):
+    """The file, after it was compared with the trained network in its outputs and, of classes, in its accuracy.
+
+    A file of outputs far from the network's is handed over if it is as accurate, and says so.
+
+    Raises:
+        ConversionError: If it does not do in LiteRT what the Keras model does.
+    """
+    inputs = verification_inputs(trained, x)
+    chosen = np.linspace(0, len(x) - 1, min(len(x), _MOST_CHECKED)).round().astype(int)
+    x, y = x[chosen], y[chosen]
+    is_classifier = _are_classes(y) and accuracy(keras_outputs(trained, x), y) is not None
+    try:
+        verified = verify(content, trained, "int8", inputs, _FARTHEST if is_classifier else None)
+    except OutputsDifferError as error:
+        raise ConversionError(f"{str(error).partition('. ')[0]}. {_ADVICE}") from error
     artifact = TFLiteArtifact(
         content,
         "int8",
@@ -144,16 +185,25 @@ def quantization_aware(
         caveats=verified.caveats,
         unquantized=unquantized(content, "int8"),
     )
-    return _checked(artifact, trained, x, y), trained
-
-
-def _checked(artifact, trained, x, y):
-    """The file with its accuracy beside the trained network's, where the targets are classes."""
-    chosen = np.linspace(0, len(x) - 1, min(len(x), _MOST_CHECKED)).round().astype(int)
-    x, y = x[chosen], y[chosen]
-    if accuracy(keras_outputs(trained, x), y) is None:
+    if not is_classifier:
         return artifact
-    return check_accuracy(artifact, trained, (x, y))
+    artifact = check_accuracy(artifact, trained, (x, y))
+    if verified.relative_error <= ENCODINGS["int8"].tolerance:
+        return artifact
+    difference = f"The file's outputs differ from the Keras model's: relative error {verified.relative_error:.3g}"
+    if artifact.keras_accuracy - artifact.accuracy > _LARGEST_LOSS + 1e-9:
+        raise ConversionError(
+            f"{difference}, more than {ENCODINGS['int8'].tolerance:g}, and its accuracy is {artifact.accuracy:.4f}, "
+            f"the model's {artifact.keras_accuracy:.4f}. {_ADVICE}"
+        )
+    return dataclasses.replace(artifact, caveats=(*artifact.caveats, f"{difference}, though it is as accurate"))
+
+
+def _are_classes(y):
+    """Whether targets are labels, or one-hot rows of them."""
+    if y.ndim == 2 and y.shape[1] > 1:
+        return bool(np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all())
+    return bool(np.array_equal(y, np.round(y)))
 
 
 def _describe(model):

@@ -71,5 +71,12 @@ ENCODINGS: dict[str | None, Encoding] = {
         advice="Train the network before it is converted, round its weights by `round_weights` with `bits=4`, or take "
         "'weight_only_int8'",
     ),
+    "dynamic_int4": Encoding(
+        bits=4,
+        tolerance=0.5,
+        recipe="dynamic_wi4_afp32",
+        advice="Train the network before it is converted, round its weights by `round_weights` with `bits=4`, or take "
+        "'dynamic_range'",
+    ),
 }
 """By the names that `to_tflite` takes; None is float32."""

@@ -44,6 +44,21 @@ def operation_of(model, operator) -> str:
     return _OPERATION_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
+def add_operation(model, builtin, inputs, outputs) -> schema.OperatorT:
+    """An operator, which the caller puts in its place; the operation is added to those that the file uses.
+
+    Args:
+        model: `ModelT`.
+        builtin: Number of a built-in operation.
+        inputs: Places of the tensors that it reads.
+        outputs: Places of those that it writes.
+    """
+    operator = schema.OperatorT()
+    operator.opcodeIndex = _opcode(model, builtin)
+    operator.inputs, operator.outputs = list(inputs), list(outputs)
+    return operator
+
+
 def weight_types(content) -> set[str]:
     """Names of the types in which the file holds its weights, such as `{"INT8"}`."""
     return {_TYPE_NAMES[tensor.type] for tensor, _ in constants(parse(content))}
@@ -77,6 +92,18 @@ def keep_keras_names(content, keras_model) -> bytes:
         graph.inputs = [indices[name] for name in names]
     graph.outputs = [output.tensorIndex for output in outputs]
     return serialize(model)
+
+
+def _opcode(model, builtin):
+    """Place of an operation in the file's list of those that it uses, to which it is added where it lacks."""
+    for place, code in enumerate(model.operatorCodes):
+        if code.builtinCode == builtin:
+            return place
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = builtin
+    code.version = 1
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
 
 
 def _output_names(keras_model):

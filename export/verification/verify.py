@@ -20,6 +20,10 @@ class ConversionError(RuntimeError):
     """A combination of architecture and encoding that gives no working TFLite file."""
 
 
+class OutputsDifferError(ConversionError):
+    """LiteRT runs the file, and its outputs are not those of the Keras model."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Verification:
     """A file that did in LiteRT what its Keras model does.
@@ -37,7 +41,11 @@ class Verification:
 
 
 def verify(
-    content: bytes, keras_model: keras.Model, quantization: str | None, inputs: list[np.ndarray]
+    content: bytes,
+    keras_model: keras.Model,
+    quantization: str | None,
+    inputs: list[np.ndarray],
+    tolerance: float | None = None,
 ) -> Verification:
     """Runs the file with LiteRT beside the Keras model.
 
@@ -49,6 +57,7 @@ def verify(
         keras_model: Built functional or Sequential Keras model.
         quantization: As in `to_tflite`.
         inputs: Those of `verification_inputs`. They are compared batch by batch, for five seconds at most.
+        tolerance: Largest relative error; by default that of the encoding.
 
     Returns:
         `Verification`.
@@ -63,8 +72,10 @@ def verify(
             "`representative_data`, so that 8-bit integers have no scale for them. `compact` removes units that "
             "never fire"
         )
+    if tolerance is None:
+        tolerance = ENCODINGS[quantization].tolerance
     litert = _open(content, keras_model)
-    comparison = _compare(litert, keras_model, quantization, inputs)
+    comparison = _compare(litert, keras_model, quantization, tolerance, inputs)
     comparisons = [comparison]
     first_batch = [array[: batch_size(keras_model, inputs)] for array in inputs]
     calibrated = ENCODINGS[quantization].calibrated
@@ -72,7 +83,7 @@ def verify(
         for further in further_inputs(keras_model, inputs):
             if not all(np.isfinite(output).all() for output in outputs_of(keras_model, further)):
                 break
-            comparisons.append(_compare(litert, keras_model, quantization, further))
+            comparisons.append(_compare(litert, keras_model, quantization, tolerance, further))
             if not (comparison.constant and comparisons[-1].constant):
                 break
     constant = set.intersection(*(set(comparison.constant) for comparison in comparisons))
@@ -101,7 +112,7 @@ def _open(content, keras_model):
     return litert
 
 
-def _compare(litert, keras_model, quantization, inputs):
+def _compare(litert, keras_model, quantization, tolerance, inputs):
     """Runs both on the inputs.
 
     Raises:
@@ -125,11 +136,11 @@ def _compare(litert, keras_model, quantization, inputs):
             off.add(theirs, ours)
             variation.add(theirs)
     worst = float(np.max([error.relative for error in errors]))
-    encoding = ENCODINGS[quantization]
-    if not worst <= encoding.tolerance:  # also if it is NaN
-        raise ConversionError(
+    if not worst <= tolerance:  # also if it is NaN
+        advice = ENCODINGS[quantization].advice
+        raise OutputsDifferError(
             f"The file's outputs differ from the Keras model's: relative error {worst:.3g}, "
-            f"more than {encoding.tolerance:g}" + (f". {encoding.advice}" if encoding.advice and worst > 0 else "")
+            f"more than {tolerance:g}" + (f". {advice}" if advice and worst > 0 else "")
         )
     return _Comparison(worst, examples, tuple(i for i, v in enumerate(variations) if v.is_constant))
 

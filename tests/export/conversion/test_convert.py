@@ -55,6 +55,7 @@ def run(content, x):
         ("int8", 0.1),
         ("weight_only_int8", 0.02),
         ("weight_only_int4", 0.3),
+        ("dynamic_int4", 0.3),
     ],
 )
 def test_every_file_does_in_litert_what_the_network_does_in_keras(network, x, quantization, tolerance):
@@ -84,7 +85,7 @@ def test_smallest_loses_no_more_accuracy_than_it_may(network, x):
         assert export.evaluate_tflite(artifact, x, y).accuracy >= 1 - loss
     others = [
         export.to_tflite(network, quantization)
-        for quantization in (None, "float16", "dynamic_range", "weight_only_int8", "weight_only_int4")
+        for quantization in (None, "float16", "dynamic_range", "weight_only_int8", "weight_only_int4", "dynamic_int4")
     ]
     assert found[1.0].size_bytes == min(artifact.size_bytes for artifact in others)
     for artifact in others:
@@ -111,6 +112,11 @@ def test_missing_quantizer_is_named_and_others_do_without_it(network, monkeypatc
     with pytest.raises(ModuleNotFoundError, match=r"cvhn-tf\[quantization\]"):
         export.to_tflite(network, "weight_only_int4")
     assert export.smallest(network).size_bytes > 0
+
+
+def test_int4_of_integer_products_takes_no_more_bytes_than_expanded_weights(network, x):
+    files = [export.to_tflite(network, quantization) for quantization in ("dynamic_int4", "weight_only_int4")]
+    assert files[0].size_bytes <= files[1].size_bytes
 
 
 def test_quantizer_that_leaves_sparse_weights_as_they_are_is_found_out(network):

@@ -47,7 +47,9 @@ def test_inputs_and_outputs_have_the_names_and_the_order_of_the_keras_model(netw
     np.testing.assert_allclose(by_name["ape"], expected[1], atol=1e-5)
 
 
-@pytest.mark.parametrize("quantization", [None, "float16", "dynamic_range", "weight_only_int8", "weight_only_int4"])
+@pytest.mark.parametrize(
+    "quantization", [None, "float16", "dynamic_range", "weight_only_int8", "weight_only_int4", "dynamic_int4"]
+)
 def test_annotated_file_runs_as_before_and_tells_where_it_comes_from(network, quantization):
     plain = export.to_tflite(network, quantization)
     annotated = export.annotate(plain, complexity=0.5, sparsity=0.9, structure="unit", labels=["no", "sí"])

@@ -9,6 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 from cvhn_tf import datasets, export
+from cvhn_tf.export.quantization_aware_training import train
 
 
 def every_covered_layer():
@@ -152,3 +153,43 @@ def test_missing_tfmot_is_one_sentence(target, data, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_model_optimization", None)
     with pytest.raises(ImportError, match=r"pip install 'cvhn-tf\[quantization-aware\]'"):
         export.quantization_aware(target, *data)
+
+
+def test_layer_that_never_fires_is_refused_before_any_training(monkeypatch):
+    network = keras.Sequential(
+        [keras.Input((6, 6, 3)), layers.Conv2D(2, 3, activation="relu"), layers.Flatten(), layers.Dense(2)]
+    )
+    kernel, bias = network.layers[0].get_weights()
+    network.layers[0].set_weights([-np.abs(kernel) - 0.5, bias])
+    x = np.random.default_rng(0).uniform(size=(32, 6, 6, 3)).astype("float32")
+    monkeypatch.setattr(train, "_run", None)  # nothing is trained
+    with pytest.raises(export.ConversionError, match="never fire"):
+        export.quantization_aware(network, x, np.zeros(32, "int32"))
+
+
+def far_but_right(right):
+    """A network and an int8 file whose outputs are far from its, with the same classes or others."""
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential([keras.Input((6,)), layers.Dense(16, "relu"), layers.Dense(3)])
+    other = keras.models.clone_model(network)
+    factor = 1.6 if right else -0.6
+    weights = network.get_weights()
+    other.set_weights([*weights[:2], factor * weights[2] + (0 if right else weights[2][:, ::-1]), weights[3]])
+    x = np.random.default_rng(0).normal(size=(300, 6)).astype("float32")
+    content = export.to_tflite(other, "int8", representative_data=x).content
+    return network, content, x, network.predict(x, verbose=0).argmax(1)
+
+
+def test_file_of_far_outputs_is_handed_over_if_it_is_as_accurate_and_says_so():
+    network, content, x, y = far_but_right(True)
+    artifact = train._verified(content, network, x, y)
+    assert artifact.accuracy >= artifact.keras_accuracy - 0.01 - 1e-9 and artifact.relative_error > 0.35
+    assert "differ" in artifact.caveats[-1]
+    with pytest.raises(export.ConversionError, match="differ"):
+        train._verified(content, network, x, network.predict(x, verbose=0))  # of targets that are no classes
+
+
+def test_file_of_far_outputs_that_is_less_accurate_is_refused_with_advice():
+    network, content, x, y = far_but_right(False)
+    with pytest.raises(export.ConversionError, match="epochs"):
+        train._verified(content, network, x, y)

@@ -65,7 +65,8 @@ def test_bound_is_near_the_file_where_weights_are_most_of_it():
 
 
 @pytest.mark.parametrize(
-    "quantization, levels", [("dynamic_range", 31), ("weight_only_int8", 31), ("weight_only_int4", 7)]
+    "quantization, levels",
+    [("dynamic_range", 31), ("weight_only_int8", 31), ("weight_only_int4", 7), ("dynamic_int4", 7)],
 )
 def test_gzip_bound_of_rounded_weights_is_near_the_file(quantization, levels):
     network = with_zeros(dense(), 0.8, False)

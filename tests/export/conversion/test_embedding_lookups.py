@@ -1,0 +1,48 @@
+"""Tables of Embedding layers become integers too, where their places can be listed."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from cvhn_tf import export
+from cvhn_tf.export.conversion.embedding_lookups import use_embedding_lookups
+from cvhn_tf.export.tflite.flatbuffer import operation_of, parse
+from cvhn_tf.export.verification.litert import LiteRTModel
+
+
+def embedding(shape):
+    keras.utils.set_random_seed(0)
+    source = keras.Input(shape, dtype="int32")
+    return keras.Model(source, layers.Dense(3)(layers.Embedding(500, 32)(source)))
+
+
+def operations(content):
+    model = parse(content)
+    return [operation_of(model, operator) for operator in model.subgraphs[0].operators]
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (2, 3)])
+def test_lookups_give_what_gathers_gave(shape):
+    content = export.to_tflite(embedding(shape)).content
+    changed = use_embedding_lookups(content)
+    assert "EMBEDDING_LOOKUP" not in operations(content) and "EMBEDDING_LOOKUP" in operations(changed)
+    for examples in (1, 7):
+        places = np.random.default_rng(0).integers(0, 500, (examples, *shape)).astype("int32")
+        before, after = (LiteRTModel(file).run([places])[0] for file in (content, changed))
+        np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize(
+    ("quantization", "bits"), [("weight_only_int8", 8), ("weight_only_int4", 4), ("dynamic_int4", 4)]
+)
+def test_tables_become_integers(quantization, bits):
+    artifact = export.to_tflite(embedding((5,)), quantization)
+    numbers = 500 * 32
+    assert numbers * bits // 8 < artifact.size_bytes < numbers * bits // 8 + 14_000  # a scale for each row
+    assert artifact.unquantized == ()
+
+
+def test_tables_of_inputs_of_any_length_stay_and_are_told():
+    artifact = export.to_tflite(embedding((None,)), "weight_only_int8")
+    assert artifact.unquantized[0].size_bytes == 500 * 32 * 4 and "GATHER" in artifact.unquantized[0].reason
