@@ -16,8 +16,8 @@ from cvhn_tf.export.comparison.plot import plot_front
 from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.comparison.tables import as_csv, written
 from cvhn_tf.export.conversion.convert import check_quantizations, to_tflite_from
+from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.conversion.metadata import annotate, check_class_names
-from cvhn_tf.export.conversion.saved_models import SavedModels
 from cvhn_tf.export.evaluation.evaluate import accuracy, evaluate_tflite, keras_outputs
 from cvhn_tf.export.evaluation.labelled_examples import as_examples
 from cvhn_tf.export.networks.check_network import check_convertible
@@ -238,10 +238,10 @@ def compare(
                 network = recalibrate(network, representative_data)
             keras_accuracy = accuracy(keras_outputs(network, x), y)
             network = compact(network)
-            saved = SavedModels()
+            graphs = FrozenGraphs()
             for quantization in quantizations:
                 try:
-                    artifact = to_tflite_from(saved, network, quantization, "auto", representative_data)
+                    artifact = to_tflite_from(graphs, network, quantization, "auto", representative_data)
                     artifact = annotate(artifact, complexity, sparsity, structure, labels)
                 except ConversionError as error:
                     result: Any = Skipped(complexity, sparsity, quantization, str(error))

@@ -1,8 +1,5 @@
 """From a plain Keras model to TFLite bytes that LiteRT has run."""
 
-import contextlib
-import gc
-import itertools
 from typing import Any
 
 import keras
@@ -10,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from cvhn_tf.checks.finite_weights import check_finite_weights
+from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.conversion.pad_inputs import pad_inputs
 from cvhn_tf.export.conversion.reasons import reason_of
-from cvhn_tf.export.conversion.saved_models import SavedModels
 from cvhn_tf.export.conversion.sparse_encoding import unblock_where_smaller
 from cvhn_tf.export.conversion.stored_integers import keep_grid
 from cvhn_tf.export.conversion.unquantized import unquantized
@@ -30,8 +27,6 @@ from cvhn_tf.export.verification.verify import ConversionError, OutputsDifferErr
 _LEAST_SPARSITY = 0.3
 _CALIBRATION_EXAMPLES = 200
 # Python's own full collections never come while each conversion starts their count anew.
-_CONVERSIONS_A_FULL_COLLECTION = 20
-_conversions = itertools.count(1)
 
 
 def to_tflite(
@@ -70,11 +65,11 @@ def to_tflite(
         ModuleNotFoundError: If ai-edge-quantizer is needed and not installed.
         ConversionError: If no file of this kind works in LiteRT.
     """
-    return to_tflite_from(SavedModels(), keras_model, quantization, sparse, representative_data)
+    return to_tflite_from(FrozenGraphs(), keras_model, quantization, sparse, representative_data)
 
 
-def to_tflite_from(saved, keras_model, quantization=None, sparse="auto", representative_data=None) -> TFLiteArtifact:
-    """`to_tflite`, with `SavedModels` that the conversions of one network to several encodings share."""
+def to_tflite_from(graphs, keras_model, quantization=None, sparse="auto", representative_data=None) -> TFLiteArtifact:
+    """`to_tflite`, with `FrozenGraphs` that the conversions of one network to several encodings share."""
     _check(keras_model, quantization, sparse, representative_data)
     keras_model = in_float32(keras_model)
     inputs = verification_inputs(keras_model, representative_data)
@@ -84,7 +79,7 @@ def to_tflite_from(saved, keras_model, quantization=None, sparse="auto", represe
     artifacts, failures = [], {}
     for use_sparse in _layouts(keras_model, quantization, sparse):
         try:
-            content, verified = _convert_and_verify(saved, keras_model, quantization, use_sparse, calibration, inputs)
+            content, verified = _convert_and_verify(graphs, keras_model, quantization, use_sparse, calibration, inputs)
             artifacts.append(
                 TFLiteArtifact(
                     content,
@@ -164,35 +159,35 @@ def _layouts(keras_model, quantization, sparse):
     return [False, True] if can_be_sparse else [False]
 
 
-def _convert_and_verify(saved, keras_model, quantization, sparse, calibration, inputs):
+def _convert_and_verify(graphs, keras_model, quantization, sparse, calibration, inputs):
     """Bytes of the file, and its `Verification`."""
     # The converter's blocks lack what goes beyond a multiple of four, unless it is padded; single weights need none.
     padded = pad_inputs(keras_model) if sparse and ENCODINGS[quantization].integer_bits is None else keras_model
     for model in dict.fromkeys((keras_model, padded)):
         try:
-            content = keep_keras_names(_convert(saved, model, quantization, sparse, calibration), keras_model)
+            content = keep_keras_names(_convert(graphs, model, quantization, sparse, calibration), keras_model)
             return content, verify(content, keras_model, quantization, inputs)
         except ConversionError:
             if model is padded:
                 raise
 
 
-def _convert(saved, keras_model, quantization, sparse, calibration):
+def _convert(graphs, keras_model, quantization, sparse, calibration):
     encoding = ENCODINGS[quantization]
     if encoding.recipe is not None:
         # Of a sparse file nothing would be quantized; asked for it, the check of the result says so.
-        exact = _convert(saved, keras_model, None, sparse, None)
+        exact = _convert(graphs, keras_model, None, sparse, None)
         return keep_grid(quantize_by_recipe(exact, encoding.recipe, encoding.bits), exact)
     if encoding.calibrated:
         _check_has_no_loop(keras_model)
-    content = _converted(saved, keras_model, quantization, sparse, calibration)
+    content = _converted(graphs, keras_model, quantization, sparse, calibration)
     if sparse:
         if not has_sparse_weights(content):
             raise ConversionError("TensorFlow's converter found no weights to store in a sparse encoding")
         return unblock_where_smaller(content)
     may_have_grid = encoding.integer_bits is not None and not encoding.calibrated
     if may_have_grid and any(map(_may_be_on_grid, _kernels(keras_model))):
-        return keep_grid(content, _converted(saved, keras_model, None, False, None))
+        return keep_grid(content, _converted(graphs, keras_model, None, False, None))
     return content
 
 
@@ -206,13 +201,13 @@ def _may_be_on_grid(kernel):
     return 2 * len(np.unique(kept)) <= len(kept)
 
 
-def _converted(saved, keras_model, quantization, sparse, calibration):
+def _converted(graphs, keras_model, quantization, sparse, calibration):
     try:
-        return _run_converter(saved, keras_model, quantization, sparse, calibration)
+        return _run_converter(graphs, keras_model, quantization, sparse, calibration)
     except Exception as error:
         # Recurrent layers convert only with a batch size that is known.
         try:
-            return _run_converter(saved, _with_batch_of_one(keras_model), quantization, sparse, calibration)
+            return _run_converter(graphs, _with_batch_of_one(keras_model), quantization, sparse, calibration)
         except Exception:
             raise ConversionError(f"TensorFlow's converter failed: {reason_of(error)}") from error
 
@@ -227,9 +222,9 @@ def _check_has_no_loop(keras_model):
             )
 
 
-def _run_converter(saved, keras_model, quantization, sparse, calibration):
-    with converter_off(), _only_new_garbage():
-        converter = saved.converter(keras_model)
+def _run_converter(graphs, keras_model, quantization, sparse, calibration):
+    with converter_off():
+        converter = graphs.converter(keras_model)
         optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] if sparse else []
         if quantization is not None:
             optimizations.append(tf.lite.Optimize.DEFAULT)
@@ -237,12 +232,8 @@ def _run_converter(saved, keras_model, quantization, sparse, calibration):
         if ENCODINGS[quantization].bits == 16:
             converter.target_spec.supported_types = [tf.float16]
         elif ENCODINGS[quantization].calibrated:
-            names = [tensor.name for tensor in keras_model.inputs]
             converter.representative_dataset = lambda: (
-                dict(zip(names, (array[i : i + 1] for array in calibration), strict=True))
-                if len(names) > 1
-                else [calibration[0][i : i + 1]]
-                for i in range(len(calibration[0]))
+                [array[i : i + 1] for array in calibration] for i in range(len(calibration[0]))
             )
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         return converter.convert()
@@ -254,18 +245,3 @@ def _with_batch_of_one(keras_model):
     return keras.Model(
         inputs, keras_model(inputs[0] if len(inputs) == 1 else keras.tree.pack_sequence_as(structure, inputs))
     )
-
-
-@contextlib.contextmanager
-def _only_new_garbage():
-    """Spares the converter, which collects garbage each time, a look at all objects of the process, which takes longer
-    than converting a small network. Now and then it does look, or networks of the past would pile up."""
-    is_full = next(_conversions) % _CONVERSIONS_A_FULL_COLLECTION == 0
-    if is_full or gc.get_freeze_count():  # or the program has its own plan
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()

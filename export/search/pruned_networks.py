@@ -8,7 +8,7 @@ import numpy as np
 
 from cvhn_tf.export.compaction.compact import compact
 from cvhn_tf.export.compaction.polyphase import polyphase
-from cvhn_tf.export.conversion.saved_models import SavedModels
+from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.evaluation.evaluate import accuracy
 from cvhn_tf.export.pruning.layer_statistics import layer_sparsity, snr_histogram
 from cvhn_tf.export.pruning.prune import prune
@@ -172,7 +172,7 @@ class Prunings:
     def _turn_to(self, point):
         """Lets go of the networks of the last point."""
         self._last_point, self._pruned, self._compacted, self._candidates = point, {}, {}, {}
-        self.saved_models = SavedModels()  # what the encodings of one network share
+        self.frozen_graphs = FrozenGraphs()  # what the encodings of one network share
 
     def _describe(self, point, pruned):
         complexity = point.complexity

@@ -10,7 +10,7 @@ import tensorflow as tf
 from cvhn_tf.checks.arguments import check_share
 from cvhn_tf.checks.finite_weights import check_finite_weights
 from cvhn_tf.export.conversion.convert import available_quantizations, to_tflite_from
-from cvhn_tf.export.conversion.saved_models import SavedModels
+from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.evaluation.accuracy_loss import loses_more, with_accuracies
 from cvhn_tf.export.evaluation.evaluate import evaluate_tflite
 from cvhn_tf.export.evaluation.labelled_examples import as_examples
@@ -66,15 +66,15 @@ def smallest(
     examples = None if data is None else as_examples(keras_model, data)
     keras_model = in_float32(keras_model)
     inputs = verification_inputs(keras_model, representative_data)
-    artifacts, failures, saved = [], [], SavedModels()
+    artifacts, failures, graphs = [], [], FrozenGraphs()
     for quantization in available_quantizations(representative_data is not None):
         for model in _models(keras_model, quantization, rounded or {}):
             try:
-                artifacts.append(to_tflite_from(saved, model, quantization, "auto", representative_data))
+                artifacts.append(to_tflite_from(graphs, model, quantization, "auto", representative_data))
             except ConversionError as failure:
                 failures.append(str(failure))
     if examples is not None and artifacts:
-        exact = to_tflite_from(saved, keras_model, sparse=False)
+        exact = to_tflite_from(graphs, keras_model, sparse=False)
         float_accuracy = evaluate_tflite(exact, *examples).accuracy
     for artifact in sorted(artifacts, key=lambda artifact: artifact.size_bytes):
         if examples is not None:

@@ -162,7 +162,7 @@ class Trials:
         for network in self.prunings.candidates(point, quantization):
             try:
                 artifact = to_tflite_from(
-                    self.prunings.saved_models, network, quantization, representative_data=self._representative_data
+                    self.prunings.frozen_graphs, network, quantization, representative_data=self._representative_data
                 )
                 made.append((artifact, network))
             except ConversionError as error:

@@ -70,27 +70,19 @@ def has_sparse_weights(content) -> bool:
 
 
 def keep_keras_names(content, keras_model) -> bytes:
-    """The file with its inputs and outputs in the order of the Keras model, and outputs named as there.
+    """The file with a signature, by which inputs and outputs have the names and the order of the Keras model's.
 
-    The converter sorts the inputs by name, calls the outputs `output_0`, `output_1` and so on, and sorts those as it
-    likes. Outputs that were given names as the keys of a dict keep these.
+    Outputs that were given names as the keys of a dict keep these.
     """
     model = parse(content)
     graph = model.subgraphs[0]
-    (signature,) = model.signatureDefs
-    if isinstance(getattr(keras_model, "_outputs_struct", None), dict):
-        outputs = sorted(signature.outputs, key=lambda output: output.name.decode())  # as Keras does
-    else:
-        outputs = sorted(signature.outputs, key=lambda output: _natural(output.name.decode()))
-        for output, name in zip(outputs, _output_names(keras_model), strict=True):
-            output.name = name.encode()
-    if len(signature.inputs) == 1:
-        signature.inputs[0].name = keras_model.inputs[0].name.encode()
-    indices = {tensor.name.decode(): tensor.tensorIndex for tensor in signature.inputs}
-    names = [tensor.name for tensor in keras_model.inputs]
-    if set(names) == set(indices):
-        graph.inputs = [indices[name] for name in names]
-    graph.outputs = [output.tensorIndex for output in outputs]
+    inputs = [tensor.name for tensor in keras_model.inputs]
+    outputs = _output_names(keras_model)
+    signature = schema.SignatureDefT()
+    signature.signatureKey = b"serving_default"
+    signature.inputs = [_named(*pair) for pair in zip(inputs, graph.inputs, strict=True)]
+    signature.outputs = [_named(*pair) for pair in zip(outputs, graph.outputs, strict=True)]
+    model.signatureDefs = [signature]
     return serialize(model)
 
 
@@ -106,18 +98,22 @@ def _opcode(model, builtin):
     return len(model.operatorCodes) - 1
 
 
+def _named(name, index):
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name.encode(), int(index)
+    return entry
+
+
 def _output_names(keras_model):
-    """Names of the layers that make the outputs, numbered where one makes several."""
+    """Keys of a dict of outputs, else names of the layers that make them, numbered where one makes several."""
+    structure = getattr(keras_model, "_outputs_struct", None)
+    if isinstance(structure, dict):
+        return sorted(structure)  # as Keras flattens it
     names = []
     for tensor in keras_model.outputs:
         name = tensor._keras_history.operation.name
         names.append(name if name not in names else f"{name}_{len(names)}")
     return names
-
-
-def _natural(name):
-    head = name.rstrip("0123456789")
-    return head, int(name[len(head) :] or 0)
 
 
 class _AlignedBuffer(schema.BufferT):

@@ -1,0 +1,49 @@
+"""Keras models as TensorFlow's converter reads them: graphs whose weights are constants."""
+
+import threading
+
+import keras
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+# TensorFlow notes in a class what the next converter is made from, and the file tells it.
+_one_converter_at_a_time = threading.Lock()
+
+
+class FrozenGraphs:
+    """Graphs of networks, each traced once for all encodings of the network.
+
+    ```python
+    graphs = FrozenGraphs()
+    converters = [graphs.converter(keras_model) for _ in quantizations]
+    ```
+
+    The weights of a model are those of its first conversion. A SavedModel, by which TensorFlow converts a Keras model,
+    gives the same operations and takes several times as long, since it is written, read and traced again.
+    """
+
+    def __init__(self):
+        self._frozen = {}
+
+    def converter(self, keras_model):
+        """A new `tf.lite.TFLiteConverter` of a functional or Sequential Keras model."""
+        if id(keras_model) not in self._frozen:
+            self._frozen[id(keras_model)] = keras_model, _freeze(keras_model)  # the model too: ids are reused
+        _, graph = self._frozen[id(keras_model)]
+        with _one_converter_at_a_time:
+            # With a function in the place of what holds the variables, it is not written as a SavedModel.
+            return tf.lite.TFLiteConverter.from_concrete_functions([graph], graph)
+
+
+def _freeze(keras_model):
+    """The function of a model's inference: its inputs and outputs are lists, in the model's order."""
+    signature = [tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name) for tensor in keras_model.inputs]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def serve(*inputs):
+        given = inputs[0]
+        if len(inputs) > 1:
+            given = keras.tree.pack_sequence_as(getattr(keras_model, "_inputs_struct", list(inputs)), list(inputs))
+        return [tf.identity(output) for output in keras.tree.flatten(keras_model(given, training=False))]
+
+    return convert_variables_to_constants_v2(serve.get_concrete_function(), lower_control_flow=False)
