@@ -11,7 +11,7 @@ import keras
 
 from cvhn_tf.checks.errors import with_cause
 
-_FROZEN = "frozen_variables"
+_FROZEN = "frozen_weights"
 _FROZEN_LAYERS = "frozen_layers"
 
 
@@ -36,11 +36,11 @@ def make_network(config: dict[str, Any]) -> keras.Model:
     """
     # Deserialising a functional model empties its config.
     network = keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)
-    parts, variables = network._flatten_layers(), network.variables
+    parts, weights = network._flatten_layers(), network.weights
     for i in config.get(_FROZEN_LAYERS, ()):
         parts[i].trainable = False
     for i in config.get(_FROZEN, ()):
-        variables[i].trainable = False
+        weights[i].trainable = False
     return network
 
 
@@ -75,10 +75,10 @@ def with_frozen(config: dict[str, Any], network: keras.Model, target: keras.Mode
         network: What `make_network` made of it; it is frozen alike.
         target: Keras model.
     """
-    layers, variables = freeze_alike(network, target)
+    layers, weights = freeze_alike(network, target)
     if layers:
         config = {**config, _FROZEN_LAYERS: layers}
-    return {**config, _FROZEN: variables} if variables else config
+    return {**config, _FROZEN: weights} if weights else config
 
 
 def freeze_alike(copy: keras.layers.Layer, original: keras.layers.Layer) -> tuple[list[int], list[int]]:
@@ -89,12 +89,12 @@ def freeze_alike(copy: keras.layers.Layer, original: keras.layers.Layer) -> tupl
         original: The layer or model that gave the config.
 
     Returns:
-        Positions of the layers among all within the copy, and of the weights in its `variables`, that it took.
+        Positions of the layers among all within the copy, and of its weights, that it took.
     """
     parts = copy._flatten_layers(), original._flatten_layers()
     # Layers too: a frozen normalization computes otherwise. Some layers make layers while they are called.
     layers = _freeze(*parts) if len(parts[0]) == len(parts[1]) else []
-    return layers, _freeze(copy.variables, original.variables)
+    return layers, _freeze(copy.weights, original.weights)  # `variables` hold seeds, which dropout at rate 0 lacks
 
 
 def _freeze(copies, originals):

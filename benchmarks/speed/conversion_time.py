@@ -4,6 +4,8 @@ python -m benchmarks.speed.conversion_time
 """
 
 import argparse
+import contextlib
+import io
 import json
 import pathlib
 import statistics
@@ -24,12 +26,13 @@ NETWORKS = {
 
 def seconds_of(function, rounds) -> float:
     """Median time of a call, after one that is not counted."""
-    function()
     seconds = []
-    for _ in range(rounds):
-        start = time.perf_counter()
+    with contextlib.redirect_stdout(io.StringIO()):  # TensorFlow lists all weights
         function()
-        seconds.append(time.perf_counter() - start)
+        for _ in range(rounds):
+            start = time.perf_counter()
+            function()
+            seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)
 
 

@@ -67,7 +67,7 @@ def test_the_encoding_gives_a_verified_file(examples):
     network = keras.Sequential([keras.Input((64,)), keras.layers.Dense(300, "relu"), keras.layers.Dense(10)])
     artifact = export.to_tflite(network, "dynamic_int8")
     assert "INT8" in weight_types(artifact.content) and 0 < artifact.relative_error < 0.25
-    assert artifact.size_bytes < 0.3 * export.to_tflite(network).size_bytes
+    assert artifact.size_bytes < 0.4 * export.to_tflite(network).size_bytes
 
 
 def test_the_structure_drops_whole_rows(examples, target):
