@@ -1,3 +1,4 @@
+import gc
 import os
 
 import keras
@@ -9,6 +10,37 @@ from tensorflow.python.framework import config as tensorflow_config
 
 import cvhn_tf
 from cvhn_tf import datasets
+
+# Graphs are many objects that live long, over which Python's default looks in vain for garbage again and again.
+gc.set_threshold(50_000, 20, 20)
+
+# By how long they take; the last files of a run should be short, or one worker waits for the other.
+SLOW_FILES = (
+    "project/test_documents",
+    "differential/test_exports_against_keras",
+    "models/test_silent_faults",
+    "project/test_examples",
+    "models/test_combinations",
+    "training/test_distribution",
+    "training/test_resumption",
+    "differential/test_against_keras",
+    "search/test_best",
+    "differential/test_keras_layers",
+    "cli/test_processes",
+    "models/test_architectures",
+    "tests/test_hypernetwork",
+    "conversion/test_convert",
+    "conversion/test_encodings",
+    "search/test_size_bound",
+)
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        path = item.path.with_suffix("").as_posix()
+        return next((i for i, name in enumerate(SLOW_FILES) if path.endswith(name)), len(SLOW_FILES))
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,6 +8,7 @@ python -m benchmarks.robustness.fuzz_differential --targets 300
 
 import argparse
 import collections
+import gc
 import pathlib
 import tempfile
 import time
@@ -30,6 +31,7 @@ def try_one(number, path) -> str:
         return f"{type(error).__name__} in {place.name}: {' '.join(str(error).split())[:300]}"
     finally:
         end_case()
+        gc.collect()
     return "same"
 
 

@@ -51,7 +51,7 @@ class Group:
     """
 
     def __init__(self, shape, dtype, makers, stddev):
-        keras.utils.clear_session()
+        keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(0)
         self.shape, self.dtype, self.names = shape, dtype, list(makers)
         inputs = keras.Input(shape, dtype=dtype)

@@ -45,7 +45,7 @@ def end_policy():
 
 def draw_target(draw) -> Drawn:
     """A target and its data, by a function that draws from strategies."""
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)  # for the names; a collection of all garbage takes longer than a step
     policy = draw(st.sampled_from(["float32"] * 6 + ["mixed_bfloat16", "mixed_float16", "float64"]))
     keras.config.set_dtype_policy(policy)
     names = _Names(draw)
