@@ -43,7 +43,8 @@ def check_agreement(target, graph):
     structure = target.inputs[0] if isinstance(target, keras.Sequential) else target._inputs_struct
     drawn = [tf.ones([1]), tf.constant([0, 0])]
     try:
-        expected = keras.tree.flatten(target(keras.tree.pack_sequence_as(structure, flat), training=False))
+        with _as_before(_seeds(target)):
+            expected = keras.tree.flatten(target(keras.tree.pack_sequence_as(structure, flat), training=False))
     except Exception:  # of any kind, since any layer may stand in a target
         return
     tolerance = max(_TOLERANCES.get(layer.compute_dtype, 1e-3) for layer in target._flatten_layers())
@@ -61,12 +62,24 @@ def check_agreement(target, graph):
 
 def _run_in_training(graph, inputs):
     """Lets errors come now that would come in the first step, and leaves no trace of the run."""
-    before = [variable.numpy() for variable in graph.non_trainable_variables]
-    try:
+    with _as_before(graph.non_trainable_variables):
         graph(inputs, training=True)
+
+
+@contextlib.contextmanager
+def _as_before(variables):
+    before = [variable.numpy() for variable in variables]
+    try:
+        yield
     finally:
-        for variable, value in zip(graph.non_trainable_variables, before, strict=True):
+        for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
+
+
+def _seeds(model):
+    """Where the layers of a model draw from, some of them at inference too."""
+    weights = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
 
 
 def _is_of_keras(layer):

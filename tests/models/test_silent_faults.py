@@ -555,3 +555,23 @@ class WithoutConfig(layers.Layer):
 def test_a_layer_that_its_config_does_not_make_is_refused_by_one_sentence():
     with pytest.raises(ValueError, match=r"can make again from its config.*units"):
         cvhn_tf.VariationalHypernetwork(sequential((8,), WithoutConfig(3)))
+
+
+@registered
+class Dithered(layers.Layer):
+    """Draws at inference too."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.generator = keras.random.SeedGenerator(3)
+
+    def call(self, inputs):
+        return inputs + keras.random.uniform(ops.shape(inputs), -1e-6, 1e-6, seed=self.generator)
+
+
+def test_to_make_a_hypernetwork_leaves_what_the_target_draws_next_as_it_was():
+    target = keras.Sequential([keras.Input((4,)), layers.Dense(4), Dithered(), layers.Dense(2)])
+    before = [variable.numpy() for variable in target.variables]
+    cvhn_tf.VariationalHypernetwork(target)
+    for variable, value in zip(target.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
