@@ -11,8 +11,8 @@ import keras
 
 from cvhn_tf.checks.errors import with_cause
 
-_FROZEN = "frozen_weights"
-_FROZEN_LAYERS = "frozen_layers"
+_OF_LAYERS = "trainable_layers"
+_OF_WEIGHTS = "trainable_weights"
 
 
 def architecture(network: keras.Model) -> dict[str, Any]:
@@ -36,12 +36,15 @@ def make_network(config: dict[str, Any]) -> keras.Model:
     """
     # Deserialising a functional model empties its config.
     network = keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)
-    parts, weights = network._flatten_layers(), network.weights
-    for i in config.get(_FROZEN_LAYERS, ()):
-        parts[i].trainable = False
-    for i in config.get(_FROZEN, ()):
-        weights[i].trainable = False
+    freeze(network, config)
     return network
+
+
+def freeze(network: keras.Model, config: dict[str, Any]) -> None:
+    """Freezes what a config of `with_frozen` tells, and takes freezing back where it tells so."""
+    for key, parts in ((_OF_LAYERS, network._flatten_layers()), (_OF_WEIGHTS, network.weights)):
+        for i, trainable in config.get(key, ()):
+            parts[i].trainable = trainable
 
 
 def make_again(target: keras.Model) -> tuple[dict[str, Any], keras.Model]:
@@ -77,19 +80,22 @@ def with_frozen(config: dict[str, Any], network: keras.Model, target: keras.Mode
     """
     layers, weights = freeze_alike(network, target)
     if layers:
-        config = {**config, _FROZEN_LAYERS: layers}
-    return {**config, _FROZEN: weights} if weights else config
+        config = {**config, _OF_LAYERS: layers}
+    return {**config, _OF_WEIGHTS: weights} if weights else config
 
 
-def freeze_alike(copy: keras.layers.Layer, original: keras.layers.Layer) -> tuple[list[int], list[int]]:
+def freeze_alike(copy: keras.layers.Layer, original: keras.layers.Layer) -> tuple[list, list]:
     """Freezes what is frozen in the original: its config does not tell of layers within layers and of single weights.
+
+    Nor does it tell of parts that train within what is frozen as a whole.
 
     Args:
         copy: Built layer or model, made of a config.
         original: The layer or model that gave the config.
 
     Returns:
-        Positions of the layers among all within the copy, and of its weights, that it took.
+        What was changed, among all layers within the copy and among its weights: pairs of a position and whether it
+        trains.
     """
     parts = copy._flatten_layers(), original._flatten_layers()
     # Layers too: a frozen normalization computes otherwise. Some layers make layers while they are called.
@@ -98,12 +104,12 @@ def freeze_alike(copy: keras.layers.Layer, original: keras.layers.Layer) -> tupl
 
 
 def _freeze(copies, originals):
-    frozen = []
+    changed = []
     for i, (made, given) in enumerate(zip(copies, originals, strict=True)):
-        if made.trainable and not given.trainable:
-            made.trainable = False
-            frozen.append(i)
-    return frozen
+        if made.trainable != given.trainable:
+            made.trainable = given.trainable  # of what is within it too, which comes later and is looked at then
+            changed.append([i, given.trainable])
+    return changed
 
 
 def finalize_normalization(network):

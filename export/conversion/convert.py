@@ -11,6 +11,7 @@ from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.conversion.pad_inputs import pad_inputs
 from cvhn_tf.export.conversion.reasons import reason_of
 from cvhn_tf.export.conversion.sparse_encoding import unblock_where_smaller
+from cvhn_tf.export.conversion.static_shapes import with_static_shapes
 from cvhn_tf.export.conversion.stored_integers import keep_grid
 from cvhn_tf.export.conversion.unquantized import unquantized
 from cvhn_tf.export.conversion.weight_only import is_available, quantize_by_recipe
@@ -165,7 +166,8 @@ def _convert_and_verify(graphs, keras_model, quantization, sparse, calibration, 
     padded = pad_inputs(keras_model) if sparse and ENCODINGS[quantization].integer_bits is None else keras_model
     for model in dict.fromkeys((keras_model, padded)):
         try:
-            content = keep_keras_names(_convert(graphs, model, quantization, sparse, calibration), keras_model)
+            content = with_static_shapes(_convert(graphs, model, quantization, sparse, calibration))
+            content = keep_keras_names(content, keras_model)
             return content, verify(content, keras_model, quantization, inputs)
         except ConversionError:
             if model is padded:
@@ -204,6 +206,8 @@ def _may_be_on_grid(kernel):
 def _converted(graphs, keras_model, quantization, sparse, calibration):
     try:
         return _run_converter(graphs, keras_model, quantization, sparse, calibration)
+    except ConversionError:
+        raise
     except Exception as error:
         # Recurrent layers convert only with a batch size that is known.
         try:

@@ -6,16 +6,21 @@ from ai_edge_litert import schema_py_generated as schema
 from cvhn_tf.export.tflite.flatbuffer import add_operation, operation_of, parse, serialize
 
 
-def use_embedding_lookups(content: bytes) -> bytes:
+def use_embedding_lookups(content: bytes, even_rows: bool = False) -> bytes:
     """The file with rows of float32 tables looked up, where at most one size of the places is free.
 
     A lookup takes a list of places, so that a reshape stands before it and another one behind.
+
+    Args:
+        content: The file's bytes.
+        even_rows: Whether to leave tables of rows of an odd number of numbers: LiteRT's lookup gives other numbers
+            where it expands rows of 4 bits itself.
     """
     model = parse(content)
     changed = False
     for graph in model.subgraphs:
         for operator in list(graph.operators):
-            if _looks_up_rows(model, graph, operator):
+            if _looks_up_rows(model, graph, operator) and not (even_rows and _is_odd(graph, operator)):
                 _replace(model, graph, operator)
                 changed = True
     return serialize(model) if changed else content
@@ -35,6 +40,10 @@ def _looks_up_rows(model, graph, operator):
         and options.axis == options.batchDims == 0
         and _free_sizes(places) <= 1
     )
+
+
+def _is_odd(graph, operator):
+    return graph.tensors[operator.inputs[0]].shape[1] % 2 == 1
 
 
 def _free_sizes(tensor):

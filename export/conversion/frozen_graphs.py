@@ -6,6 +6,8 @@ import keras
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from cvhn_tf.export.verification.verify import ConversionError
+
 # TensorFlow notes in a class what the next converter is made from, and the file tells it.
 _one_converter_at_a_time = threading.Lock()
 
@@ -46,4 +48,11 @@ def _freeze(keras_model):
             given = keras.tree.pack_sequence_as(getattr(keras_model, "_inputs_struct", list(inputs)), list(inputs))
         return [tf.identity(output) for output in keras.tree.flatten(keras_model(given, training=False))]
 
-    return convert_variables_to_constants_v2(serve.get_concrete_function(), lower_control_flow=False)
+    function = serve.get_concrete_function()
+    for operation in function.graph.get_operations():
+        if operation.type.startswith("Assign"):
+            raise ConversionError(
+                f"The network assigns to a weight at inference ({operation.name.removesuffix('/' + operation.type)}), "
+                "but the weights of a file stay as they are"
+            )
+    return convert_variables_to_constants_v2(function, lower_control_flow=False)

@@ -28,9 +28,10 @@ def quantize_by_recipe(content, name, bits) -> bytes:
     """
     from ai_edge_quantizer import quantizer, recipe
 
+    content = use_embedding_lookups(content, even_rows=bits < 8 and name.startswith("dynamic"))
     try:
         with native_stderr_off():  # it draws some of its progress in any case
-            result = quantizer.Quantizer(bytearray(use_embedding_lookups(content)), getattr(recipe, name)()).quantize(
+            result = quantizer.Quantizer(bytearray(content), getattr(recipe, name)()).quantize(
                 enable_progress_bar=False, enable_progress_report=False
             )
     except Exception as error:  # it names no classes of its own

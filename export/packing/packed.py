@@ -15,6 +15,7 @@ offset  bytes  content
 Numbers are little-endian.
 """
 
+import copy
 import dataclasses
 import json
 import os
@@ -25,7 +26,7 @@ import zlib
 import keras
 import numpy as np
 
-from cvhn_tf.architecture import architecture
+from cvhn_tf.architecture import freeze, make_again, with_frozen
 from cvhn_tf.checks.errors import with_cause
 from cvhn_tf.export.packing.network_coding import decode_weights, encode_weights
 from cvhn_tf.export.rounding.step_grid import round_to_steps
@@ -145,11 +146,15 @@ def unpack(source: PackedModel | bytes | str | os.PathLike[str]) -> keras.Model:
     checksum, architecture, weights = _split(content)
     try:
         config = json.loads(_decompress(architecture))
-        network = keras.saving.deserialize_keras_object(config, safe_mode=True)
+        network = keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)
     except Exception as error:  # whatever a class's `from_config` may raise
         raise _refusal(f"an architecture that Keras cannot make: {with_cause(error)}") from error
     if not isinstance(network, keras.Model):
         raise _refusal(f"an architecture that is a {type(network).__name__}")
+    try:
+        freeze(network, config)
+    except (TypeError, ValueError, IndexError, AttributeError) as error:
+        raise _refusal("an architecture that freezes what it does not have") from error
     try:
         decoded = decode_weights(network, weights)
     except ValueError as error:
@@ -201,4 +206,5 @@ def _refusal(received):
 
 
 def _to_json(network):
-    return json.dumps(architecture(network), separators=(",", ":")).encode()
+    config, made = make_again(network)
+    return json.dumps(with_frozen(config, made, network), separators=(",", ":")).encode()

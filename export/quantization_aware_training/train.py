@@ -1,7 +1,6 @@
 """Quantization-aware training, by tensorflow-model-optimization in a process of its own."""
 
 import contextlib
-import dataclasses
 import importlib.util
 import json
 import os
@@ -17,16 +16,12 @@ import numpy as np
 from cvhn_tf.checks.arguments import check_integer
 from cvhn_tf.checks.arrays import as_input_arrays
 from cvhn_tf.export.conversion.convert import to_tflite
-from cvhn_tf.export.conversion.unquantized import unquantized
-from cvhn_tf.export.evaluation.accuracy_loss import check_accuracy
-from cvhn_tf.export.evaluation.evaluate import accuracy, keras_outputs
 from cvhn_tf.export.networks.rebuild import as_functional
 from cvhn_tf.export.networks.select_features import SelectFeatures
 from cvhn_tf.export.pruning.finetune import check_training, copy_of, short_momentum
+from cvhn_tf.export.quantization_aware_training.verified_file import verified_file
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
-from cvhn_tf.export.tflite.encodings import ENCODINGS
-from cvhn_tf.export.verification.inputs import verification_inputs
-from cvhn_tf.export.verification.verify import ConversionError, OutputsDifferError, verify
+from cvhn_tf.export.verification.verify import ConversionError, OutputsDifferError
 from cvhn_tf.training.data import TrainingData
 
 # The layers that tfmot quantizes, and the arguments of them that legacy Keras shares.
@@ -56,12 +51,6 @@ _ARGUMENTS = {
     SelectFeatures: ("indices",),
 }
 _ACTIVATIONS = ("linear", "relu", "sigmoid", "softmax", "tanh")
-# Examples on which the file is as accurate as the trained network, or says that it is not.
-_MOST_CHECKED = 10_000
-# Accuracy that a file may lose, and the error of one that is as accurate as the network; that of garbage is larger.
-_LARGEST_LOSS = 0.01
-_FARTHEST = 1.0
-_ADVICE = "Train the network before, give more epochs or a smaller `learning_rate`, or take 'weight_only_int8'"
 # Enough to see layers that never fire.
 _CALIBRATED_BEFOREHAND = 64
 # Batch normalization is quantized as a part of one of these before it.
@@ -147,7 +136,7 @@ def quantization_aware(
         count = len(layer.weights)
         layer.set_weights(weights[:count])
         weights = weights[count:]
-    return _verified(content, trained, x, y), trained
+    return verified_file(content, trained, x, y), trained
 
 
 def _check_beforehand(model, x):
@@ -160,52 +149,6 @@ def _check_beforehand(model, x):
         to_tflite(model, "int8", representative_data=x[chosen])
 
 
-def _verified(content, trained, x, y):
-    """The file, after it was compared with the trained network in its outputs and, of classes, in its accuracy.
-
-    A file of outputs far from the network's is handed over if it is as accurate, and says so.
-
-    Raises:
-        ConversionError: If it does not do in LiteRT what the Keras model does.
-    """
-    inputs = verification_inputs(trained, x)
-    chosen = np.linspace(0, len(x) - 1, min(len(x), _MOST_CHECKED)).round().astype(int)
-    x, y = x[chosen], y[chosen]
-    is_classifier = _are_classes(y) and accuracy(keras_outputs(trained, x), y) is not None
-    try:
-        verified = verify(content, trained, "int8", inputs, _FARTHEST if is_classifier else None)
-    except OutputsDifferError as error:
-        raise ConversionError(f"{str(error).partition('. ')[0]}. {_ADVICE}") from error
-    artifact = TFLiteArtifact(
-        content,
-        "int8",
-        False,
-        verified.relative_error,
-        verified_examples=verified.examples,
-        caveats=verified.caveats,
-        unquantized=unquantized(content, "int8"),
-    )
-    if not is_classifier:
-        return artifact
-    artifact = check_accuracy(artifact, trained, (x, y))
-    if verified.relative_error <= ENCODINGS["int8"].tolerance:
-        return artifact
-    difference = f"The file's outputs differ from the Keras model's: relative error {verified.relative_error:.3g}"
-    if artifact.keras_accuracy - artifact.accuracy > _LARGEST_LOSS + 1e-9:
-        raise ConversionError(
-            f"{difference}, more than {ENCODINGS['int8'].tolerance:g}, and its accuracy is {artifact.accuracy:.4f}, "
-            f"the model's {artifact.keras_accuracy:.4f}. {_ADVICE}"
-        )
-    return dataclasses.replace(artifact, caveats=(*artifact.caveats, f"{difference}, though it is as accurate"))
-
-
-def _are_classes(y):
-    """Whether targets are labels, or one-hot rows of them."""
-    if y.ndim == 2 and y.shape[1] > 1:
-        return bool(np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all())
-    return bool(np.array_equal(y, np.round(y)))
-
-
 def _describe(model):
     """The model's graph as plain values, and its layers in the same order.
 
@@ -213,9 +156,10 @@ def _describe(model):
         ValueError: If a part of the model is not covered.
     """
     graph = as_functional(model)
-    if graph is None or len(graph.inputs) != 1 or len(graph.outputs) != 1:
+    if graph is None or len(graph.inputs) != 1 or len(graph.outputs) != 1 or isinstance(graph._outputs_struct, dict):
         raise ValueError(
-            f"Expected a model of one input and one output, without layers of its own. Received: {model!r}"
+            "Expected a model of one input and one output, which is no dict, without layers of its own. "
+            f"Received: {model!r}"
         )
     by_depth = [graph._nodes_by_depth[depth] for depth in sorted(graph._nodes_by_depth, reverse=True)]
     nodes = [node for nodes in by_depth for node in nodes if not node.is_input]
@@ -249,6 +193,8 @@ def _problem(layer, inputs, uses):
         return "which is called more than once"
     if layer.weights and not layer.trainable:
         return "which is frozen"
+    if any(not weight.trainable for weight in layer._trainable_variables):
+        return "a weight of which is frozen"
     config = layer.get_config()
     if config.get("data_format") == "channels_first":
         return "with channels first"

@@ -1,11 +1,16 @@
 """A TFLite file as an object: what it holds, and the same file with names or weights changed."""
 
+import itertools
+
+import keras
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
 _TYPE_NAMES = {number: name for name, number in vars(schema.TensorType).items() if isinstance(number, int)}
 _OPERATION_NAMES = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
+# Of an operation in the old field: operations with larger ones have this in its place.
+_LARGEST_OLD_NUMBER = 127
 
 
 def parse(content) -> schema.ModelT:
@@ -14,7 +19,14 @@ def parse(content) -> schema.ModelT:
 
 
 def serialize(model) -> bytes:
-    """The bytes of a file; its buffers are aligned to 16 bytes, as the schema asks for."""
+    """The bytes of a file.
+
+    Its buffers are aligned to 16 bytes, as the schema asks for. The number of an operation stands in the field of today
+    and in the old one, which holds up to 127: some readers know one of both only.
+    """
+    for code in model.operatorCodes:
+        code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
+        code.deprecatedBuiltinCode = min(code.builtinCode, _LARGEST_OLD_NUMBER)
     model.buffers = [_AlignedBuffer(buffer.data, buffer.offset, buffer.size) for buffer in model.buffers]
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
@@ -105,15 +117,19 @@ def _named(name, index):
 
 
 def _output_names(keras_model):
-    """Keys of a dict of outputs, else names of the layers that make them, numbered where one makes several."""
+    """Keys of a dict of outputs, else names of the layers that make them; numbered where one is that of several."""
     structure = getattr(keras_model, "_outputs_struct", None)
     if isinstance(structure, dict):
-        return sorted(structure)  # as Keras flattens it
-    names = []
-    for tensor in keras_model.outputs:
-        name = tensor._keras_history.operation.name
-        names.append(name if name not in names else f"{name}_{len(names)}")
-    return names
+        paths, _ = zip(*keras.tree.flatten_with_path(structure), strict=True)
+        names = ["/".join(map(str, path)) for path in paths]
+    else:
+        names = [tensor._keras_history.operation.name for tensor in keras_model.outputs]
+    unique = []
+    for name in names:
+        taken = {*unique, *names} if name in unique else unique
+        numbered = (f"{name}_{i}" for i in itertools.count(len(unique)))
+        unique.append(next(candidate for candidate in itertools.chain([name], numbered) if candidate not in taken))
+    return unique
 
 
 class _AlignedBuffer(schema.BufferT):

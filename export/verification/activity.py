@@ -25,6 +25,7 @@ class Variation:
             self._shape, self._sums, self._squares = outputs.shape[1:], 0.0, 0.0
         elif outputs.shape[1:] != self._shape:  # such as a product of the batch with itself
             self._shape = None
+        outputs = np.atleast_1d(outputs)
         self._examples += len(outputs)
         if self._shape is not None:
             self._sums = self._sums + outputs.sum(axis=0)

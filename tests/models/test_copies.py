@@ -69,7 +69,8 @@ def test_what_is_frozen_stays_so_in_all_that_is_made_of_a_network(name):
     flags = [weight.trainable for weight in target.weights]
     pruned = export.prune(trained(target), 1.0, sparsity=0.5)
     made = {"recalibrate": export.recalibrate(pruned, X), "finetune": export.finetune(pruned, (X, Y), loss="mse")}
-    for function, network in made.items():
+    unpacked = export.unpack(export.pack(trained(target), 1.0, sparsity=0.5))
+    for function, network in {**made, "unpack": unpacked}.items():
         assert [weight.trainable for weight in network.weights] == flags, function
         for before, after in zip(pruned.trainable_weights, network.trainable_weights, strict=True):
             assert (before.name, before.shape) == (after.name, after.shape)
@@ -104,3 +105,20 @@ def test_a_single_output_in_a_list_comes_out_as_keras_gives_it(kind):
     model = trained(target)
     assert model(X).shape == target(X).shape == (12, 2)
     assert model.predict(X, verbose=0).shape == target.predict(X, verbose=0).shape
+
+
+def test_a_part_that_trains_within_what_is_frozen_as_a_whole_trains_in_all_that_is_made_of_it(tmp_path):
+    base = keras.Sequential([keras.Input((6,)), layers.Dense(5), layers.Dense(4)], name="base")
+    target = sequential(base, layers.Dense(2))
+    base.trainable = False
+    base.layers[-1].trainable = base.layers[0].bias.trainable = True
+    flags = [False, True, True, True, True, True]
+    assert [weight.trainable for weight in target.weights] == flags
+    model = trained(target)
+    model.save(tmp_path / "model.keras")
+    made = [model.at(1.0), cvhn_tf.load_model(tmp_path / "model.keras").at(1.0)]
+    made += [export.finetune(made[0], (X, Y), loss="mse"), export.unpack(export.pack(model, 1.0, sparsity=0.5))]
+    for network in made:
+        assert [weight.trainable for weight in network.weights] == flags
+    for before, after in zip(target.weights, made[0].weights, strict=True):
+        assert np.array_equal(before, after) == (not before.trainable)

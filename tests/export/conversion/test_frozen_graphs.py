@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 
 from cvhn_tf import export
 from cvhn_tf.export.conversion import frozen_graphs
@@ -94,3 +95,48 @@ def test_networks_that_are_gone_are_held_by_nothing():
     del network
     gc.collect()
     assert [reference() for reference in networks] == [None] * 5
+
+
+def test_a_network_that_assigns_to_a_weight_is_refused_by_one_sentence():
+    class Counting(keras.layers.Layer):
+        def build(self, input_shape):
+            self.count = self.add_weight(shape=(), trainable=False, initializer="zeros")
+
+        def call(self, inputs):
+            self.count.assign_add(1.0)
+            return 2 * inputs
+
+    inputs = keras.Input((3,))
+    network = keras.Model(inputs, Counting(name="counting")(inputs))
+    with pytest.raises(export.ConversionError, match=r"assigns to a weight at inference \(.*counting"):
+        export.to_tflite(network)
+
+
+def outputs_by_name(network, x):
+    runner = Interpreter(model_content=export.to_tflite(network).content).get_signature_runner()
+    return runner(**{network.inputs[0].name: x})
+
+
+def test_outputs_of_one_layer_have_names_that_no_other_output_has():
+    inputs, shared = keras.Input((3,)), keras.layers.Dense(2, name="d")
+    network = keras.Model(inputs, [keras.layers.Dense(2, name="d_2")(inputs), shared(inputs), shared(-inputs)])
+    x = np.ones((1, 3), "float32")
+    outputs = outputs_by_name(network, x)
+    assert len(outputs) == 3
+    for name, expected in zip(["d_2", "d", "d_3"], network(x), strict=True):
+        np.testing.assert_allclose(outputs[name], expected, atol=1e-6)
+
+
+def test_outputs_in_dicts_within_a_dict_are_named_by_their_paths():
+    inputs = keras.Input((3,))
+    dense = [keras.layers.Dense(2)(inputs) for _ in range(3)]
+    network = keras.Model(inputs, {"z": dense[0], "a": {"y": dense[1], "x": dense[2]}})
+    x = np.ones((1, 3), "float32")
+    outputs, expected = outputs_by_name(network, x), network(x)
+    assert set(outputs) == {"z", "a/x", "a/y"}
+    np.testing.assert_allclose(outputs["a/x"], expected["a"]["x"], atol=1e-6)
+
+
+def test_output_without_axes_is_compared_too():
+    inputs = keras.Input((3,))
+    assert export.to_tflite(keras.Model(inputs, keras.ops.mean(inputs))).relative_error < 1e-6

@@ -10,6 +10,7 @@ from keras import layers
 
 from cvhn_tf import datasets, export
 from cvhn_tf.export.quantization_aware_training import train
+from cvhn_tf.export.quantization_aware_training.verified_file import verified_file
 
 
 def every_covered_layer():
@@ -182,14 +183,24 @@ def far_but_right(right):
 
 def test_file_of_far_outputs_is_handed_over_if_it_is_as_accurate_and_says_so():
     network, content, x, y = far_but_right(True)
-    artifact = train._verified(content, network, x, y)
+    artifact = verified_file(content, network, x, y)
     assert artifact.accuracy >= artifact.keras_accuracy - 0.01 - 1e-9 and artifact.relative_error > 0.35
     assert "differ" in artifact.caveats[-1]
     with pytest.raises(export.ConversionError, match="differ"):
-        train._verified(content, network, x, network.predict(x, verbose=0))  # of targets that are no classes
+        verified_file(content, network, x, network.predict(x, verbose=0))  # of targets that are no classes
 
 
 def test_file_of_far_outputs_that_is_less_accurate_is_refused_with_advice():
     network, content, x, y = far_but_right(False)
     with pytest.raises(export.ConversionError, match="epochs"):
-        train._verified(content, network, x, y)
+        verified_file(content, network, x, y)
+
+
+def test_what_is_frozen_and_outputs_in_a_dict_are_refused_before_any_training(target, data, monkeypatch):
+    monkeypatch.setattr(train, "_run", None)
+    named = keras.Model(target.inputs, {"classes": target.outputs[0]})
+    with pytest.raises(ValueError, match="no dict"):
+        export.quantization_aware(named, *data)
+    target.layers[0].kernel.trainable = False
+    with pytest.raises(ValueError, match="a weight of which is frozen"):
+        export.quantization_aware(target, *data)
