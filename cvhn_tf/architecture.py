@@ -13,6 +13,7 @@ from cvhn_tf.checks.errors import with_cause
 
 _OF_LAYERS = "trainable_layers"
 _OF_WEIGHTS = "trainable_weights"
+_FROZEN = "frozen_variables"  # places among `variables`, in files of before
 
 
 def architecture(network: keras.Model) -> dict[str, Any]:
@@ -45,6 +46,9 @@ def freeze(network: keras.Model, config: dict[str, Any]) -> None:
     for key, parts in ((_OF_LAYERS, network._flatten_layers()), (_OF_WEIGHTS, network.weights)):
         for i, trainable in config.get(key, ()):
             parts[i].trainable = trainable
+    variables = network.variables
+    for i in config.get(_FROZEN, ()):
+        variables[i].trainable = False
 
 
 def make_again(target: keras.Model) -> tuple[dict[str, Any], keras.Model]:

@@ -7,6 +7,7 @@ from keras import layers, ops
 
 import cvhn_tf
 from cvhn_tf import export
+from cvhn_tf.architecture import architecture, make_network
 
 X = np.random.default_rng(0).normal(size=(12, 6)).astype("float32")
 Y = np.ones((12, 2), "float32")
@@ -122,3 +123,10 @@ def test_a_part_that_trains_within_what_is_frozen_as_a_whole_trains_in_all_that_
         assert [weight.trainable for weight in network.weights] == flags
     for before, after in zip(target.weights, made[0].weights, strict=True):
         assert np.array_equal(before, after) == (not before.trainable)
+
+
+def test_files_that_told_frozen_weights_by_their_places_among_all_variables_go_on_loading():
+    target = sequential(layers.Dense(8), layers.Dropout(0.5), layers.Dense(2))
+    places = [i for i, variable in enumerate(target.variables) if variable is target.layers[2].kernel]
+    network = make_network({**architecture(target), "frozen_variables": places})
+    assert [weight.trainable for weight in network.weights] == [True, True, False, True]
