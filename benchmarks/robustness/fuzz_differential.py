@@ -14,7 +14,8 @@ import tempfile
 import time
 import traceback
 
-from benchmarks.robustness.differential.cases import case_of, compare_all, end_case
+from benchmarks.robustness.differential.cases import case_of, compare_all
+from benchmarks.robustness.differential.targets import end_policy
 from benchmarks.robustness.fuzz_report import finish
 
 HERE = pathlib.Path(__file__).parents[2]
@@ -30,7 +31,7 @@ def try_one(number, path) -> str:
         place = next(frame for frame in reversed(ours) if "site-packages" not in frame.filename)
         return f"{type(error).__name__} in {place.name}: {' '.join(str(error).split())[:300]}"
     finally:
-        end_case()
+        end_policy()
         gc.collect()
     return "same"
 

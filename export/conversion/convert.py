@@ -11,7 +11,7 @@ from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.conversion.pad_inputs import pad_inputs
 from cvhn_tf.export.conversion.reasons import reason_of
 from cvhn_tf.export.conversion.sparse_encoding import unblock_where_smaller
-from cvhn_tf.export.conversion.static_shapes import with_static_shapes
+from cvhn_tf.export.conversion.static_shapes import make_shapes_static
 from cvhn_tf.export.conversion.stored_integers import keep_grid
 from cvhn_tf.export.conversion.unquantized import unquantized
 from cvhn_tf.export.conversion.weight_only import is_available, quantize_by_recipe
@@ -19,7 +19,7 @@ from cvhn_tf.export.networks.check_network import check_convertible, check_netwo
 from cvhn_tf.export.networks.full_precision import in_float32
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.tflite.encodings import ENCODINGS
-from cvhn_tf.export.tflite.flatbuffer import has_sparse_weights, keep_keras_names
+from cvhn_tf.export.tflite.flatbuffer import has_sparse_weights, keep_keras_names, parse, serialize
 from cvhn_tf.export.verification.inputs import verification_inputs
 from cvhn_tf.export.verification.quiet import converter_off
 from cvhn_tf.export.verification.verify import ConversionError, OutputsDifferError, verify
@@ -166,8 +166,10 @@ def _convert_and_verify(graphs, keras_model, quantization, sparse, calibration, 
     padded = pad_inputs(keras_model) if sparse and ENCODINGS[quantization].integer_bits is None else keras_model
     for model in dict.fromkeys((keras_model, padded)):
         try:
-            content = with_static_shapes(_convert(graphs, model, quantization, sparse, calibration))
-            content = keep_keras_names(content, keras_model)
+            file = parse(_convert(graphs, model, quantization, sparse, calibration))
+            make_shapes_static(file)
+            keep_keras_names(file, keras_model)
+            content = serialize(file)
             return content, verify(content, keras_model, quantization, inputs)
         except ConversionError:
             if model is padded:

@@ -3,7 +3,15 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from cvhn_tf.export.tflite.flatbuffer import add_operation, operation_of, parse, serialize
+from cvhn_tf.export.tflite.flatbuffer import (
+    add_operation,
+    add_tensor,
+    make_reshape,
+    operation_of,
+    parse,
+    serialize,
+    sizes_of,
+)
 
 
 def use_embedding_lookups(content: bytes, even_rows: bool = False) -> bytes:
@@ -38,7 +46,7 @@ def _looks_up_rows(model, graph, operator):
         and table.sparsity is None
         and places.type == schema.TensorType.INT32
         and options.axis == options.batchDims == 0
-        and _free_sizes(places) <= 1
+        and sizes_of(places).count(-1) <= 1
     )
 
 
@@ -46,47 +54,19 @@ def _is_odd(graph, operator):
     return graph.tensors[operator.inputs[0]].shape[1] % 2 == 1
 
 
-def _free_sizes(tensor):
-    return sum(size < 0 for size in _signature(tensor))
-
-
-def _signature(tensor):
-    shape = tensor.shapeSignature if tensor.shapeSignature is not None else tensor.shape
-    return [int(size) for size in (() if shape is None else shape)]
-
-
 def _replace(model, graph, operator):
     table, places = operator.inputs[:2]
     (rows,) = operator.outputs
     width = int(graph.tensors[table].shape[1])
     name = graph.tensors[rows].name
-    shape = _signature(graph.tensors[places])
-    count = int(np.prod(shape)) if all(size >= 0 for size in shape) else -1
-    now = int(np.prod(graph.tensors[places].shape)) if shape else 1
-    listed = _add_tensor(graph, name + b"_places", schema.TensorType.INT32, [now], [count])
-    found = _add_tensor(graph, name + b"_rows", schema.TensorType.FLOAT32, [now, width], [count, width])
+    sizes = sizes_of(graph.tensors[places])
+    count = int(np.prod(sizes)) if all(size >= 0 for size in sizes) else -1
+    now = int(np.prod(graph.tensors[places].shape)) if sizes else 1
+    listed = add_tensor(graph, name + b"_places", schema.TensorType.INT32, [now], [count])
+    found = add_tensor(graph, name + b"_rows", schema.TensorType.FLOAT32, [now, width], [count, width])
+    reshapes = [add_operation(model, schema.BuiltinOperator.RESHAPE, [], [result]) for result in (listed, rows)]
+    make_reshape(model, graph, reshapes[0], places, [count])
+    make_reshape(model, graph, reshapes[1], found, [*sizes, width])
+    lookup = add_operation(model, schema.BuiltinOperator.EMBEDDING_LOOKUP, [listed, table], [found])
     position = next(i for i, other in enumerate(graph.operators) if other is operator)
-    graph.operators[position : position + 1] = [
-        _reshape(model, graph, places, listed, [count]),
-        add_operation(model, schema.BuiltinOperator.EMBEDDING_LOOKUP, [listed, table], [found]),
-        _reshape(model, graph, found, rows, [*shape, width]),
-    ]
-
-
-def _reshape(model, graph, source, result, shape):
-    values = np.array(shape, "int32")
-    model.buffers.append(schema.BufferT(values.view("uint8")))
-    sizes = _add_tensor(graph, graph.tensors[result].name + b"_shape", schema.TensorType.INT32, [len(shape)])
-    graph.tensors[sizes].buffer = len(model.buffers) - 1
-    operator = add_operation(model, schema.BuiltinOperator.RESHAPE, [source, sizes], [result])
-    operator.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
-    operator.builtinOptions = schema.ReshapeOptionsT(values)
-    return operator
-
-
-def _add_tensor(graph, name, kind, shape, signature=None):
-    tensor = schema.TensorT()
-    tensor.name, tensor.type, tensor.shape, tensor.buffer = name, kind, shape, 0
-    tensor.shapeSignature = signature if signature is not None and -1 in signature else None
-    graph.tensors.append(tensor)
-    return len(graph.tensors) - 1
+    graph.operators[position : position + 1] = [reshapes[0], lookup, reshapes[1]]

@@ -4,51 +4,34 @@ Keras's Flatten and Reshape ask for the number of examples, so that the converte
 PACK before RESHAPE. All other sizes are known, and RESHAPE infers one.
 """
 
-import numpy as np
-from ai_edge_litert import schema_py_generated as schema
-
-from cvhn_tf.export.tflite.flatbuffer import operation_of, parse, serialize
+from cvhn_tf.export.tflite.flatbuffer import make_reshape, operation_of, sizes_of
 
 # What computes shapes, and nothing else once no other operation reads it.
 _OF_SHAPES = {"CAST", "CONCATENATION", "GATHER", "MUL", "PACK", "REDUCE_PROD", "SHAPE", "SLICE", "STRIDED_SLICE"}
 
 
-def with_static_shapes(content: bytes) -> bytes:
-    """The file with constants in the place of shapes that are computed, where at most one size is free."""
-    model = parse(content)
-    changed = False
-    for graph in model.subgraphs:
-        for operator in graph.operators:
-            if operation_of(model, operator) == "RESHAPE" and _fix(model, graph, operator):
-                changed = True
-    if not changed:
-        return content
+def make_shapes_static(model) -> None:
+    """Gives a `ModelT` constants in the place of shapes that are computed, where at most one size is free."""
+    reshapes = [
+        (graph, operator, sizes_of(graph.tensors[operator.outputs[0]]))
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if operation_of(model, operator) == "RESHAPE" and _has_computed_shape(model, graph, operator)
+    ]
+    # Without sizes, a tensor is a scalar or of a rank that is not known.
+    reshapes = [(graph, operator, sizes) for graph, operator, sizes in reshapes if sizes and sizes.count(-1) <= 1]
+    if not reshapes:
+        return
+    for graph, operator, sizes in reshapes:
+        make_reshape(model, graph, operator, operator.inputs[0], sizes)
     for graph in model.subgraphs:
         _drop_unread(model, graph)
     _drop_unread_buffers(model)
     _drop_unused_operations(model)
-    return serialize(model)
 
 
-def _fix(model, graph, operator):
-    """Gives a RESHAPE the shape of its output; whether it was computed before and now is not."""
-    if len(operator.inputs) < 2 or model.buffers[graph.tensors[operator.inputs[1]].buffer].data is not None:
-        return False
-    result = graph.tensors[operator.outputs[0]]
-    sizes = result.shape if result.shapeSignature is None else result.shapeSignature
-    # Without sizes, a tensor is a scalar or of a rank that is not known.
-    if sizes is None or len(sizes) == 0 or sum(size < 0 for size in sizes) > 1:
-        return False
-    values = np.array(sizes, "int32")
-    model.buffers.append(schema.BufferT(values.view("uint8")))
-    tensor = schema.TensorT()
-    tensor.name, tensor.type, tensor.shape = result.name + b"_shape", schema.TensorType.INT32, [len(values)]
-    tensor.buffer = len(model.buffers) - 1
-    graph.tensors.append(tensor)
-    operator.inputs = [operator.inputs[0], len(graph.tensors) - 1]
-    operator.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
-    operator.builtinOptions = schema.ReshapeOptionsT(values)
-    return True
+def _has_computed_shape(model, graph, operator):
+    return len(operator.inputs) > 1 and model.buffers[graph.tensors[operator.inputs[1]].buffer].data is None
 
 
 def _drop_unread(model, graph):

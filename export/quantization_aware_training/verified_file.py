@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from cvhn_tf.export.conversion.unquantized import unquantized
-from cvhn_tf.export.evaluation.accuracy_loss import check_accuracy
+from cvhn_tf.export.evaluation.accuracy_loss import check_accuracy, loses_more
 from cvhn_tf.export.evaluation.evaluate import accuracy, keras_outputs
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.tflite.encodings import ENCODINGS
@@ -55,11 +55,11 @@ def verified_file(content, trained, x, y):
     )
     if not is_classifier:
         return artifact
-    artifact = check_accuracy(artifact, trained, (x, y))
+    artifact = check_accuracy(artifact, trained, (x, y), _LARGEST_LOSS)
     if verified.relative_error <= ENCODINGS["int8"].tolerance:
         return artifact
     difference = f"The file's outputs differ from the Keras model's: relative error {verified.relative_error:.3g}"
-    if artifact.keras_accuracy - artifact.accuracy > _LARGEST_LOSS + 1e-9:
+    if loses_more(artifact.keras_accuracy, artifact.accuracy, _LARGEST_LOSS):
         raise ConversionError(
             f"{difference}, more than {ENCODINGS['int8'].tolerance:g}, and its accuracy is {artifact.accuracy:.4f}, "
             f"the model's {artifact.keras_accuracy:.4f}. {_ADVICE}"

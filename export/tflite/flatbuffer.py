@@ -71,6 +71,49 @@ def add_operation(model, builtin, inputs, outputs) -> schema.OperatorT:
     return operator
 
 
+def add_tensor(graph, name, kind, shape, sizes=None) -> int:
+    """Place of a new tensor without values in a graph.
+
+    Args:
+        graph: `SubGraphT`.
+        name: Bytes.
+        kind: Number of a type.
+        shape: Sizes in a run of one example.
+        sizes: As of `sizes_of`, if some are free.
+    """
+    tensor = schema.TensorT()
+    tensor.name, tensor.type, tensor.shape, tensor.buffer = name, kind, shape, 0
+    tensor.shapeSignature = sizes if sizes is not None and -1 in sizes else None
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
+
+
+def sizes_of(tensor) -> list[int]:
+    """Sizes of a `TensorT`, −1 where they are free; none for a scalar, and where the number of axes is not known."""
+    sizes = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
+    return [] if sizes is None else [int(size) for size in sizes]
+
+
+def make_reshape(model, graph, operator, source, sizes) -> None:
+    """Makes of an `OperatorT` whose operation is RESHAPE one to constant sizes, of which one may be −1.
+
+    Args:
+        model: `ModelT`.
+        graph: The `SubGraphT` of the operator.
+        operator: Has its output.
+        source: Place of the tensor that it reshapes.
+        sizes: Of its output.
+    """
+    values = np.array(sizes, "int32")
+    model.buffers.append(schema.BufferT(values.view("uint8")))
+    name = graph.tensors[operator.outputs[0]].name + b"_shape"
+    shape = add_tensor(graph, name, schema.TensorType.INT32, [len(sizes)])
+    graph.tensors[shape].buffer = len(model.buffers) - 1
+    operator.inputs = [source, shape]
+    operator.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
+    operator.builtinOptions = schema.ReshapeOptionsT(values)
+
+
 def weight_types(content) -> set[str]:
     """Names of the types in which the file holds its weights, such as `{"INT8"}`."""
     return {_TYPE_NAMES[tensor.type] for tensor, _ in constants(parse(content))}
@@ -81,12 +124,11 @@ def has_sparse_weights(content) -> bool:
     return any(tensor.sparsity is not None for tensor, _ in constants(parse(content)))
 
 
-def keep_keras_names(content, keras_model) -> bytes:
-    """The file with a signature, by which inputs and outputs have the names and the order of the Keras model's.
+def keep_keras_names(model, keras_model) -> None:
+    """Gives a `ModelT` a signature, by which inputs and outputs have the names and the order of the Keras model's.
 
     Outputs that were given names as the keys of a dict keep these.
     """
-    model = parse(content)
     graph = model.subgraphs[0]
     inputs = [tensor.name for tensor in keras_model.inputs]
     outputs = _output_names(keras_model)
@@ -95,7 +137,6 @@ def keep_keras_names(content, keras_model) -> bytes:
     signature.inputs = [_named(*pair) for pair in zip(inputs, graph.inputs, strict=True)]
     signature.outputs = [_named(*pair) for pair in zip(outputs, graph.outputs, strict=True)]
     model.signatureDefs = [signature]
-    return serialize(model)
 
 
 def _opcode(model, builtin):
@@ -126,9 +167,10 @@ def _output_names(keras_model):
         names = [tensor._keras_history.operation.name for tensor in keras_model.outputs]
     unique = []
     for name in names:
-        taken = {*unique, *names} if name in unique else unique
-        numbered = (f"{name}_{i}" for i in itertools.count(len(unique)))
-        unique.append(next(candidate for candidate in itertools.chain([name], numbered) if candidate not in taken))
+        if name in unique:
+            numbered = (f"{name}_{i}" for i in itertools.count(len(unique)))
+            name = next(candidate for candidate in numbered if candidate not in (*unique, *names))
+        unique.append(name)
     return unique
 
 

@@ -20,12 +20,11 @@ class Variation:
 
     def add(self, outputs: np.ndarray) -> None:
         """Takes the outputs of a batch into account, the examples along the first axis."""
-        outputs = outputs.astype("float64")
+        outputs = np.atleast_1d(outputs.astype("float64"))
         if self._examples == 0:
             self._shape, self._sums, self._squares = outputs.shape[1:], 0.0, 0.0
         elif outputs.shape[1:] != self._shape:  # such as a product of the batch with itself
             self._shape = None
-        outputs = np.atleast_1d(outputs)
         self._examples += len(outputs)
         if self._shape is not None:
             self._sums = self._sums + outputs.sum(axis=0)

@@ -7,13 +7,14 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from benchmarks.robustness.differential.cases import compare_training, draw_case, end_case
+from benchmarks.robustness.differential.cases import compare_training, draw_case
+from benchmarks.robustness.differential.targets import end_policy
 
 
 @pytest.fixture(autouse=True)
 def policy_ends():
     yield
-    end_case()
+    end_policy()
 
 
 @hypothesis.settings(

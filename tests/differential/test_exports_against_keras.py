@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from places import ROOT
 
-from benchmarks.robustness.differential.cases import case_of, compare_all, compare_training, end_case
+from benchmarks.robustness.differential.cases import case_of, compare_all, compare_training
+from benchmarks.robustness.differential.targets import end_policy
 
 LOAD_AND_RUN = """
 import pathlib, sys
@@ -29,7 +30,7 @@ np.savez(folder / "outputs.npz", **outputs)
 @pytest.fixture(autouse=True)
 def policy_ends():
     yield
-    end_case()
+    end_policy()
 
 
 @pytest.mark.parametrize("number", range(12))

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import keras
 
 from benchmarks.robustness.differential.comparison import Pair, compare_exports, compare_finetuning, compare_loaded
-from benchmarks.robustness.differential.targets import Drawn, draw_target, end_policy
+from benchmarks.robustness.differential.targets import Drawn, draw_target
 
 
 @dataclasses.dataclass
@@ -71,11 +71,6 @@ def compare_all(case: Case, path) -> None:
     compare_exports(pair, case.sparsity)
     compare_finetuning(pair, case.sparsity)
     compare_loaded(pair, path)
-
-
-def end_case() -> None:
-    """Gives the process back the dtype policy that it had before a case was drawn."""
-    end_policy()
 
 
 def _can_clip(drawn):
