@@ -11,6 +11,8 @@ TARGETS = ("lenet_300_100", "lenet_5", "lenet_5_caffe", "mlp_50", "convnet")
 _ENCODINGS = ("float16", "dynamic_range", "int8", "weight_only_int8", "weight_only_int4", "dynamic_int4")
 # What `--encoding` calls it -> what `cvhn_tf.export` calls it.
 QUANTIZATIONS = {"float32": None, "none": None} | {name: name for name in _ENCODINGS}
+# What `--client` may be, as in `cvhn_tf.export.to_tflite`.
+CLIENTS = ("any", "cpu", "gpu", "web", "tflite", "micro")
 # What `--structure` may be, as in `cvhn_tf.export.prune`.
 STRUCTURES = ("weight", "unit", "block")
 SCOPES = ("global", "layer")
@@ -24,6 +26,14 @@ def check_choice(option, value, choices):
     """Raises a `ValueError` unless `value` is one of `choices`."""
     if value not in choices:
         raise ValueError(f"Expected `{option}` to be one of {', '.join(choices)}. Received: {option}={value}")
+
+
+def parse_clients(text) -> list[str]:
+    """Names of clients, separated by commas; raises a `ValueError` unless all are known."""
+    names = text.split(",")
+    for name in names:
+        check_choice("--client", name, CLIENTS)
+    return names
 
 
 def check_sparsity(option, value):

@@ -170,7 +170,7 @@ MEASURES = ("sparsity", "quantization", "sparse", "size_bytes", "gzip_bytes", "a
 def measure(network, data, method, sparsity):
     rows = []
     for quantization in QUANTIZATIONS:
-        artifact = export.to_tflite(network, quantization)
+        artifact = export.to_tflite(network, quantization, client="cpu")
         evaluation = export.evaluate_tflite(artifact, data.x_test, data.y_test)
         values = (
             sparsity,

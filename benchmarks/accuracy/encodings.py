@@ -62,7 +62,7 @@ def main():
 
 
 def measure(network, quantization, data):
-    artifact = export.to_tflite(network, quantization, representative_data=data.x_train[:256])
+    artifact = export.to_tflite(network, quantization, representative_data=data.x_train[:256], client="cpu")
     return {
         "sparse": artifact.sparse,
         "accuracy": export.evaluate_tflite(artifact, data.x_test, data.y_test).accuracy,

@@ -64,13 +64,13 @@ for complexity in model.complexity_range.grid(9):
     times_ms.append(1e3 * (time.perf_counter() - start))
 start = time.perf_counter()
 sparsities = SPARSITIES + MORE_SPARSITIES.get(args.target, ())
-comparison = export.compare(model, (mnist.x_test, mnist.y_test), sparsities=sparsities)
+comparison = export.compare(model, (mnist.x_test, mnist.y_test), sparsities=sparsities, client="cpu")
 compare_seconds = time.perf_counter() - start
 comparison.to_csv(args.output / "table.csv")
 comparison.plot(args.output / "plot.png")
 
-smallest = export.smallest(export.compact(export.prune(model, 1.0, sparsity=0.98)))
-plain = export.to_tflite(export.compact(export.prune(model, 1.0, sparsity=0.98)))
+smallest = export.smallest(export.compact(export.prune(model, 1.0, sparsity=0.98)), client="cpu")
+plain = export.to_tflite(export.compact(export.prune(model, 1.0, sparsity=0.98)), client="cpu")
 best = {}
 for sparsity in sorted({row.sparsity for row in comparison}):
     row = max((row for row in comparison if row.sparsity == sparsity), key=lambda row: row.accuracy)

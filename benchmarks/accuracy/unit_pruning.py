@@ -86,7 +86,7 @@ def networks(args, data, model, complexity, sparsity, scope):
         if epochs:
             network = export.finetune(network, (data.x_train, data.y_train), epochs=epochs)
         for form in dict.fromkeys((network, export.polyphase(network))):
-            artifact = export.to_tflite(form)
+            artifact = export.to_tflite(form, client="cpu")
             yield (
                 {
                     "finetune_epochs": epochs,

@@ -46,7 +46,7 @@ def try_export(model, quantization, rng) -> tuple[str, float | None]:
     """What comes of one export, and the file's error on inputs that it was not checked on."""
     seen, unseen = (rng.uniform(size=(EXAMPLES, *model.input_shape[1:])).astype("float32") for _ in range(2))
     try:
-        artifact = export.to_tflite(model, quantization, representative_data=seen)
+        artifact = export.to_tflite(model, quantization, representative_data=seen, client="cpu")
     except export.ConversionError:
         return "refused", None
     except Exception as error:

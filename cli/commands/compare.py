@@ -12,9 +12,10 @@ from cvhn_tf_cli.arguments import (
     check_choice,
     check_sparsity,
     check_writable,
+    parse_clients,
     parse_numbers,
 )
-from cvhn_tf_cli.commands.shared import Model, TrainingData, command_line
+from cvhn_tf_cli.commands.shared import Client, Model, TrainingData, command_line
 from cvhn_tf_cli.loading import load_dataset, load_model
 
 
@@ -32,6 +33,7 @@ def compare(
     encodings: Annotated[
         str, typer.Option(help=f"Separated by commas, of {', '.join(QUANTIZATIONS)}.")
     ] = "float32,dynamic_range",
+    client: Client = "any",
 ):
     """Export at many complexities, sparsities and encodings; measure every file; mark the best trade-offs."""
     check_choice("--dataset", dataset, DATASETS)
@@ -42,6 +44,7 @@ def compare(
     names = encodings.split(",")
     for name in names:
         check_choice("--encodings", name, QUANTIZATIONS)
+    clients = parse_clients(client)
     check_writable(output / "table.csv")
     hypernetwork = load_model(model)
     from cvhn_tf_cli.work import compare as work
@@ -55,6 +58,7 @@ def compare(
         complexities=parsed_complexities,
         sparsities=parsed_sparsities,
         quantizations=list(dict.fromkeys(QUANTIZATIONS[name] for name in names)),
+        client=clients,
         command=command_line(
             "compare",
             model,
@@ -63,6 +67,7 @@ def compare(
                 "--complexities": complexities,
                 "--sparsities": sparsities,
                 "--encodings": encodings,
+                "--client": client,
                 "--output": output,
             },
         ),

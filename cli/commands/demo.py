@@ -45,6 +45,7 @@ def demo(
         complexities=[0.01, 0.1, 1.0, 3.0, 10.0],
         sparsities=[0.0, 0.9, 0.98, 0.99, 0.995],
         quantizations=[None, "dynamic_range"],
+        client=["cpu"],
         command=f"cvhn-tf demo --epochs {epochs} --seed {seed} --output {shlex.quote(str(output))}",
     )
     show(

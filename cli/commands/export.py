@@ -16,8 +16,9 @@ from cvhn_tf_cli.arguments import (
     check_least_step,
     check_sparsity,
     check_tflite_output,
+    parse_clients,
 )
-from cvhn_tf_cli.commands.shared import Model, command_line
+from cvhn_tf_cli.commands.shared import Client, Model, command_line
 from cvhn_tf_cli.loading import load_dataset, load_model
 
 
@@ -102,6 +103,7 @@ def export(
             "budget does so by itself.",
         ),
     ] = False,
+    client: Client = "any",
     output: Annotated[pathlib.Path, typer.Option(help="File to write.")] = pathlib.Path("model.tflite"),
 ):
     """Write one TFLite file, of a given complexity and sparsity or the best within budgets.
@@ -120,6 +122,7 @@ def export(
     }
     budgets = {option: value for option, value in budgets.items() if value is not None}
     check_choice("--encoding", encoding, ("auto", *QUANTIZATIONS))
+    clients = parse_clients(client)
     if sparsity is not None:
         check_sparsity("--sparsity", sparsity)
     if structure is not None:
@@ -155,6 +158,7 @@ def export(
         from cvhn_tf_cli.work import budget
 
         given = {"--complexity": complexity, "--sparsity": sparsity, "--structure": structure, "--dataset": dataset}
+        chosen = {"--encoding": encoding, "--client": client, "--output": output}
         budget.export_within(
             hypernetwork,
             output,
@@ -163,8 +167,9 @@ def export(
             sparsity=sparsity,
             structure=structure,
             encoding=encoding,
+            client=clients,
             dataset=images,
-            command=command_line("export", model, budgets | given | {"--encoding": encoding, "--output": output}),
+            command=command_line("export", model, budgets | given | chosen),
         )
     else:
         from cvhn_tf_cli.work import export as work
@@ -182,6 +187,7 @@ def export(
             "finetune_epochs": finetune_epochs,
         }
         options = {f"--{name.replace('_', '-')}": value for name, value in settings.items()}
-        options |= {"--dataset": dataset, "--output": output}
+        options |= {"--client": client, "--dataset": dataset, "--output": output}
         command = command_line("export", model, options, flags=["--polyphase"] if polyphase else [])
-        work.export(hypernetwork, output, dataset=images, command=command, polyphase=polyphase, **settings)
+        settings |= {"client": clients, "polyphase": polyphase}
+        work.export(hypernetwork, output, dataset=images, command=command, **settings)

@@ -6,10 +6,17 @@ from typing import Annotated
 
 import typer
 
-from cvhn_tf_cli.arguments import DATASETS
+from cvhn_tf_cli.arguments import CLIENTS, DATASETS
 
 Model = Annotated[pathlib.Path, typer.Argument(help="Model that `train` wrote.", show_default=False)]
 TrainingData = Annotated[str, typer.Option("--dataset", help=f"One of {', '.join(DATASETS)}.")]
+Client = Annotated[
+    str,
+    typer.Option(
+        "--client",
+        help=f"What will run the file, of {', '.join(CLIENTS)}; several are separated by commas. any: all but micro.",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Equal seeds give equal runs.")]
 
 

@@ -7,7 +7,7 @@ from cvhn_tf_cli.work.export import calibration_images, dense_accuracy
 from cvhn_tf_cli.work.model_card import passed_over, report_file
 
 
-def export_within(model, output, *, budgets, complexity, sparsity, structure, encoding, dataset, command):
+def export_within(model, output, *, budgets, complexity, sparsity, structure, encoding, client, dataset, command):
     """Writes the best file within `budgets`, a dict of the command's options, to `output`, and prints its figures.
 
     What is None of complexity, sparsity and structure, and an encoding `"auto"`, is searched for. Every other test
@@ -23,6 +23,7 @@ def export_within(model, output, *, budgets, complexity, sparsity, structure, en
         quantizations=None if encoding == "auto" else [QUANTIZATIONS[encoding]],
         representative_data=calibration_images(dataset),
         labels=dataset.classes,
+        client=client,
         verbose=True,
     )
     chosen = found.chosen
@@ -40,6 +41,7 @@ def export_within(model, output, *, budgets, complexity, sparsity, structure, en
         "sparsity": f"{chosen.sparsity:g}",
         "structure": chosen.structure,
         "encoding": found.artifact.encoding,
+        "client": ", ".join(found.artifact.clients),
         "latency": f"{chosen.latency_ms:.4f} ms",
         "dense accuracy": f"{dense_accuracy(model, chosen.complexity, dataset, others):.4f} in Keras",
         "selection accuracy": f"{chosen.accuracy:.4f} on the half of the test images that chose the file",

@@ -7,7 +7,7 @@ from cvhn_tf_cli.work.export import calibration_images, name_encoding
 _LONGEST_TABLE = 20
 
 
-def compare(model, dataset, folder, *, complexities, sparsities, quantizations, command):
+def compare(model, dataset, folder, *, complexities, sparsities, quantizations, client, command):
     """Compares, then writes and prints what came of it. `complexities` may be None, as in `cvhn_tf.export.compare`.
 
     `command` is the command line that asked for it, for the report.
@@ -19,6 +19,7 @@ def compare(model, dataset, folder, *, complexities, sparsities, quantizations, 
             complexities=complexities,
             sparsities=sparsities,
             quantizations=quantizations,
+            client=client,
             representative_data=calibration_images(dataset),
             labels=dataset.classes,
             progress=lambda done, total, *_: advance(done, "", total),

@@ -3,6 +3,8 @@
 import keras
 
 from cvhn_tf import export as stages
+from cvhn_tf.export.clients.checks import check_client_computes
+from cvhn_tf.export.clients.table import as_client
 from cvhn_tf.export.pruning.weight_groups import STRUCTURES
 from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf_cli.arguments import QUANTIZATIONS
@@ -23,6 +25,7 @@ def export(
     structure,
     scope,
     encoding,
+    client,
     step,
     max_accuracy_loss,
     command,
@@ -34,6 +37,8 @@ def export(
 
     A `.json` file with the metadata and a `.md` file, the model card, come beside it.
     """
+    if encoding != "auto":
+        check_client_computes(as_client(client), QUANTIZATIONS[encoding])
     calibration = dataset and calibration_images(dataset)
     settings = {"complexity": complexity, "sparsity": sparsity, "structure": structure}
     pruned = settings | {"scope": scope}
@@ -65,12 +70,13 @@ def export(
                 data=dataset and selection_images(dataset),
                 max_accuracy_loss=max_accuracy_loss,
                 rounded={bits: rounded[i] for bits, rounded in by_bits.items()},
+                client=client,
             )
             for i, network in enumerate(networks)
         ]
     else:
         artifacts = [
-            stages.to_tflite(smaller, quantization=QUANTIZATIONS[encoding], representative_data=calibration)
+            stages.to_tflite(smaller, QUANTIZATIONS[encoding], representative_data=calibration, client=client)
             for smaller in networks
         ]
     artifact = min(artifacts, key=lambda artifact: artifact.size_bytes)
@@ -89,6 +95,7 @@ def export(
         + ("" if structure == "weight" else f", whole {structure}s")
         + (" of each layer" if scope == "layer" else ""),
         "encoding": artifact.encoding,
+        "client": ", ".join(artifact.clients),
     }
     figures |= passed_over(artifact)
     if finetune_epochs:

@@ -47,6 +47,8 @@ def write_model_card(output, artifact, figures, command, dataset=None, examples=
         f"| outputs | {outputs} |",
         f"| difference from Keras | {artifact.relative_error:.2g} of the outputs' root mean square, on "
         f"{artifact.verified_examples:,} examples |",
+        f"| made for | {', '.join(artifact.clients)} |",
+        f"| run by | {', '.join(artifact.verified_by)} |",
         f"| made by | cvhn-tf {artifact.metadata['version']} |",
         "",
     ]

@@ -10,14 +10,17 @@ import numpy as np
 import tensorflow as tf
 
 from cvhn_tf.checks.arrays import as_input_arrays
+from cvhn_tf.export.clients.checks import check_client_takes
+from cvhn_tf.export.clients.table import as_client
 from cvhn_tf.export.compaction.compact import compact
 from cvhn_tf.export.comparison.pareto import pareto_front
 from cvhn_tf.export.comparison.plot import plot_front
 from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.comparison.tables import as_csv, written
-from cvhn_tf.export.conversion.convert import check_quantizations, to_tflite_from
+from cvhn_tf.export.conversion.convert import to_tflite_from
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.conversion.metadata import annotate, check_class_names
+from cvhn_tf.export.conversion.quantizations import check_quantizations
 from cvhn_tf.export.evaluation.evaluate import accuracy, evaluate_tflite, keras_outputs
 from cvhn_tf.export.evaluation.labelled_examples import as_examples
 from cvhn_tf.export.networks.check_network import check_convertible
@@ -186,6 +189,7 @@ def compare(
     progress: Callable[..., object] | None = None,
     structure: str = "weight",
     labels: Sequence[str] | None = None,
+    client: str | Sequence[str] = "any",
 ) -> Comparison:
     """Prunes, compacts, converts, runs and measures every combination. No training.
 
@@ -203,6 +207,7 @@ def compare(
         progress: Called as `progress(done, total, result)` after each combination, with its `Row` or `Skipped`.
         structure: As in `prune`.
         labels: Names of the classes, which each file then holds too.
+        client: As in `to_tflite`: what will run the files.
 
     Returns:
         `Comparison`. Combinations that LiteRT cannot run are in its `skipped`.
@@ -216,9 +221,10 @@ def compare(
     for sparsity in sparsities:
         check_sparsity(sparsity)
     check_structure(structure)
-    check_quantizations(quantizations, representative_data)
+    check_quantizations(quantizations, representative_data, as_client(client))
     judge = model.at(complexities[0])
     check_convertible("model", judge)
+    check_client_takes(as_client(client), judge)
     x, y = as_examples(judge, data)
     if representative_data is not None:
         as_input_arrays(judge, representative_data)
@@ -241,7 +247,7 @@ def compare(
             graphs = FrozenGraphs()
             for quantization in quantizations:
                 try:
-                    artifact = to_tflite_from(graphs, network, quantization, "auto", representative_data)
+                    artifact = to_tflite_from(graphs, network, quantization, "auto", representative_data, client)
                     artifact = annotate(artifact, complexity, sparsity, structure, labels)
                 except ConversionError as error:
                     result: Any = Skipped(complexity, sparsity, quantization, str(error))

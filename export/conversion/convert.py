@@ -1,5 +1,6 @@
 """From a plain Keras model to TFLite bytes that LiteRT has run."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -7,19 +8,22 @@ import numpy as np
 import tensorflow as tf
 
 from cvhn_tf.checks.finite_weights import check_finite_weights
+from cvhn_tf.export.clients.checks import check_client_computes, check_client_reads, check_client_takes
+from cvhn_tf.export.clients.table import as_client
+from cvhn_tf.export.conversion.finish import finished, too_new
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.conversion.pad_inputs import pad_inputs
+from cvhn_tf.export.conversion.quantizations import check_quantization
 from cvhn_tf.export.conversion.reasons import reason_of
 from cvhn_tf.export.conversion.sparse_encoding import unblock_where_smaller
-from cvhn_tf.export.conversion.static_shapes import make_shapes_static
 from cvhn_tf.export.conversion.stored_integers import keep_grid
 from cvhn_tf.export.conversion.unquantized import unquantized
-from cvhn_tf.export.conversion.weight_only import is_available, quantize_by_recipe
+from cvhn_tf.export.conversion.weight_only import quantize_by_recipe
 from cvhn_tf.export.networks.check_network import check_convertible, check_network
 from cvhn_tf.export.networks.full_precision import in_float32
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.tflite.encodings import ENCODINGS
-from cvhn_tf.export.tflite.flatbuffer import has_sparse_weights, keep_keras_names, parse, serialize
+from cvhn_tf.export.tflite.flatbuffer import has_sparse_weights
 from cvhn_tf.export.verification.inputs import verification_inputs
 from cvhn_tf.export.verification.quiet import converter_off
 from cvhn_tf.export.verification.verify import ConversionError, OutputsDifferError, verify
@@ -27,7 +31,10 @@ from cvhn_tf.export.verification.verify import ConversionError, OutputsDifferErr
 # The converter stores a tensor in a sparse encoding from this share of zeros on.
 _LEAST_SPARSITY = 0.3
 _CALIBRATION_EXAMPLES = 200
-# Python's own full collections never come while each conversion starts their count anew.
+# Dense layers with float activations read a scale for each unit from this release on.
+_SCALES_OF_UNITS_FROM = (2, 17)
+# Of a file with one scale for each Dense kernel; of a larger one, scales for each unit are tried too.
+_SMALL_ERROR = 0.05
 
 
 def to_tflite(
@@ -35,8 +42,15 @@ def to_tflite(
     quantization: str | None = None,
     sparse: bool | str = "auto",
     representative_data: Any = None,
+    client: str | Sequence[str] = "any",
 ) -> TFLiteArtifact:
     """Converts a Keras model, and runs the file with LiteRT before handing it over.
+
+    The file is made for the `client` that will run it: `"cpu"` (LiteRT from 1.1 on, on a CPU), `"gpu"` (LiteRT's GPU
+    accelerator), `"web"` (LiteRT.js), `"tflite"` (TFLite 2.10 to 2.16), `"micro"` (tflite-micro), several of them, or
+    `"any"`: what all of them but tflite-micro compute right. Weight-only encodings, 4 bits and TFLite's sparse
+    encoding are for some clients only, such as `"cpu"`; another client refuses them by a `ValueError`. For `"web"` and
+    `"any"` the file is one for a single example, which LiteRT's interpreter can resize.
 
     A network of mixed precision becomes one of float32 first. Inputs and outputs of the file's signature have the
     names of the Keras model's, and its order. Weights that lie on a grid, as those of `round_weights` do, are stored as
@@ -52,35 +66,41 @@ def to_tflite(
             weights of Dense, Conv2D and Embedding layers only). The last three take the package ai-edge-quantizer, the
             extra `quantization`.
         sparse: Whether to store zeros in TFLite's sparse encoding, in float32 or float16. `"auto"` takes the smaller of
-            the files that work: the size is not monotonic in the sparsity.
+            the files that work: the size is not monotonic in the sparsity. Only `client="cpu"` reads it.
         representative_data: Array of examples, or a list or dict of arrays for several inputs. Needed for
             `"int8"`; otherwise only the comparison with Keras uses it: up to 1,024 examples, evenly spread, for five
             seconds at most. `"int8"` is calibrated on 200 of them. Without it, 16 random examples in [−1, 1).
+        client: What will run the file, as above.
 
     Returns:
         `TFLiteArtifact`.
 
     Raises:
-        ValueError: If an argument is unknown, representative data is missing or has the wrong shape or type, or a
-            weight is not finite.
+        ValueError: If an argument is unknown, the client does not compute what is asked for, representative data is
+            missing or has the wrong shape or type, or a weight is not finite.
         ModuleNotFoundError: If ai-edge-quantizer is needed and not installed.
         ConversionError: If no file of this kind works in LiteRT.
     """
-    return to_tflite_from(FrozenGraphs(), keras_model, quantization, sparse, representative_data)
+    return to_tflite_from(FrozenGraphs(), keras_model, quantization, sparse, representative_data, client)
 
 
-def to_tflite_from(graphs, keras_model, quantization=None, sparse="auto", representative_data=None) -> TFLiteArtifact:
+def to_tflite_from(
+    graphs, keras_model, quantization=None, sparse="auto", representative_data=None, client="any"
+) -> TFLiteArtifact:
     """`to_tflite`, with `FrozenGraphs` that the conversions of one network to several encodings share."""
-    _check(keras_model, quantization, sparse, representative_data)
+    client = as_client(client)
+    _check(keras_model, quantization, sparse, representative_data, client)
     keras_model = in_float32(keras_model)
     inputs = verification_inputs(keras_model, representative_data)
     calibration = None
     if ENCODINGS[quantization].calibrated:
         calibration = [array[:_CALIBRATION_EXAMPLES] for array in inputs]  # which are spread over all of the data
     artifacts, failures = [], {}
-    for use_sparse in _layouts(keras_model, quantization, sparse):
+    for use_sparse in _layouts(keras_model, quantization, sparse, client):
         try:
-            content, verified = _convert_and_verify(graphs, keras_model, quantization, use_sparse, calibration, inputs)
+            content, verified = _convert_and_verify(
+                graphs, keras_model, quantization, use_sparse, calibration, inputs, client
+            )
             artifacts.append(
                 TFLiteArtifact(
                     content,
@@ -88,8 +108,10 @@ def to_tflite_from(graphs, keras_model, quantization=None, sparse="auto", repres
                     use_sparse,
                     verified.relative_error,
                     verified_examples=verified.examples,
-                    caveats=verified.caveats,
+                    caveats=verified.caveats + too_new(content, client),
                     unquantized=unquantized(content, quantization),
+                    clients=client.names,
+                    verified_by=verified.clients,
                 )
             )
         except ConversionError as failure:
@@ -103,46 +125,16 @@ def to_tflite_from(graphs, keras_model, quantization=None, sparse="auto", repres
     return min(artifacts, key=lambda artifact: artifact.size_bytes)
 
 
-def check_quantization(quantization):
-    """Raises a `ValueError` if there is no such quantization, and a `ModuleNotFoundError` if it takes more packages."""
-    if quantization not in tuple(ENCODINGS):
-        raise ValueError(
-            f"Expected `quantization` to be one of {tuple(ENCODINGS)}. Received: quantization={quantization!r}"
-        )
-    if ENCODINGS[quantization].recipe is not None and not is_available():
-        raise ModuleNotFoundError(
-            f"Expected the package ai-edge-quantizer for quantization={quantization!r}; "
-            "it comes with cvhn-tf's extra: pip install 'cvhn-tf[quantization]'"
-        )
-
-
-def check_quantizations(quantizations, representative_data):
-    """`check_quantization` of each; raises a `ValueError` if one is to be calibrated and there are no data for it."""
-    for quantization in quantizations:
-        check_quantization(quantization)
-    for quantization in quantizations:
-        if ENCODINGS[quantization].calibrated and representative_data is None:
-            raise ValueError(
-                f"Expected `representative_data` for quantization {quantization!r}. Received: representative_data=None"
-            )
-
-
-def available_quantizations(with_data) -> list[str | None]:
-    """Those that can be made here: `"int8"` with representative data only, others with the packages they take."""
-    return [
-        name
-        for name, encoding in ENCODINGS.items()
-        if (not encoding.calibrated or with_data) and (encoding.recipe is None or is_available())
-    ]
-
-
-def _check(keras_model, quantization, sparse, representative_data):
+def _check(keras_model, quantization, sparse, representative_data, client):
     check_network("keras_model", keras_model)
     check_convertible("keras_model", keras_model)
     check_finite_weights("keras_model", keras_model)
     check_quantization(quantization)
     if sparse not in (True, False, "auto"):
         raise ValueError(f"Expected `sparse` to be True, False or 'auto'. Received: sparse={sparse!r}")
+    check_client_computes(client, quantization)
+    check_client_reads(client, sparse)
+    check_client_takes(client, keras_model)
     if ENCODINGS[quantization].calibrated and representative_data is None:
         raise ValueError(
             "Expected `representative_data`, some examples to calibrate the activations on, for "
@@ -150,9 +142,11 @@ def _check(keras_model, quantization, sparse, representative_data):
         )
 
 
-def _layouts(keras_model, quantization, sparse):
+def _layouts(keras_model, quantization, sparse, client):
     if sparse != "auto":
         return [sparse]
+    if client.sparse is not None:
+        return [False]
     # LiteRT's delegate refuses sparse 8-bit weights.
     can_be_sparse = ENCODINGS[quantization].integer_bits is None and any(
         float(np.mean(kernel == 0)) >= _LEAST_SPARSITY for kernel in _kernels(keras_model)
@@ -160,23 +154,52 @@ def _layouts(keras_model, quantization, sparse):
     return [False, True] if can_be_sparse else [False]
 
 
-def _convert_and_verify(graphs, keras_model, quantization, sparse, calibration, inputs):
+def _convert_and_verify(graphs, keras_model, quantization, sparse, calibration, inputs, client):
     """Bytes of the file, and its `Verification`."""
     # The converter's blocks lack what goes beyond a multiple of four, unless it is padded; single weights need none.
     padded = pad_inputs(keras_model) if sparse and ENCODINGS[quantization].integer_bits is None else keras_model
     for model in dict.fromkeys((keras_model, padded)):
+
+        def made(scale_of_kernel, model=model):
+            converted = _convert(graphs, model, quantization, sparse, calibration, scale_of_kernel)
+            content = finished(converted, keras_model, client)
+            return content, verify(content, keras_model, quantization, inputs, client=client)
+
         try:
-            file = parse(_convert(graphs, model, quantization, sparse, calibration))
-            make_shapes_static(file)
-            keep_keras_names(file, keras_model)
-            content = serialize(file)
-            return content, verify(content, keras_model, quantization, inputs)
+            return _with_fewest_scales(made, keras_model, quantization, client)
         except ConversionError:
             if model is padded:
                 raise
 
 
-def _convert(graphs, keras_model, quantization, sparse, calibration):
+def _with_fewest_scales(made, keras_model, quantization, client):
+    """The smaller file, with one scale for each Dense kernel, where it is as good as that with one for each unit.
+
+    Args:
+        made: Gives bytes and `Verification` of the file with one scale for each Dense kernel, if told so.
+        keras_model: Its model.
+        quantization: As in `to_tflite`.
+        client: `Client`.
+    """
+    encoding = ENCODINGS[quantization]
+    if encoding.integer_bits is None or encoding.recipe is not None:
+        return made(scale_of_kernel=False)
+    if not encoding.calibrated:
+        if client.runtime < _SCALES_OF_UNITS_FROM:
+            return made(scale_of_kernel=True)
+        if any(map(_may_be_on_grid, _kernels(keras_model))):  # of which each unit has a step of its own
+            return made(scale_of_kernel=False)
+    try:
+        of_kernels = made(scale_of_kernel=True)
+    except OutputsDifferError:
+        return made(scale_of_kernel=False)
+    if of_kernels[1].relative_error <= _SMALL_ERROR:
+        return of_kernels
+    of_units = made(scale_of_kernel=False)
+    return min(of_kernels, of_units, key=lambda pair: pair[1].relative_error)
+
+
+def _convert(graphs, keras_model, quantization, sparse, calibration, scale_of_kernel=False):
     encoding = ENCODINGS[quantization]
     if encoding.recipe is not None:
         # Of a sparse file nothing would be quantized; asked for it, the check of the result says so.
@@ -184,7 +207,7 @@ def _convert(graphs, keras_model, quantization, sparse, calibration):
         return keep_grid(quantize_by_recipe(exact, encoding.recipe, encoding.bits), exact)
     if encoding.calibrated:
         _check_has_no_loop(keras_model)
-    content = _converted(graphs, keras_model, quantization, sparse, calibration)
+    content = _converted(graphs, keras_model, quantization, sparse, calibration, scale_of_kernel)
     if sparse:
         if not has_sparse_weights(content):
             raise ConversionError("TensorFlow's converter found no weights to store in a sparse encoding")
@@ -205,15 +228,16 @@ def _may_be_on_grid(kernel):
     return 2 * len(np.unique(kept)) <= len(kept)
 
 
-def _converted(graphs, keras_model, quantization, sparse, calibration):
+def _converted(graphs, keras_model, quantization, sparse, calibration, scale_of_kernel=False):
     try:
-        return _run_converter(graphs, keras_model, quantization, sparse, calibration)
+        return _run_converter(graphs, keras_model, quantization, sparse, calibration, scale_of_kernel)
     except ConversionError:
         raise
     except Exception as error:
         # Recurrent layers convert only with a batch size that is known.
         try:
-            return _run_converter(graphs, _with_batch_of_one(keras_model), quantization, sparse, calibration)
+            single = _with_batch_of_one(keras_model)
+            return _run_converter(graphs, single, quantization, sparse, calibration, scale_of_kernel)
         except Exception:
             raise ConversionError(f"TensorFlow's converter failed: {reason_of(error)}") from error
 
@@ -228,9 +252,10 @@ def _check_has_no_loop(keras_model):
             )
 
 
-def _run_converter(graphs, keras_model, quantization, sparse, calibration):
+def _run_converter(graphs, keras_model, quantization, sparse, calibration, scale_of_kernel):
     with converter_off():
         converter = graphs.converter(keras_model)
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = scale_of_kernel
         optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] if sparse else []
         if quantization is not None:
             optimizations.append(tf.lite.Optimize.DEFAULT)

@@ -60,6 +60,8 @@ def annotate(
         "sparsity": None if sparsity is None else float(sparsity),
         "structure": structure,
         "encoding": artifact.encoding,
+        "clients": list(artifact.clients) or None,
+        "verified_by": list(artifact.verified_by) or None,
         "labels": labels,
         "inputs": inputs,
         "outputs": outputs,

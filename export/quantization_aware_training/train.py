@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -15,6 +16,8 @@ import numpy as np
 
 from cvhn_tf.checks.arguments import check_integer
 from cvhn_tf.checks.arrays import as_input_arrays
+from cvhn_tf.export.clients.checks import check_client_computes
+from cvhn_tf.export.clients.table import as_client
 from cvhn_tf.export.conversion.convert import to_tflite
 from cvhn_tf.export.networks.rebuild import as_functional
 from cvhn_tf.export.networks.select_features import SelectFeatures
@@ -66,6 +69,7 @@ def quantization_aware(
     learning_rate: float = 1e-3,
     batch_size: int = 256,
     seed: int = 0,
+    client: str | Sequence[str] = "any",
 ) -> tuple[TFLiteArtifact, keras.Model]:
     """Trains a network on, with weights and activations rounded to 8 bits as its file will, and makes the int8 file.
 
@@ -88,6 +92,7 @@ def quantization_aware(
         learning_rate: Learning rate of the first step; it falls to zero linearly.
         batch_size: Examples per step.
         seed: Seed of the order of the examples.
+        client: As in `to_tflite`: what will run the file.
 
     Returns:
         Pair of the verified file and a Keras model with the trained weights, in float.
@@ -103,6 +108,7 @@ def quantization_aware(
     """
     check_training(epochs, learning_rate, batch_size)
     check_integer("seed", seed, at_least=0, below=2**31)
+    check_client_computes(as_client(client), "int8")
     if importlib.util.find_spec("tensorflow_model_optimization") is None:
         raise ImportError(
             "Quantization-aware training needs tensorflow-model-optimization: pip install 'cvhn-tf[quantization-aware]'"
@@ -117,7 +123,7 @@ def quantization_aware(
     data = TrainingData(x, y, batch_size, None, None)
     data.check_finite()
     data.check_labels(loss, trained.outputs)
-    _check_beforehand(trained, x)
+    _check_beforehand(trained, x, client)
     momentum = short_momentum(data.count_batches() * epochs)
     for _, _, arguments, _ in graph["layers"]:
         if "momentum" in arguments:
@@ -136,17 +142,17 @@ def quantization_aware(
         count = len(layer.weights)
         layer.set_weights(weights[:count])
         weights = weights[count:]
-    return verified_file(content, trained, x, y), trained
+    return verified_file(content, trained, x, y, as_client(client)), trained
 
 
-def _check_beforehand(model, x):
+def _check_beforehand(model, x, client):
     """Raises a `ConversionError` if LiteRT would not run the int8 file: what no training mends is known before it.
 
     How far the outputs are off is what the training is for.
     """
     chosen = np.linspace(0, len(x) - 1, min(len(x), _CALIBRATED_BEFOREHAND)).round().astype(int)
     with contextlib.suppress(OutputsDifferError):
-        to_tflite(model, "int8", representative_data=x[chosen])
+        to_tflite(model, "int8", representative_data=x[chosen], client=client)
 
 
 def _describe(model):

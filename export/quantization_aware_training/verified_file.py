@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from cvhn_tf.export.conversion.finish import finished, too_new
 from cvhn_tf.export.conversion.unquantized import unquantized
 from cvhn_tf.export.evaluation.accuracy_loss import check_accuracy, loses_more
 from cvhn_tf.export.evaluation.evaluate import accuracy, keras_outputs
@@ -20,15 +21,16 @@ _FARTHEST = 1.0
 _ADVICE = "Train the network before, give more epochs or a smaller `learning_rate`, or take 'weight_only_int8'"
 
 
-def verified_file(content, trained, x, y):
+def verified_file(content, trained, x, y, client):
     """The file, after it was compared with the trained network in its outputs and, of classes, in its accuracy.
 
     A file of outputs far from the network's is handed over if it is as accurate, and says so.
 
     Args:
-        content: The file's bytes.
+        content: The bytes of the converter's file.
         trained: The Keras model that it was made from.
         x, y: Arrays of the training.
+        client: `Client` that will run the file.
 
     Returns:
         `TFLiteArtifact`.
@@ -36,12 +38,13 @@ def verified_file(content, trained, x, y):
     Raises:
         ConversionError: If it does not do in LiteRT what the Keras model does.
     """
+    content = finished(content, trained, client)
     inputs = verification_inputs(trained, x)
     chosen = np.linspace(0, len(x) - 1, min(len(x), _MOST_CHECKED)).round().astype(int)
     x, y = x[chosen], y[chosen]
     is_classifier = _are_classes(y) and accuracy(keras_outputs(trained, x), y) is not None
     try:
-        verified = verify(content, trained, "int8", inputs, _FARTHEST if is_classifier else None)
+        verified = verify(content, trained, "int8", inputs, _FARTHEST if is_classifier else None, client)
     except OutputsDifferError as error:
         raise ConversionError(f"{str(error).partition('. ')[0]}. {_ADVICE}") from error
     artifact = TFLiteArtifact(
@@ -50,8 +53,10 @@ def verified_file(content, trained, x, y):
         False,
         verified.relative_error,
         verified_examples=verified.examples,
-        caveats=verified.caveats,
+        caveats=verified.caveats + too_new(content, client),
         unquantized=unquantized(content, "int8"),
+        clients=client.names,
+        verified_by=verified.clients,
     )
     if not is_classifier:
         return artifact

@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cvhn_tf.checks.arrays import as_input_arrays
+from cvhn_tf.export.clients.checks import check_client_takes
+from cvhn_tf.export.clients.table import as_client
 from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.comparison.tables import as_csv
-from cvhn_tf.export.conversion.convert import available_quantizations, check_quantizations
 from cvhn_tf.export.conversion.metadata import check_class_names
+from cvhn_tf.export.conversion.quantizations import available_quantizations, check_quantizations
 from cvhn_tf.export.evaluation.labelled_examples import as_arrays, as_examples
 from cvhn_tf.export.networks.check_network import check_convertible
 from cvhn_tf.export.pruning.layer_statistics import LayerSparsity, SnrHistogram
@@ -86,6 +88,7 @@ def best(
     quantizations: Sequence[str | None] | None = None,
     representative_data: Any = None,
     labels: Sequence[str] | None = None,
+    client: str | Sequence[str] = "any",
     verbose: bool = False,
 ) -> Best:
     """The most accurate file within budgets; with `min_accuracy`, the smallest that keeps it and the other budgets.
@@ -110,12 +113,13 @@ def best(
         complexities: λs to try; by default the search chooses them from the model's range.
         sparsities: Shares of pruned weights to try; by default the search chooses them.
         structures: Those of `prune` to try.
-        quantizations: Those of `to_tflite` to try; by default all for which there are the packages, `"int8"` only if
-            there is representative data.
+        quantizations: Those of `to_tflite` to try; by default all that the client computes and for which there are
+            the packages, `"int8"` only if there is representative data.
         representative_data: As in `to_tflite`. Take some hundreds of training examples for a network with batch
             normalization, which `recalibrate` gives the statistics of each pruned network then.
         labels: Names of the classes, to be written into the file as by `annotate`, beside complexity, sparsity and
             structure. They count as part of its size.
+        client: As in `to_tflite`: what will run the file.
         verbose: Whether to show progress on stderr.
 
     Returns:
@@ -144,22 +148,24 @@ def best(
     for structure in structures:
         check_structure(structure)
     if quantizations is None:
-        quantizations = available_quantizations(representative_data is not None)
+        quantizations = available_quantizations(representative_data is not None, as_client(client))
     quantizations = as_list("quantizations", quantizations)
-    check_quantizations(quantizations, representative_data)
+    check_quantizations(quantizations, representative_data, as_client(client))
     data = as_arrays(data)
     network = model.at(model.complexity_range.low)
     check_convertible("model", network)
+    check_client_takes(as_client(client), network)
     x, y = as_examples(network, data)
     if representative_data is not None:
         as_input_arrays(network, representative_data)
     if labels is not None:
         check_class_names(labels, network.outputs[0].shape[-1])
 
-    prunings = Prunings(model, x, y, representative_data, for_speed=max_latency_ms is not None)
+    is_sparse = as_client(client).sparse is None
+    prunings = Prunings(model, x, y, representative_data, max_latency_ms is not None, is_sparse)
 
     def searched(some_budgets):
-        trials = Trials(prunings, some_budgets, quantizations, x, y, representative_data, labels)
+        trials = Trials(prunings, some_budgets, quantizations, x, y, representative_data, labels, client)
         with _progress(verbose, trials) as progress:
             search(trials, model.complexity_range, complexities, sparsities, structures, progress)
         return trials

@@ -42,14 +42,16 @@ class Prunings:
         representative_data: Training examples for the statistics of batch normalization, as in `recalibrate`; None
             leaves those of training.
         for_speed: Whether files are to be fast rather than small, by `polyphase`.
+        sparse: Whether files may hold zeros in the sparse encoding.
 
     Raises:
         ValueError: If the network is no classifier of these labels.
     """
 
-    def __init__(self, model, x, y, representative_data=None, for_speed=False):
+    def __init__(self, model, x, y, representative_data=None, for_speed=False, sparse=True):
         self._model = RepeatedPruning(model)
         self._x, self._y, self._representative_data, self._for_speed = x, y, representative_data, for_speed
+        self._sparse = sparse
         self._bits, self._bounds, self._estimates, self._accuracies, self._parameters = {}, {}, {}, {}, {}
         self._histograms, self._layer_sparsities = {}, {}
         self._turn_to(None)
@@ -142,8 +144,9 @@ class Prunings:
         key = point, quantization
         if key not in self._bounds:
             networks = self.candidates(point, quantization)
-            self._bounds[key] = tuple(
-                min(least(network, quantization) for network in networks) for least in (least_bytes, least_gzip_bytes)
+            self._bounds[key] = (
+                min(least_bytes(network, quantization, self._sparse) for network in networks),
+                min(least_gzip_bytes(network, quantization) for network in networks),
             )
         return self._bounds[key][after_gzip]
 

@@ -12,7 +12,7 @@ _BLOCK = 4
 _LEAST_GZIP_SHARE = 0.5
 
 
-def least_bytes(network, quantization) -> float:
+def least_bytes(network, quantization, sparse=True) -> float:
     """Number of bytes below which no TFLite file of a network comes.
 
     A tensor is stored whole; in floats also by its non-zeros, each with an index, or by its 1×4 blocks that are not
@@ -21,9 +21,10 @@ def least_bytes(network, quantization) -> float:
     Args:
         network: Built Keras model, compacted if its file will be.
         quantization: As in `to_tflite`.
+        sparse: Whether zeros may be stored in the sparse encoding.
     """
     encoding = ENCODINGS[quantization]
-    return sum(_least_of(weight, _size_of(weight, encoding), encoding) for weight in _stored(network))
+    return sum(_least_of(weight, _size_of(weight, encoding), encoding, sparse) for weight in _stored(network))
 
 
 def dense_bytes(network, quantization) -> float:
@@ -84,11 +85,11 @@ def _packed(integers):
     return pairs[:, 0] | pairs[:, 1] << 4
 
 
-def _least_of(weight, size, encoding):
+def _least_of(weight, size, encoding, sparse):
     whole = weight.size * size
     if weight.ndim < 2 and not weight.any():  # biases that are all zero may share one tensor, or be left out
         return 0
-    if weight.ndim < 2 or encoding.integer_bits is not None:
+    if weight.ndim < 2 or encoding.integer_bits is not None or not sparse:
         return whole
     kept = np.count_nonzero(weight)
     if weight.ndim > 2:

@@ -1,7 +1,7 @@
 """The smallest TFLite file that loses no more accuracy than is allowed."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -9,8 +9,10 @@ import tensorflow as tf
 
 from cvhn_tf.checks.arguments import check_share
 from cvhn_tf.checks.finite_weights import check_finite_weights
-from cvhn_tf.export.conversion.convert import available_quantizations, to_tflite_from
+from cvhn_tf.export.clients.table import as_client
+from cvhn_tf.export.conversion.convert import to_tflite_from
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
+from cvhn_tf.export.conversion.quantizations import available_quantizations
 from cvhn_tf.export.evaluation.accuracy_loss import loses_more, with_accuracies
 from cvhn_tf.export.evaluation.evaluate import evaluate_tflite
 from cvhn_tf.export.evaluation.labelled_examples import as_examples
@@ -32,14 +34,15 @@ def smallest(
     data: tuple[Any, Any] | tf.data.Dataset | None = None,
     max_accuracy_loss: float = 0.001,
     rounded: Mapping[int, keras.Model] | None = None,
+    client: str | Sequence[str] = "any",
 ) -> TFLiteArtifact:
-    """The smallest working file over all encodings among those as good as the float32 file, or nearly.
+    """The smallest working file over all encodings of a client among those as good as the float32 file, or nearly.
 
     With labelled data, those are the files whose accuracy on it is at most `max_accuracy_loss` below the float32
     file's. Without, those whose outputs differ from the Keras model's by at most 5% (root mean square, as a share of
     the outputs' own), on `representative_data` or, without it, on random inputs; then `max_accuracy_loss` counts for
-    nothing. `"int8"` takes part if there is representative data, the weight-only encodings if ai-edge-quantizer is
-    installed.
+    nothing. `"int8"` takes part if there is representative data, weight-only encodings and 4 bits if the client
+    computes them and ai-edge-quantizer is installed.
 
     Smallest is not fastest: the file that is returned has its `latency_ms`, and with labelled data its `accuracy`
     beside that of the float32 file.
@@ -52,6 +55,7 @@ def smallest(
         max_accuracy_loss: Accuracy that may be lost, in [0, 1]: 0.001 is a tenth of a percentage point.
         rounded: Dict from 8 and 4 bits to the same network with the weights that `round_weights` made for them.
             Encodings of so many bits are then made of these; float32 and float16 are tried with the 8-bit one too.
+        client: As in `to_tflite`: what will run the file.
 
     Raises:
         ValueError: If an argument is out of range, before anything is converted.
@@ -60,6 +64,7 @@ def smallest(
     check_share("max_accuracy_loss", max_accuracy_loss)
     if not set(rounded or ()) <= {8, 4}:
         raise ValueError(f"Expected `rounded` for 8 and 4 bits. Received: rounded for {list(rounded or ())}")
+    as_client(client)
     check_network("keras_model", keras_model)
     check_convertible("keras_model", keras_model)
     check_finite_weights("keras_model", keras_model)
@@ -67,14 +72,14 @@ def smallest(
     keras_model = in_float32(keras_model)
     inputs = verification_inputs(keras_model, representative_data)
     artifacts, failures, graphs = [], [], FrozenGraphs()
-    for quantization in available_quantizations(representative_data is not None):
+    for quantization in available_quantizations(representative_data is not None, as_client(client)):
         for model in _models(keras_model, quantization, rounded or {}):
             try:
-                artifacts.append(to_tflite_from(graphs, model, quantization, "auto", representative_data))
+                artifacts.append(to_tflite_from(graphs, model, quantization, "auto", representative_data, client))
             except ConversionError as failure:
                 failures.append(str(failure))
     if examples is not None and artifacts:
-        exact = to_tflite_from(graphs, keras_model, sparse=False)
+        exact = to_tflite_from(graphs, keras_model, sparse=False, client=client)
         float_accuracy = evaluate_tflite(exact, *examples).accuracy
     for artifact in sorted(artifacts, key=lambda artifact: artifact.size_bytes):
         if examples is not None:

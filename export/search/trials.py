@@ -25,15 +25,17 @@ class Trials:
         y: Their class labels.
         representative_data: As in `to_tflite`.
         labels: As in `annotate`.
+        client: As in `to_tflite`.
     """
 
-    def __init__(self, prunings, budgets, quantizations, x, y, representative_data=None, labels=None):
+    def __init__(self, prunings, budgets, quantizations, x, y, representative_data=None, labels=None, client="any"):
         self.prunings, self.budgets, self.quantizations = prunings, budgets, quantizations
         self.trace = []
         self.best = self.artifact = None
         # The best file so far, or the accurate one that breaks the budgets by least: finer searches start from here.
         self.nearest = None
         self._x, self._y, self._representative_data, self._labels = x, y, representative_data, labels
+        self._client = client
         self._refused_networks = set()
         self._tried = {}
         self._slow = {}
@@ -162,7 +164,7 @@ class Trials:
         for network in self.prunings.candidates(point, quantization):
             try:
                 artifact = to_tflite_from(
-                    self.prunings.frozen_graphs, network, quantization, representative_data=self._representative_data
+                    self.prunings.frozen_graphs, network, quantization, "auto", self._representative_data, self._client
                 )
                 made.append((artifact, network))
             except ConversionError as error:

@@ -47,6 +47,9 @@ class TFLiteArtifact:
             measured.
         unquantized: The `Unquantized` tensors of more than 1,024 numbers or of several dimensions. Biases are in float
             in all encodings but `"int8"`.
+        clients: Names of the clients that it was made for, as in `to_tflite`.
+        verified_by: Names and versions of the interpreters that ran it. That it is right in the others of `clients` is
+            by rule, from what was seen in them.
     """
 
     content: bytes = dataclasses.field(repr=False)
@@ -60,6 +63,8 @@ class TFLiteArtifact:
     keras_accuracy: float | None = None
     latency_ms: float | None = None
     unquantized: tuple[Unquantized, ...] = dataclasses.field(default=(), repr=False)
+    clients: tuple[str, ...] = ()
+    verified_by: tuple[str, ...] = ()
 
     @property
     def encoding(self) -> str:

@@ -1,12 +1,16 @@
 """No file is handed over that LiteRT does not run, or that does not do what its Keras model does."""
 
 import dataclasses
+import importlib.metadata
 import time
 
 import keras
 import numpy as np
 
+from cvhn_tf.export.clients.client import Client
+from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.tflite.encodings import ENCODINGS
+from cvhn_tf.export.verification import micro
 from cvhn_tf.export.verification.activity import Variation, is_mostly_dead
 from cvhn_tf.export.verification.inputs import batch_size, further_inputs, outputs_of
 from cvhn_tf.export.verification.litert import LiteRTModel
@@ -14,6 +18,12 @@ from cvhn_tf.export.verification.requantization import unscalable_output
 
 # After so long no further batch is begun.
 _MOST_SECONDS = 5.0
+# tflite-micro's kernels on this machine are its slow, portable ones.
+_MOST_IN_MICRO = 8
+_LITERT = "ai-edge-litert"
+_WITHOUT_MICRO = (
+    "The file was not run by tflite-micro, whose package is not installed: pip install 'cvhn-tf[micro]' has it checked"
+)
 
 
 class ConversionError(RuntimeError):
@@ -33,11 +43,13 @@ class Verification:
             output's.
         examples: Number of examples that were compared.
         caveats: Sentences on what the comparison could not see.
+        clients: Names and versions of what ran the file.
     """
 
     relative_error: float
     examples: int
     caveats: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
 
 
 def verify(
@@ -46,8 +58,9 @@ def verify(
     quantization: str | None,
     inputs: list[np.ndarray],
     tolerance: float | None = None,
+    client: Client = CLIENTS["any"],
 ) -> Verification:
-    """Runs the file with LiteRT beside the Keras model.
+    """Runs the file with LiteRT beside the Keras model; if it is for tflite-micro, with that too where it is installed.
 
     Where the outputs do not vary, or most units with ReLU give zero, other inputs are drawn, of both signs and ever
     larger, until the outputs vary. Not for `"int8"`, whose activations hold what was calibrated and no more.
@@ -58,12 +71,13 @@ def verify(
         quantization: As in `to_tflite`.
         inputs: Those of `verification_inputs`. They are compared batch by batch, for five seconds at most.
         tolerance: Largest relative error; by default that of the encoding.
+        client: `Client` that will run the file.
 
     Returns:
         `Verification`.
 
     Raises:
-        ConversionError: If LiteRT refuses the file, or gives other outputs.
+        ConversionError: If LiteRT or tflite-micro refuses the file, or gives other outputs.
     """
     unscalable = unscalable_output(content) if ENCODINGS[quantization].calibrated else None
     if unscalable is not None:
@@ -87,10 +101,21 @@ def verify(
             if not (comparison.constant and comparisons[-1].constant):
                 break
     constant = set.intersection(*(set(comparison.constant) for comparison in comparisons))
+    caveats: tuple[str, ...] = _caveats(sorted(constant), keras_model)
+    clients: tuple[str, ...] = (f"LiteRT {importlib.metadata.version(_LITERT)}",)
+    examples = sum(comparison.examples for comparison in comparisons)
+    if "micro" in client.names:
+        if micro.is_available():
+            few = [array[:_MOST_IN_MICRO] for array in inputs]
+            comparisons.append(_compare(_open_micro(content), keras_model, quantization, tolerance, few))
+            clients += (micro.version(),)
+        else:
+            caveats += (_WITHOUT_MICRO,)
     return Verification(
         max(comparison.relative_error for comparison in comparisons),
-        sum(comparison.examples for comparison in comparisons),
-        _caveats(sorted(constant), keras_model),
+        examples,
+        caveats,
+        clients,
     )
 
 
@@ -101,6 +126,13 @@ class _Comparison:
     relative_error: float
     examples: int
     constant: tuple[int, ...]
+
+
+def _open_micro(content):
+    try:
+        return micro.MicroModel(content)
+    except RuntimeError as error:
+        raise ConversionError(f"tflite-micro cannot run the file: {error}") from error
 
 
 def _open(content, keras_model):

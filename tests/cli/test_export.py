@@ -41,7 +41,7 @@ def test_export_refuses_bad_options(options, parts, model_path, tmp_path):
 def test_exported_file_runs_in_litert_as_accurately_as_the_table_says(encoding, model_path, accuracy_of, tmp_path):
     path = tmp_path / "out.tflite"
     arguments = ("--complexity", 0.1, "--sparsity", 0.5, "--encoding", encoding, "--dataset", "digits")
-    result = run("export", model_path, *arguments, "--output", path)
+    result = run("export", model_path, *arguments, "--client", "cpu", "--output", path)
     assert result.exit_code == 0, result.output
     assert sorted(file.name for file in tmp_path.iterdir()) == ["out.json", "out.md", "out.tflite"]
     assert f"{path.stat().st_size:,}" in result.output
@@ -80,8 +80,9 @@ def test_auto_loses_no_more_accuracy_than_it_may(model_path, tmp_path):
 @pytest.mark.parametrize("loss", [0.0, 1.0])
 def test_file_that_loses_more_accuracy_than_is_allowed_says_so(loss, model_path, tmp_path):
     path = tmp_path / "out.tflite"
-    arguments = ("--encoding", "weight_only_int4", "--step", 0, "--sparsity", 0.9, "--dataset", "digits")
-    result = run("export", model_path, *arguments, "--max-accuracy-loss", loss, "--output", path)
+    arguments = ("--encoding", "weight_only_int4", "--client", "cpu", "--step", 0, "--sparsity", 0.9)
+    arguments += ("--dataset", "digits", "--max-accuracy-loss", loss)
+    result = run("export", model_path, *arguments, "--output", path)
     assert result.exit_code == 0, result.output
     digits = datasets.load("digits")
     network = export.recalibrate(export.prune(cvhn_tf.load_model(model_path), 1.0, sparsity=0.9), digits.x_train)

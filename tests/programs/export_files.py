@@ -25,7 +25,7 @@ def make_file(model, complexity, sparsity, encoding):
     """A TFLite file, or a packed one."""
     if encoding == "packed":
         return export.pack(model, complexity, sparsity)
-    return export.to_tflite(export.compact(export.prune(model, complexity, sparsity)), encoding)
+    return export.to_tflite(export.compact(export.prune(model, complexity, sparsity)), encoding, client="cpu")
 
 
 def name_of(job):

@@ -73,7 +73,9 @@ def test_network_comes_back_from_a_file_and_runs_in_litert(tmp_path):
     check_same_outputs(model, keras.models.load_model(tmp_path / "network.keras"))
     x = np.random.default_rng(1).normal(size=(20, 24, 32, 2)).astype("float32")
     for quantization in (None, "float16", "dynamic_range", "int8", "weight_only_int8"):
-        export.to_tflite(changed, quantization, representative_data=x)  # compares LiteRT's outputs with Keras's
+        export.to_tflite(
+            changed, quantization, representative_data=x, client="cpu"
+        )  # compares LiteRT's outputs with Keras's
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,7 @@ def narrow():
 
 
 def file_of(network):
-    return export.annotate(export.to_tflite(network), 1.0, 0.0, "weight")
+    return export.annotate(export.to_tflite(network, client="cpu"), 1.0, 0.0, "weight")
 
 
 def test_budget_of_time_searches_among_such_networks(narrow):

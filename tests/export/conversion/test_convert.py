@@ -59,13 +59,15 @@ def run(content, x):
     ],
 )
 def test_every_file_does_in_litert_what_the_network_does_in_keras(network, x, quantization, tolerance):
-    artifact = export.to_tflite(network, quantization, representative_data=x)
+    artifact = export.to_tflite(network, quantization, representative_data=x, client="cpu")
     assert np.abs(run(artifact.content, x[:50]) - network.predict(x[:50], verbose=0)).max() < tolerance
     assert artifact.quantization == quantization and artifact.relative_error < 2 * tolerance
 
 
 def test_sparse_encoding_is_taken_where_it_is_smaller(network):
-    sizes = {sparse: export.to_tflite(network, sparse=sparse).size_bytes for sparse in (True, False, "auto")}
+    sizes = {
+        sparse: export.to_tflite(network, sparse=sparse, client="cpu").size_bytes for sparse in (True, False, "auto")
+    }
     assert sizes["auto"] == min(sizes[True], sizes[False]) < sizes[False] / 2
 
 
@@ -80,11 +82,13 @@ def test_smallest_is_the_smallest_of_all_encodings(network, x):
 
 def test_smallest_loses_no_more_accuracy_than_it_may(network, x):
     y = network.predict(x, verbose=0).argmax(1)  # the float32 file is right on all of them
-    found = {loss: export.smallest(network, data=(x, y), max_accuracy_loss=loss) for loss in (0.0, 0.02, 1.0)}
+    found = {
+        loss: export.smallest(network, data=(x, y), max_accuracy_loss=loss, client="cpu") for loss in (0.0, 0.02, 1.0)
+    }
     for loss, artifact in found.items():
         assert export.evaluate_tflite(artifact, x, y).accuracy >= 1 - loss
     others = [
-        export.to_tflite(network, quantization)
+        export.to_tflite(network, quantization, client="cpu")
         for quantization in (None, "float16", "dynamic_range", "weight_only_int8", "weight_only_int4", "dynamic_int4")
     ]
     assert found[1.0].size_bytes == min(artifact.size_bytes for artifact in others)
@@ -115,12 +119,14 @@ def test_missing_quantizer_is_named_and_others_do_without_it(network, monkeypatc
 
 
 def test_int4_of_integer_products_takes_no_more_bytes_than_expanded_weights(network, x):
-    files = [export.to_tflite(network, quantization) for quantization in ("dynamic_int4", "weight_only_int4")]
+    files = [
+        export.to_tflite(network, quantization, client="cpu") for quantization in ("dynamic_int4", "weight_only_int4")
+    ]
     assert files[0].size_bytes <= files[1].size_bytes
 
 
 def test_quantizer_that_leaves_sparse_weights_as_they_are_is_found_out(network):
-    sparse = export.to_tflite(network, sparse=True)
+    sparse = export.to_tflite(network, sparse=True, client="cpu")
     with pytest.raises(export.ConversionError, match="ai-edge-quantizer"):
         quantize_by_recipe(sparse.content, "weight_only_wi8_afp32", bits=8)
 
@@ -160,7 +166,7 @@ def test_file_that_does_something_else_is_not_handed_over(network, x):
 def test_combination_that_litert_refuses_is_an_error(network, x):
     """Sparse 8-bit weights: the converter writes them, LiteRT cannot load them."""
     with pytest.raises(export.ConversionError, match="int8"):
-        export.to_tflite(network, "int8", sparse=True, representative_data=x)
+        export.to_tflite(network, "int8", sparse=True, representative_data=x, client="cpu")
 
 
 def two_inputs_two_outputs():
@@ -301,7 +307,7 @@ def test_inputs_of_any_length_run_at_each_length(make_first):
     model = keras.Sequential(
         [keras.Input((None, 4)), make_first(), layers.GlobalAveragePooling1D(), layers.Dense(3, "softmax")]
     )
-    artifact = export.annotate(export.to_tflite(model), labels=["a", "b", "c"])
+    artifact = export.annotate(export.to_tflite(model, client="cpu"), labels=["a", "b", "c"])
     rng = np.random.default_rng(0)
     for length in (20, 5):
         x = rng.normal(size=(7, length, 4)).astype("float32")
@@ -351,9 +357,7 @@ def test_rounded_networks_for_other_bits_are_refused(network):
 
 
 def test_smallest_of_a_network_of_mixed_precision_is_measured_against_float32(x, monkeypatch):
-    monkeypatch.setattr(
-        sys.modules["cvhn_tf.export.search.smallest"], "available_quantizations", lambda with_data: [None]
-    )
+    monkeypatch.setattr(sys.modules["cvhn_tf.export.search.smallest"], "available_quantizations", lambda *_: [None])
     stack = [layers.Dense(300, "relu", dtype="mixed_bfloat16"), layers.Dense(10, dtype="mixed_bfloat16")]
-    artifact = export.smallest(keras.Sequential([keras.Input((100,)), *stack]), representative_data=x)
+    artifact = export.smallest(keras.Sequential([keras.Input((100,)), *stack]), representative_data=x, client="cpu")
     assert artifact.relative_error < 1e-5

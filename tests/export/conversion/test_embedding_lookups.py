@@ -24,7 +24,7 @@ def operations(content):
 
 @pytest.mark.parametrize("shape", [(), (5,), (2, 3)])
 def test_lookups_give_what_gathers_gave(shape):
-    content = export.to_tflite(embedding(shape)).content
+    content = export.to_tflite(embedding(shape), client="cpu").content
     changed = use_embedding_lookups(content)
     assert "EMBEDDING_LOOKUP" not in operations(content) and "EMBEDDING_LOOKUP" in operations(changed)
     for examples in (1, 7):
@@ -37,14 +37,14 @@ def test_lookups_give_what_gathers_gave(shape):
     ("quantization", "bits"), [("weight_only_int8", 8), ("weight_only_int4", 4), ("dynamic_int4", 4)]
 )
 def test_tables_become_integers(quantization, bits):
-    artifact = export.to_tflite(embedding((5,)), quantization)
+    artifact = export.to_tflite(embedding((5,)), quantization, client="cpu")
     numbers = 500 * 32
     assert numbers * bits // 8 < artifact.size_bytes < numbers * bits // 8 + 14_000  # a scale for each row
     assert artifact.unquantized == ()
 
 
 def test_tables_of_inputs_of_any_length_stay_and_are_told():
-    artifact = export.to_tflite(embedding((None,)), "weight_only_int8")
+    artifact = export.to_tflite(embedding((None,)), "weight_only_int8", client="cpu")
     assert artifact.unquantized[0].size_bytes == 500 * 32 * 4 and "GATHER" in artifact.unquantized[0].reason
 
 
@@ -57,5 +57,5 @@ def test_rows_of_an_odd_length_are_right_in_every_encoding():
     x = [np.random.default_rng(i).integers(0, 20, (4, 5)).astype("int32") for i in (0, 1)]
     expected = network(x).numpy()[..., 32:]
     for quantization in ("weight_only_int8", "weight_only_int4", "dynamic_int4"):
-        received = LiteRTModel(export.to_tflite(network, quantization)).run(x)[0][..., 32:]
+        received = LiteRTModel(export.to_tflite(network, quantization, client="cpu")).run(x)[0][..., 32:]
         assert np.square(received - expected).mean() < 0.02 * np.square(expected).mean(), quantization

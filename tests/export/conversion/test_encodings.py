@@ -81,7 +81,7 @@ def make_network(make_target, layout):
 def find_outcome(network, quantization, sparse) -> str:
     x = np.random.default_rng(1).normal(size=(64, *network.input_shape[1:])).astype("float32")
     try:
-        artifact = export.to_tflite(network, quantization, sparse=sparse, representative_data=x)
+        artifact = export.to_tflite(network, quantization, sparse=sparse, representative_data=x, client="cpu")
     except export.ConversionError as error:
         (reason,) = [reason for text, reason in REASONS.items() if text in str(error)]
         return reason
@@ -174,7 +174,7 @@ def passes_over(network, quantization) -> str:
     rng = np.random.default_rng(1)
     shape = (64, *source.shape[1:])
     x = rng.integers(0, 200, shape).astype("int32") if source.dtype == "int32" else rng.normal(size=shape)
-    artifact = export.to_tflite(network, quantization, representative_data=x.astype(source.dtype))
+    artifact = export.to_tflite(network, quantization, representative_data=x.astype(source.dtype), client="cpu")
     return "–" if any(tensor.size_bytes > 4 * 1024 for tensor in artifact.unquantized) else "✓"
 
 

@@ -43,10 +43,10 @@ def test_files_hold_what_tensorflow_makes_of_a_keras_model_and_are_no_larger(net
     x = np.random.default_rng(0).uniform(size=(20, 8, 8, 1)).astype("float32")
     combinations = [(None, False), (None, True), ("float16", True), ("dynamic_range", False), ("int8", False)]
     graphs = FrozenGraphs()
-    files = [to_tflite_from(graphs, network, *combination, x).content for combination in combinations]
+    files = [to_tflite_from(graphs, network, *combination, x, client="cpu").content for combination in combinations]
     monkeypatch.setattr(FrozenGraphs, "converter", lambda self, model: tf.lite.TFLiteConverter.from_keras_model(model))
     for combination, content in zip(combinations, files, strict=True):
-        expected = export.to_tflite(network, *combination, x).content
+        expected = export.to_tflite(network, *combination, x, client="cpu").content
         assert operations(content) == operations(expected), combination
         assert len(content) <= len(expected), combination
 
@@ -65,7 +65,7 @@ def test_weights_that_changed_between_two_files_are_in_the_second(network):
     x = np.ones((2, 8, 8, 1), "float32")
     for _ in range(2):
         network.layers[-1].bias.assign(np.random.default_rng().normal(size=3))
-        outputs = export.evaluate_tflite(export.to_tflite(network), x, network(x), loss="mse")
+        outputs = export.evaluate_tflite(export.to_tflite(network, client="cpu"), x, network(x), loss="mse")
         assert outputs.loss < 1e-10
 
 
@@ -90,7 +90,7 @@ def test_networks_that_are_gone_are_held_by_nothing():
     networks = []
     for _ in range(5):
         network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-        export.to_tflite(network)
+        export.to_tflite(network, client="cpu")
         networks.append(weakref.ref(network))
     del network
     gc.collect()
@@ -109,11 +109,11 @@ def test_a_network_that_assigns_to_a_weight_is_refused_by_one_sentence():
     inputs = keras.Input((3,))
     network = keras.Model(inputs, Counting(name="counting")(inputs))
     with pytest.raises(export.ConversionError, match=r"assigns to a weight at inference \(.*counting"):
-        export.to_tflite(network)
+        export.to_tflite(network, client="cpu")
 
 
 def outputs_by_name(network, x):
-    runner = Interpreter(model_content=export.to_tflite(network).content).get_signature_runner()
+    runner = Interpreter(model_content=export.to_tflite(network, client="cpu").content).get_signature_runner()
     return runner(**{network.inputs[0].name: x})
 
 
@@ -139,4 +139,4 @@ def test_outputs_in_dicts_within_a_dict_are_named_by_their_paths():
 
 def test_output_without_axes_is_compared_too():
     inputs = keras.Input((3,))
-    assert export.to_tflite(keras.Model(inputs, keras.ops.mean(inputs))).relative_error < 1e-6
+    assert export.to_tflite(keras.Model(inputs, keras.ops.mean(inputs)), client="cpu").relative_error < 1e-6

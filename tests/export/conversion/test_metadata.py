@@ -23,7 +23,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def artifact(network):
-    return export.to_tflite(network)
+    return export.to_tflite(network, client="cpu")
 
 
 def run(content, inputs):
@@ -51,7 +51,7 @@ def test_inputs_and_outputs_have_the_names_and_the_order_of_the_keras_model(netw
     "quantization", [None, "float16", "dynamic_range", "weight_only_int8", "weight_only_int4", "dynamic_int4"]
 )
 def test_annotated_file_runs_as_before_and_tells_where_it_comes_from(network, quantization):
-    plain = export.to_tflite(network, quantization)
+    plain = export.to_tflite(network, quantization, client="cpu")
     annotated = export.annotate(plain, complexity=0.5, sparsity=0.9, structure="unit", labels=["no", "sí"])
     inputs = [np.ones((1, 3), "float32"), np.ones((1, 2), "float32")]
     for before, after in zip(run(plain.content, inputs), run(annotated.content, inputs), strict=True):

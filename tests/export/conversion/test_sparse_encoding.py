@@ -46,7 +46,7 @@ def by_converter(model, quantization):
 def test_few_weights_are_stored_one_by_one(inputs, quantization):
     model = network_of(few_weights(inputs, 100, 0.02))
     assert encodings(by_converter(model, quantization)) == [True]
-    artifact = export.to_tflite(model, quantization, sparse=True)
+    artifact = export.to_tflite(model, quantization, sparse=True, client="cpu")
     assert encodings(artifact.content) == [False]
     # `to_tflite` has compared the file's outputs with Keras's.
     (data,) = (buffer.data for tensor, buffer in constants(parse(artifact.content)) if tensor.sparsity is not None)
@@ -56,23 +56,25 @@ def test_few_weights_are_stored_one_by_one(inputs, quantization):
 
 def test_whole_blocks_stay_blocks_where_these_are_smaller():
     model = network_of(blocks(64, 100, 0.1))
-    artifact = export.to_tflite(model, sparse=True)
+    artifact = export.to_tflite(model, sparse=True, client="cpu")
     assert encodings(artifact.content) == [True]
 
 
 def test_blocks_in_half_precision_become_single_weights():
     """The converter hands blocks in float16 to an operation that reads them as a dense kernel."""
-    assert encodings(export.to_tflite(network_of(blocks(64, 100, 0.1)), "float16", sparse=True).content) == [False]
+    assert encodings(
+        export.to_tflite(network_of(blocks(64, 100, 0.1)), "float16", sparse=True, client="cpu").content
+    ) == [False]
 
 
 @pytest.mark.parametrize("quantization", [None, "float16"])
 def test_equal_kernels_that_the_file_holds_once(quantization):
     kernel = few_weights(64, 100, 0.02)
     model = network_of(kernel, kernel, few_weights(64, 100, 0.02, seed=3))
-    assert set(encodings(export.to_tflite(model, quantization, sparse=True).content)) == {False}
+    assert set(encodings(export.to_tflite(model, quantization, sparse=True, client="cpu").content)) == {False}
 
 
 @pytest.mark.parametrize("quantization", [None, "float16"])
 def test_kernels_without_any_weight(quantization):
     model = network_of(few_weights(64, 100, 0.02), np.zeros((64, 100), "float32"))
-    export.to_tflite(model, quantization, sparse=True)
+    export.to_tflite(model, quantization, sparse=True, client="cpu")

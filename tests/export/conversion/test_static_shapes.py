@@ -34,7 +34,7 @@ NETWORKS = {
 def test_flatten_and_reshape_are_one_operation_for_any_number_of_examples(name, quantization):
     network = NETWORKS[name]()
     x = np.random.default_rng(0).normal(size=(5, 8, 8, 2)).astype("float32")
-    artifact = export.to_tflite(network, quantization, representative_data=x)
+    artifact = export.to_tflite(network, quantization, representative_data=x, client="cpu")
     assert "SHAPE" not in operations(artifact.content)
     litert = LiteRTModel(artifact)
     together = litert.run([x])[0]
@@ -46,7 +46,7 @@ def test_flatten_and_reshape_are_one_operation_for_any_number_of_examples(name, 
 
 def test_of_sizes_that_are_free_shapes_are_still_computed():
     network = keras.Sequential([keras.Input((None, None, 2)), layers.Reshape((-1, 2)), layers.Dense(3)])
-    content = export.to_tflite(network).content
+    content = export.to_tflite(network, client="cpu").content
     assert "SHAPE" in operations(content)
     for shape in ((3, 4), (2, 7)):
         x = np.ones((2, *shape, 2), "float32")
@@ -59,7 +59,7 @@ def test_names_lead_to_the_right_tensors():
     network = keras.Model(
         [first, second], [layers.Dense(2, name="b")(flat), layers.Concatenate(name="a")([flat, second])]
     )
-    runner = Interpreter(model_content=export.to_tflite(network).content).get_signature_runner()
+    runner = Interpreter(model_content=export.to_tflite(network, client="cpu").content).get_signature_runner()
     rng = np.random.default_rng(0)
     x = {"zebra": rng.normal(size=(1, 4, 4)).astype("float32"), "ape": rng.normal(size=(1, 6)).astype("float32")}
     outputs = runner(**x)
@@ -72,5 +72,5 @@ def test_names_lead_to_the_right_tensors():
 )
 def test_both_fields_of_an_operation_say_the_same(quantization):
     network = NETWORKS["flatten"]()
-    for code in parse(export.to_tflite(network, quantization).content).operatorCodes:
+    for code in parse(export.to_tflite(network, quantization, client="cpu").content).operatorCodes:
         assert code.deprecatedBuiltinCode == min(code.builtinCode, 127)

@@ -24,8 +24,8 @@ def depthwise():
 
 
 def test_float32_passes_nothing_over():
-    assert export.to_tflite(conv3d()).unquantized == ()
-    assert export.to_tflite(conv3d(), "float16").unquantized_bytes == 0
+    assert export.to_tflite(conv3d(), client="cpu").unquantized == ()
+    assert export.to_tflite(conv3d(), "float16", client="cpu").unquantized_bytes == 0
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_float32_passes_nothing_over():
 def test_layers_without_integers_are_named_with_their_bytes(make, quantization, operation, tmp_path):
     network = make()
     x = np.random.default_rng(0).normal(size=(16, *network.input_shape[1:])).astype("float32")
-    artifact = export.to_tflite(network, quantization, representative_data=x)
+    artifact = export.to_tflite(network, quantization, representative_data=x, client="cpu")
     (kernel,) = [tensor for tensor in artifact.unquantized if operation in tensor.reason]
     size = network.layers[0].kernel.numpy().nbytes
     assert (kernel.dtype, kernel.size_bytes) == ("float32", size) and artifact.unquantized_bytes >= size
@@ -51,16 +51,16 @@ def test_layers_without_integers_are_named_with_their_bytes(make, quantization, 
 
 def test_small_kernels_stay_float_in_dynamic_range_only():
     network = keras.Sequential([keras.Input((64,)), layers.Dense(64), layers.Dense(4)])
-    (small,) = export.to_tflite(network, "dynamic_range").unquantized
+    (small,) = export.to_tflite(network, "dynamic_range", client="cpu").unquantized
     assert small.size_bytes == 64 * 4 * 4 and "1,024" in small.reason
-    assert export.to_tflite(network, "weight_only_int8").unquantized == ()
+    assert export.to_tflite(network, "weight_only_int8", client="cpu").unquantized == ()
 
 
 @pytest.mark.parametrize("quantization", ["dynamic_range", "int8", "weight_only_int8", "weight_only_int4"])
 def test_no_large_tensor_in_float_is_kept_from_the_user(quantization):
     network = depthwise()
     x = np.random.default_rng(0).normal(size=(16, 6, 6, 128)).astype("float32")
-    artifact = export.to_tflite(network, quantization, representative_data=x)
+    artifact = export.to_tflite(network, quantization, representative_data=x, client="cpu")
     model = parse(artifact.content)
     names = {tensor.name for tensor in artifact.unquantized}
     for graph in model.subgraphs:

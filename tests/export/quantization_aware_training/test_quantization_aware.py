@@ -9,6 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 from cvhn_tf import datasets, export
+from cvhn_tf.export.clients import as_client
 from cvhn_tf.export.quantization_aware_training import train
 from cvhn_tf.export.quantization_aware_training.verified_file import verified_file
 
@@ -183,17 +184,19 @@ def far_but_right(right):
 
 def test_file_of_far_outputs_is_handed_over_if_it_is_as_accurate_and_says_so():
     network, content, x, y = far_but_right(True)
-    artifact = verified_file(content, network, x, y)
+    artifact = verified_file(content, network, x, y, as_client("any"))
     assert artifact.accuracy >= artifact.keras_accuracy - 0.01 - 1e-9 and artifact.relative_error > 0.35
     assert "differ" in artifact.caveats[-1]
     with pytest.raises(export.ConversionError, match="differ"):
-        verified_file(content, network, x, network.predict(x, verbose=0))  # of targets that are no classes
+        verified_file(
+            content, network, x, network.predict(x, verbose=0), as_client("any")
+        )  # of targets that are no classes
 
 
 def test_file_of_far_outputs_that_is_less_accurate_is_refused_with_advice():
     network, content, x, y = far_but_right(False)
     with pytest.raises(export.ConversionError, match="epochs"):
-        verified_file(content, network, x, y)
+        verified_file(content, network, x, y, as_client("any"))
 
 
 def test_what_is_frozen_and_outputs_in_a_dict_are_refused_before_any_training(target, data, monkeypatch):

@@ -109,9 +109,9 @@ def test_it_is_found_where_sizes_do_not_fall_with_sparsity(model, data):
 @pytest.mark.parametrize("quantization, bits", [("dynamic_range", 8), ("weight_only_int4", 4)])
 def test_integer_weights_are_rounded_by_the_posterior(quantization, bits, model, data):
     fixed = {"complexities": [1.0], "sparsities": [0.5], "structures": ["weight"], "quantizations": [quantization]}
-    found = export.best(model, data, max_bytes=30_000, **fixed)
+    found = export.best(model, data, max_bytes=30_000, client="cpu", **fixed)
     rounded = export.compact(export.round_weights(model, 1.0, 0.5, bits=bits), bits)
-    expected = export.annotate(export.to_tflite(rounded, quantization), 1.0, 0.5, "weight")
+    expected = export.annotate(export.to_tflite(rounded, quantization, client="cpu"), 1.0, 0.5, "weight")
     assert found.artifact.content == expected.content
     plain = export.to_tflite(export.compact(export.prune(model, 1.0, 0.5)), quantization)
     assert found.artifact.content != export.annotate(plain, 1.0, 0.5, "weight").content

@@ -43,7 +43,7 @@ def test_no_file_is_smaller_than_its_bound(make, share, block):
     network = with_zeros(make(), share, block)
     representative_data = np.random.default_rng(1).normal(size=(8, *network.input_shape[1:]))
     for quantization in ENCODINGS:
-        artifact = export.to_tflite(network, quantization, representative_data=representative_data)
+        artifact = export.to_tflite(network, quantization, representative_data=representative_data, client="cpu")
         assert least_bytes(network, quantization) <= artifact.size_bytes
         assert least_gzip_bytes(network, quantization) <= artifact.gzip_bytes
 
@@ -53,14 +53,14 @@ def test_dense_files_take_alike_beside_their_weights(make):
     """Names and operations, which pruning and removed units hardly change: 1 to 4 kB."""
     for network in (make(), with_zeros(make(), 0.2, False)):
         for quantization in (None, "float16", "dynamic_range"):
-            artifact = export.to_tflite(network, quantization, sparse=False)
+            artifact = export.to_tflite(network, quantization, sparse=False, client="cpu")
             assert 1000 < artifact.size_bytes - dense_bytes(network, quantization) < 4000
 
 
 def test_bound_is_near_the_file_where_weights_are_most_of_it():
     network = with_zeros(dense(), 0.8, False)
     for quantization in (None, "float16", "dynamic_range"):
-        artifact = export.to_tflite(network, quantization)
+        artifact = export.to_tflite(network, quantization, client="cpu")
         assert artifact.size_bytes < 1.25 * least_bytes(network, quantization)
 
 
@@ -75,7 +75,7 @@ def test_gzip_bound_of_rounded_weights_is_near_the_file(quantization, levels):
             kernel, bias = layer.get_weights()
             step = np.abs(kernel).max(axis=0) / levels
             layer.set_weights([step * np.rint(kernel / step), bias])
-    gzip_bytes = export.to_tflite(network, quantization).gzip_bytes
+    gzip_bytes = export.to_tflite(network, quantization, client="cpu").gzip_bytes
     assert 0.5 * gzip_bytes < least_gzip_bytes(network, quantization) <= gzip_bytes
 
 
@@ -88,4 +88,4 @@ def test_normalization_that_goes_into_the_layer_before_it_is_not_counted():
     ]
     network = keras.Sequential([keras.Input((20,)), *stack, layers.BatchNormalization()])
     for quantization in (None, "float16"):
-        assert least_bytes(network, quantization) <= export.to_tflite(network, quantization).size_bytes
+        assert least_bytes(network, quantization) <= export.to_tflite(network, quantization, client="cpu").size_bytes

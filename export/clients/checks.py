@@ -1,0 +1,48 @@
+"""What a client cannot compute, found before any work is done, and said in one sentence with what to take instead."""
+
+from cvhn_tf.export.clients.client import Client
+from cvhn_tf.export.clients.table import CLIENTS
+
+
+def check_client_computes(client: Client, quantization: str | None) -> None:
+    """Raises a `ValueError` if the client does not compute a quantization right."""
+    if quantization not in client.encodings:
+        cause = _whole(client, client.causes.get(str(quantization), "was not seen to compute it right"))
+        raise ValueError(
+            f"Expected `quantization` to be one of {client.encodings} for client={client.name!r}: {cause}. "
+            + _instead([other for other in CLIENTS.values() if quantization in other.encodings])
+            + f"Received: quantization={quantization!r}"
+        )
+
+
+def check_client_reads(client: Client, sparse: bool | str) -> None:
+    """Raises a `ValueError` if zeros are to be stored in the sparse encoding, which the client does not read."""
+    if sparse is True and client.sparse is not None:
+        raise ValueError(
+            f"Expected `sparse` to be False or 'auto' for client={client.name!r}: {_whole(client, client.sparse)}. "
+            + _instead([other for other in CLIENTS.values() if other.sparse is None])
+            + "Received: sparse=True"
+        )
+
+
+def check_client_takes(client: Client, keras_model) -> None:
+    """Raises a `ValueError` if sizes of a model's inputs are open that the client needs to know."""
+    for tensor in () if client.free_sizes else keras_model.inputs:
+        if None in tensor.shape[1:]:
+            raise ValueError(
+                f"Expected inputs of known sizes for client={client.name!r}: give `keras.Input` the sizes. "
+                + _instead([other for other in CLIENTS.values() if other.free_sizes])
+                + f"Received: input {tensor.name!r} of shape {tuple(tensor.shape)}"
+            )
+
+
+def _whole(client, clause):
+    """A clause with its subject, which those of several clients have already."""
+    return clause if len(client.names) > 1 or client.name == "any" else f"{client.title} {clause}"
+
+
+def _instead(others):
+    if not others:
+        return ""
+    names = " or ".join(f"client={other.name!r}" for other in others)
+    return f"If the file will run there only, {names} takes it. "

@@ -1,0 +1,61 @@
+"""What one program that runs TFLite files computes right."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from cvhn_tf.export.tflite.encodings import ENCODINGS
+
+
+@dataclasses.dataclass(frozen=True)
+class Client:
+    """A program that runs TFLite files, or several of them.
+
+    Args:
+        names: Names that `client` takes for it.
+        title: What it is, in words.
+        encodings: The quantizations that it computes right.
+        causes: Quantization -> why it does not compute it, a clause on `title`.
+        sparse: None if it reads zeros in TFLite's sparse encoding; else why it does not, a clause on `title`.
+        free_batch: Whether it takes a file whose number of examples is left open.
+        free_sizes: Whether it takes inputs of other sizes that are left open.
+        runtime: Oldest version of TFLite whose operations it has.
+        speed: How the latency of its files is measured.
+    """
+
+    names: tuple[str, ...]
+    title: str
+    encodings: tuple[str | None, ...]
+    causes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    sparse: str | None = None
+    free_batch: bool = True
+    free_sizes: bool = True
+    runtime: tuple[int, int] = (2, 10)
+    speed: str = "by LiteRT on one thread of this machine"
+
+    @property
+    def name(self) -> str:
+        """Its names as one text, such as `gpu` or `gpu, web`."""
+        return ", ".join(self.names)
+
+
+def common(title: str, clients: Sequence[Client], names: Sequence[str] | None = None) -> Client:
+    """The client that takes only what all of some clients compute right.
+
+    Args:
+        title: What it is, in words.
+        clients: At least one `Client`.
+        names: Names that `client` takes for it; by default all of theirs.
+    """
+    if names is None:
+        names = [name for client in clients for name in client.names]
+    return Client(
+        names=tuple(dict.fromkeys(names)),
+        title=title,
+        encodings=tuple(q for q in ENCODINGS if all(q in client.encodings for client in clients)),
+        causes={q: f"{client.title} {cause}" for client in reversed(clients) for q, cause in client.causes.items()},
+        sparse=next((f"{client.title} {client.sparse}" for client in clients if client.sparse is not None), None),
+        free_batch=all(client.free_batch for client in clients),
+        free_sizes=all(client.free_sizes for client in clients),
+        runtime=min(client.runtime for client in clients),
+        speed="; ".join(dict.fromkeys(client.speed for client in clients)),
+    )

@@ -1,0 +1,82 @@
+"""The clients, one row each. What stands here was seen in the clients themselves: docs/clients.md has the versions."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from cvhn_tf.export.clients.client import Client, common
+from cvhn_tf.export.tflite.encodings import ENCODINGS
+
+_FLOAT_AND_CLASSIC: tuple[str | None, ...] = (None, "float16", "dynamic_range", "int8")
+# What several clients do with weights that TFLite's own quantization does not make.
+_NO_EXPANSION = "has no operation that expands integers to float weights"
+
+CPU = Client(
+    names=("cpu",),
+    title="LiteRT from 1.1 on, on a CPU",
+    encodings=tuple(ENCODINGS),  # 1.0 too, but for 'dynamic_int4' with convolutions, which it computes wrongly
+    runtime=(2, 18),
+)
+GPU = Client(
+    names=("gpu",),
+    title="LiteRT's GPU accelerator",
+    encodings=_FLOAT_AND_CLASSIC,
+    causes={"weight_only_int8": _NO_EXPANSION, "weight_only_int4": _NO_EXPANSION},
+    sparse="takes sparse weights for dense ones, or refuses them",
+    free_sizes=False,
+    runtime=(2, 18),
+    speed="not measured: the time on the CPU says little about it",
+)
+WEB = Client(
+    names=("web",),
+    title="LiteRT.js",
+    encodings=tuple(ENCODINGS),
+    sparse="takes sparse weights for dense ones on WebGPU",
+    free_batch=False,
+    free_sizes=False,
+    runtime=(2, 18),
+    speed="by LiteRT on one thread of this machine, of which WebAssembly takes a multiple",
+)
+TFLITE = Client(
+    names=("tflite",),
+    title="TFLite 2.10 to 2.16",
+    encodings=(*_FLOAT_AND_CLASSIC, "weight_only_int8"),
+    causes={"weight_only_int4": "has no integers of 4 bits", "dynamic_int4": "reads integers of 4 bits as of 8"},
+    runtime=(2, 10),
+)
+MICRO = Client(
+    names=("micro",),
+    title="tflite-micro",
+    encodings=(None, "int8"),
+    causes={
+        "float16": "has no operation that expands float16 weights",
+        "dynamic_range": "multiplies no floats with integers",
+        "weight_only_int8": "reads the scales of all channels as one",
+        "weight_only_int4": "has no operation that expands integers of 4 bits",
+        "dynamic_int4": "multiplies no floats with integers",
+    },
+    sparse="takes sparse weights for dense ones",
+    free_sizes=False,
+    runtime=(2, 18),
+    speed="not measured: the time on the CPU says little about it",
+)
+ANY = common("whatever LiteRT or TFLite from 2.10 on runs on", (CPU, TFLITE, GPU, WEB), names=("any",))
+
+CLIENTS: dict[str, Client] = {client.name: client for client in (ANY, CPU, GPU, WEB, TFLITE, MICRO)}
+"""By the names that `client` takes. `"any"` takes what all of them but tflite-micro compute right."""
+
+
+def as_client(client: Any) -> Client:
+    """The `Client` of a name, or the common one of several names.
+
+    Raises:
+        ValueError: If there is no such client, or nothing that all of several compute right.
+    """
+    names = [client] if isinstance(client, str) else list(client) if isinstance(client, Iterable) else [client]
+    if not names or not all(isinstance(name, str) and name in CLIENTS for name in names):
+        raise ValueError(
+            f"Expected `client` to be of {tuple(CLIENTS)}, or several of them. Received: client={client!r}"
+        )
+    if len(names) == 1:
+        return CLIENTS[names[0]]
+    chosen = [CLIENTS[name] for name in names]
+    return common(" and ".join(one.title for one in chosen), chosen)

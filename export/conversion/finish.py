@@ -1,0 +1,59 @@
+"""The last changes to a file that a converter made: shapes, names and versions as its clients need them."""
+
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from cvhn_tf.export.conversion.sparse_parts import keep_from_channels
+from cvhn_tf.export.conversion.static_shapes import make_shapes_static
+from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, parse, serialize
+from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
+from cvhn_tf.export.verification.quiet import native_stderr_off
+
+
+def finished(content, keras_model, client) -> bytes:
+    """The file with shapes as constants, the names of the Keras model and true versions of its operations.
+
+    Args:
+        content: The converter's file.
+        keras_model: What it was made from.
+        client: `Client`. If it takes no free batch, the file is one for a single example. The interpreter can still
+            resize it.
+    """
+    model = parse(content)
+    make_shapes_static(model)
+    keep_from_channels(model)
+    keep_keras_names(model, keras_model)
+    make_versions_true(model)
+    return serialize(model if client.free_batch else _of_one_example(model))
+
+
+def too_new(content, client) -> tuple[str, ...]:
+    """A sentence if a file needs a newer runtime than the oldest one that a `Client` stands for."""
+    release = least_runtime(parse(content))
+    if release <= client.runtime:
+        return ()
+    needed, oldest = (".".join(map(str, version)) for version in (release, client.runtime))
+    return (f"The file needs TFLite {needed} or newer, and client={client.name!r} stands for {oldest} too",)
+
+
+def _of_one_example(model):
+    """The file with all sizes as they are for one example: what the converter wrote for free ones, 1, may be wrong."""
+    try:
+        with native_stderr_off():
+            interpreter = Interpreter(
+                model_content=serialize(model),
+                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            )
+            interpreter.allocate_tensors()
+    except (RuntimeError, ValueError):  # as the verification will find, which says it
+        return model
+    (graph, *others) = model.subgraphs
+    for place, tensor in enumerate(graph.tensors):
+        if tensor.shapeSignature is not None:
+            shape = [int(size) for size in interpreter._get_tensor_details(place, 0)["shape"]]
+            if len(shape) == len(tensor.shape) and all(shape):
+                tensor.shape = shape
+            tensor.shapeSignature = None
+    for other in others:
+        for tensor in other.tensors:
+            tensor.shapeSignature = None
+    return model

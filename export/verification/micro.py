@@ -1,0 +1,123 @@
+"""Running a TFLite file with tflite-micro, the interpreter of microcontrollers, whose package is optional."""
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+import tempfile
+import threading
+
+import numpy as np
+
+from cvhn_tf.export.tflite.flatbuffer import parse
+
+# An arena is counted in steps of what tflite-micro aligns it to.
+_STEP = 16
+_LARGEST_ARENA = 2**30
+_one_at_a_time = threading.Lock()
+
+
+def is_available() -> bool:
+    """Whether the package tflite-micro is installed."""
+    return importlib.util.find_spec("tflite_micro") is not None
+
+
+def version() -> str:
+    """Name and version of the installed package."""
+    return f"tflite-micro {importlib.metadata.version('tflite-micro')}"
+
+
+class MicroModel:
+    """A TFLite file opened by tflite-micro.
+
+    Args:
+        content: The file's bytes.
+        arena_bytes: Memory for tensors; by default enough for all that fit.
+
+    Raises:
+        RuntimeError: If tflite-micro cannot run it, with its reason.
+    """
+
+    def __init__(self, content, arena_bytes=None):
+        from tflite_micro import runtime
+
+        self._count = len(parse(content).subgraphs[0].outputs)
+        with _reasons() as reasons:
+            try:
+                for size in [arena_bytes] if arena_bytes else _sizes(content):
+                    with contextlib.suppress(RuntimeError):
+                        self._interpreter = runtime.Interpreter.from_bytes(content, arena_size=size)
+                        break
+                else:
+                    raise RuntimeError("tflite-micro cannot allocate its tensors")
+            except RuntimeError as error:
+                raise RuntimeError(_reason(reasons) or str(error)) from None
+
+    def run(self, inputs):
+        """Outputs for a batch, example by example: list of arrays for a list of arrays, in the file's order."""
+        rows = [self._run_one([array[i : i + 1] for array in inputs]) for i in range(len(inputs[0]))]
+        return [np.concatenate(outputs) for outputs in zip(*rows, strict=True)]
+
+    def _run_one(self, inputs):
+        for i, array in enumerate(inputs):
+            detail = self._interpreter.get_input_details(i)
+            self._interpreter.set_input(np.ascontiguousarray(array, detail["dtype"]), i)
+        self._interpreter.invoke()
+        return [np.array(self._interpreter.get_output(i)) for i in range(self._count)]
+
+
+def arena_bytes(content) -> int:
+    """Memory in bytes that tflite-micro needs for a file's tensors on this machine, to 16 bytes.
+
+    Found by bisection: it is the least arena in which all tensors find a place. On a microcontroller of 32 bits, whose
+    pointers are half as long, it is somewhat less.
+
+    Raises:
+        RuntimeError: If tflite-micro cannot run the file.
+    """
+    from tflite_micro import runtime
+
+    def fits(size):
+        with contextlib.suppress(RuntimeError):
+            runtime.Interpreter.from_bytes(content, arena_size=size)
+            return True
+        return False
+
+    MicroModel(content)
+    with _reasons():
+        high = next(size for size in _sizes(content) if fits(size)) // _STEP
+        low = 0
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if fits(middle * _STEP) else (middle, high)
+    return high * _STEP
+
+
+def _sizes(content):
+    """Arenas to try, each larger than the one before."""
+    size = 2**16
+    while size < min(_LARGEST_ARENA, 2**16 + 256 * len(content)):
+        yield size
+        size *= 4
+    yield size
+
+
+@contextlib.contextmanager
+def _reasons():
+    """What tflite-micro writes to the standard error, which has its reasons; gives the open file."""
+    with _one_at_a_time, tempfile.TemporaryFile() as lines:
+        saved = os.dup(2)
+        os.dup2(lines.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def _reason(lines):
+    lines.seek(0)
+    texts = [line.strip() for line in lines.read().decode(errors="replace").splitlines()]
+    # Where memory lacks it says so at each size; the reason that does not change is another one.
+    told = [text for text in texts if text and not text.startswith(("I0", "WARNING")) and "memory" not in text]
+    return told[-1] if told else ""

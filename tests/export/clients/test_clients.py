@@ -1,0 +1,287 @@
+"""A file is made for the clients that will run it; what they cannot compute is refused with what to take instead."""
+
+import importlib.metadata
+import re
+
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from keras import layers
+
+from cvhn_tf import export
+from cvhn_tf.export.clients import CLIENTS, as_client
+from cvhn_tf.export.tflite.encodings import ENCODINGS
+from cvhn_tf.export.tflite.flatbuffer import operation_of, parse, type_name
+from cvhn_tf.export.tflite.versions import least_runtime
+from cvhn_tf.export.verification.micro import MicroModel, arena_bytes
+
+
+def lenet():
+    return keras.Sequential(
+        [
+            keras.Input((12, 12, 3), name="images"),
+            layers.Conv2D(6, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(64, "relu"),
+            layers.Dense(5, "softmax"),
+        ]
+    )
+
+
+def separable():
+    inputs = keras.Input((16, 16, 3), name="images")
+    x = layers.Conv2D(8, 3, 2, padding="same", activation="relu")(inputs)
+    x = layers.Add()([x, layers.DepthwiseConv2D(3, padding="same")(x)])
+    x = layers.Conv2D(16, 1, activation="relu6")(layers.BatchNormalization()(x))
+    return keras.Model(inputs, layers.Dense(5)(layers.GlobalAveragePooling2D()(x)))
+
+
+def steps_of_time():
+    inputs = keras.Input((7, 10), name="images")
+    x = layers.TimeDistributed(layers.Dense(6, "relu"))(inputs)
+    return keras.Model(inputs, layers.Dense(5)(layers.Flatten()(layers.Conv1D(8, 3)(x))))
+
+
+NETWORKS = {"lenet": lenet, "separable": separable, "steps": steps_of_time}
+
+
+@pytest.fixture(scope="module")
+def networks():
+    keras.utils.set_random_seed(1)
+    return {name: make() for name, make in NETWORKS.items()}
+
+
+def examples_for(network, count=40):
+    return np.random.default_rng(0).normal(size=(count, *network.input_shape[1:])).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def files(networks):
+    """Files by network, encoding and client, each made once."""
+    made = {}
+
+    def make(name, quantization, client="any"):
+        key = name, quantization, client
+        if key not in made:
+            data = examples_for(networks[name])
+            made[key] = export.to_tflite(networks[name], quantization, representative_data=data, client=client)
+        return made[key]
+
+    return make
+
+
+def versions(content):
+    model = parse(content)
+    return {
+        operation_of(model, operator): model.operatorCodes[operator.opcodeIndex].version
+        for operator in model.subgraphs[0].operators
+    }
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("quantization", ENCODINGS)
+def test_client_gets_a_file_that_its_oldest_runtime_has_operations_for_or_a_sentence(quantization, client, files):
+    if quantization in CLIENTS[client].encodings:
+        artifact = files("lenet", quantization, client)
+        assert artifact.clients == (client,)
+        assert least_runtime(parse(artifact.content)) <= CLIENTS[client].runtime
+        assert artifact.caveats == ()
+    else:
+        with pytest.raises(ValueError, match=rf"client='{client}'.*Received: quantization='{quantization}'"):
+            files("lenet", quantization, client)
+
+
+def test_refusal_names_client_cause_and_what_to_take_instead(files):
+    sentence = (
+        "Expected `quantization` to be one of (None, 'int8') for client='micro': tflite-micro has no operation that "
+        "expands float16 weights. If the file will run there only, client='any' or client='cpu' or client='gpu' or "
+        "client='web' or client='tflite' takes it. Received: quantization='float16'"
+    )
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        files("lenet", "float16", "micro")
+
+
+def test_several_clients_get_what_all_of_them_compute(networks, files):
+    both = as_client(["gpu", "micro"])
+    assert both.names == ("gpu", "micro") and both.encodings == (None, "int8") and not both.free_sizes
+    artifact = export.to_tflite(networks["lenet"], client=["gpu", "micro"])
+    assert artifact.clients == ("gpu", "micro")
+    with pytest.raises(ValueError, match="tflite-micro has no operation that expands float16"):
+        export.to_tflite(networks["lenet"], "float16", client=("gpu", "micro"))
+    assert set(as_client("any").encodings) == {None, "float16", "dynamic_range", "int8"}
+    assert as_client("any").runtime == (2, 10)
+
+
+@pytest.mark.parametrize("client", ["phone", [], None, ["cpu", "phone"], 3])
+def test_unknown_client_is_refused_before_any_work(client, networks):
+    for make in (export.to_tflite, export.smallest):
+        with pytest.raises(ValueError, match=r"Expected `client` to be of \('any', 'cpu'.*Received: client="):
+            make(networks["lenet"], client=client)
+
+
+@pytest.mark.parametrize("client", [name for name in CLIENTS if CLIENTS[name].sparse is not None])
+def test_zeros_are_stored_whole_for_clients_that_read_no_sparse_weights(client, networks):
+    network = keras.models.clone_model(networks["lenet"])
+    kernel = network.layers[3].kernel
+    kernel.assign(np.where(np.random.default_rng(0).random(kernel.shape) < 0.95, 0, kernel))
+    assert export.to_tflite(network, client="cpu").sparse
+    assert not export.to_tflite(network, client=client).sparse
+    with pytest.raises(ValueError, match=f"client='{client}'.*client='cpu' or client='tflite' takes it"):
+        export.to_tflite(network, sparse=True, client=client)
+
+
+def test_inputs_of_any_length_are_for_clients_that_take_them():
+    inputs = keras.Input((None, 4), name="series")
+    network = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling1D()(layers.Conv1D(3, 2)(inputs))))
+    assert export.to_tflite(network, client=("cpu", "tflite")).size_bytes > 0
+    for client in ("any", "gpu", "web", "micro"):
+        with pytest.raises(ValueError, match=rf"known sizes for client='{client}'.*input 'series' of shape"):
+            export.to_tflite(network, client=client)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("quantization", [None, "float16", "dynamic_range", "int8"])
+def test_file_for_any_client_leaves_no_size_open_and_can_still_be_resized(name, quantization, networks, files):
+    content = files(name, quantization).content
+    model = parse(content)
+    (graph,) = model.subgraphs
+    assert all(tensor.shapeSignature is None for tensor in graph.tensors)
+    interpreter = Interpreter(
+        model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    )
+    interpreter.allocate_tensors()
+    for place, tensor in enumerate(graph.tensors):
+        if tensor.shape is not None and len(tensor.shape):
+            assert list(tensor.shape) == list(interpreter._get_tensor_details(place, 0)["shape"]), tensor.name
+    x = examples_for(networks[name], 9)
+    (source,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
+    interpreter.resize_tensor_input(source["index"], x.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(source["index"], x)
+    interpreter.invoke()
+    together = interpreter.get_tensor(made["index"])
+    expected = networks[name].predict(x, verbose=0)
+    largest = ENCODINGS[quantization].tolerance / 4 * np.abs(expected).max()
+    assert np.abs(together - expected).max() < largest
+
+
+@pytest.mark.parametrize("quantization, version", [("dynamic_range", 9), ("int8", 4)])
+def test_dense_kernels_have_one_scale_which_takes_fewer_bytes(quantization, version, files, networks, monkeypatch):
+    artifact = files("lenet", quantization)
+    assert versions(artifact.content)["FULLY_CONNECTED"] == version
+    model = parse(artifact.content)
+    for operator in model.subgraphs[0].operators:
+        if operation_of(model, operator) == "FULLY_CONNECTED":
+            kernel = model.subgraphs[0].tensors[operator.inputs[1]]
+            assert type_name(kernel) == "FLOAT32" or len(kernel.quantization.scale) == 1
+    before = files("lenet", quantization, "cpu")
+    monkeypatch.setattr("cvhn_tf.export.conversion.convert._SMALL_ERROR", -1.0)
+    data = examples_for(networks["lenet"])
+    of_both = export.to_tflite(networks["lenet"], quantization, representative_data=data, client="cpu")
+    assert before.size_bytes <= of_both.size_bytes
+    assert of_both.relative_error <= before.relative_error
+
+
+def test_versions_say_what_integers_of_the_quantizer_ask_for(files):
+    whole, half = files("lenet", "weight_only_int8", "cpu"), files("lenet", "weight_only_int4", "cpu")
+    assert versions(whole.content)["DEQUANTIZE"] == 5 and versions(half.content)["DEQUANTIZE"] == 6
+    multiplied = files("lenet", "dynamic_int4", "cpu")
+    assert versions(multiplied.content)["CONV_2D"] == 8 and versions(multiplied.content)["FULLY_CONNECTED"] == 12
+    for artifact, release in ((half, b"2.18.0"), (multiplied, b"2.17.0")):
+        model = parse(artifact.content)
+        (written,) = (
+            bytes(model.buffers[entry.buffer].data) for entry in model.metadata if entry.name == b"min_runtime_version"
+        )
+        assert written.rstrip(b"\0") == release and len(written) == 16
+
+
+def test_file_that_needs_a_newer_runtime_than_its_client_names_says_so():
+    six_axes = [layers.Reshape((2, 2, 2, 2, 2)), layers.Permute((5, 4, 3, 2, 1)), layers.Flatten()]
+    network = keras.Sequential([keras.Input((32,)), *six_axes, layers.Dense(3)])
+    (caveat,) = export.to_tflite(network, client="any").caveats
+    assert caveat == "The file needs TFLite 2.12 or newer, and client='any' stands for 2.10 too"
+    assert export.to_tflite(network, client="cpu").caveats == ()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("quantization", CLIENTS["micro"].encodings)
+def test_tflite_micro_runs_what_is_made_for_it(name, quantization, networks, files):
+    artifact = files(name, quantization, "micro")
+    packages = {"LiteRT": "ai-edge-litert", "tflite-micro": "tflite-micro"}
+    litert, micro = (f"{title} {importlib.metadata.version(package)}" for title, package in packages.items())
+    assert artifact.verified_by == (litert, micro)
+    x = examples_for(networks[name], 5)
+    (outputs,) = MicroModel(artifact.content).run([x])
+    expected = networks[name].predict(x, verbose=0)
+    assert np.abs(outputs - expected).max() < ENCODINGS[quantization].tolerance / 4 * np.abs(expected).max()
+
+
+def test_file_that_tflite_micro_refuses_is_an_error_with_its_reason():
+    inputs = keras.Input((4, 4, 4, 2))
+    network = keras.Model(inputs, layers.Conv3D(2, 2)(inputs))
+    with pytest.raises(export.ConversionError, match=r"tflite-micro cannot run the file: .*CONV_3D"):
+        export.to_tflite(network, client="micro")
+
+
+def test_file_for_tflite_micro_says_if_it_was_not_run_there(networks, monkeypatch):
+    monkeypatch.setattr("cvhn_tf.export.verification.micro.is_available", lambda: False)
+    artifact = export.to_tflite(networks["steps"], client="micro")
+    assert len(artifact.verified_by) == 1 and "pip install 'cvhn-tf[micro]'" in artifact.caveats[-1]
+
+
+def test_arena_is_the_least_in_which_all_tensors_find_a_place(files):
+    for quantization in (None, "int8"):
+        content = files("separable", quantization, "micro").content
+        size = arena_bytes(content)
+        MicroModel(content, arena_bytes=size)
+        with pytest.raises(RuntimeError, match=r"\w"):
+            MicroModel(content, arena_bytes=size - 16)
+    assert arena_bytes(files("separable", "int8", "micro").content) < arena_bytes(
+        files("separable", None, "micro").content
+    )
+
+
+def test_clients_and_what_ran_the_file_stand_in_its_metadata(files):
+    annotated = export.annotate(files("lenet", None, "micro"))
+    assert annotated.metadata["clients"] == ["micro"]
+    assert annotated.metadata["verified_by"] == list(annotated.verified_by)
+    assert len(annotated.metadata["verified_by"]) == 2
+
+
+def stem(model, operation):
+    return [operator for operator in model.subgraphs[0].operators if operation_of(model, operator) == operation]
+
+
+def by_channels(after):
+    """A network whose start XNNPACK would compute by channels on ARM."""
+    inputs = keras.Input((32, 32, 3))
+    x = layers.Conv2D(8, 3, 2, activation="relu")(layers.ZeroPadding2D(1)(inputs))
+    x = layers.Conv2D(64, 1, activation="relu")(layers.DepthwiseConv2D(3, padding="same")(x))
+    network = keras.Model(inputs, layers.Dense(4)(layers.GlobalAveragePooling2D()(after(x))))
+    kernel = network.layers[4].kernel
+    kernel.assign(np.where(np.random.default_rng(0).random(kernel.shape) < 0.9, 0, kernel))
+    return network
+
+
+def test_sparse_parts_that_xnnpack_would_begin_by_channels_are_kept_from_it():
+    network = by_channels(lambda x: layers.Conv2D(8, 3, padding="same")(x))
+    model = parse(export.to_tflite(network, sparse=True, client="cpu").content)
+    assert len(stem(model, "PADV2")) == 1 and not stem(model, "PAD") and stem(model, "DENSIFY")
+    (pad,) = stem(model, "PADV2")
+    assert pad.builtinOptionsType == schema.BuiltinOptions.PadV2Options
+    dense = parse(export.to_tflite(network, sparse=False, client="cpu").content)
+    assert stem(dense, "PAD") and not stem(dense, "PADV2")
+
+
+@pytest.mark.parametrize("option", ["cpu,phone", "phone", ""])
+def test_command_line_knows_the_clients(option, tmp_path):
+    from command_line import run
+
+    from cvhn_tf_cli.arguments import CLIENTS as names
+
+    assert names == tuple(CLIENTS)
+    result = run("export", tmp_path / "none.keras", "--client", option)
+    assert result.exit_code == 2 and "Expected `--client` to be one of any, cpu" in result.output
