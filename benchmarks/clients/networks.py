@@ -10,13 +10,17 @@ L = keras.layers
 
 
 def networks() -> dict:
-    """Name -> Keras model. Those that begin with `sparse` have the zeros for TFLite's sparse encoding."""
+    """Name -> Keras model. Those that begin with `sparse` have the zeros for TFLite's sparse encoding.
+
+    Of the sparse ones, one comes with a batch of one, too: LiteRT.js takes no other.
+    """
     keras.utils.set_random_seed(0)
     narrow = _trained(_lenet(3, 4))
     polyphase = export.polyphase(narrow)
     assert polyphase is not narrow
     compacted = export.compact(_masked(_trained(_mlp()), {0: (np.arange(64) % 2)[:, None]}))
     assert any(isinstance(layer, SelectFeatures) for layer in compacted.layers)
+    sparse = _sparse_convolutions()
     return {
         "lenet": _trained(_lenet(6, 16)),
         "mlp": _trained(_mlp()),
@@ -24,7 +28,8 @@ def networks() -> dict:
         "residual": _trained(_residual()),
         "polyphase": polyphase,
         "compacted": compacted,
-        "sparse_convolutions": _sparse_convolutions(),
+        "sparse_convolutions": sparse,
+        "sparse_convolutions_of_one": _of_one_example(sparse),
         "sparse_blocks": _sparse_blocks(),
     }
 
@@ -119,3 +124,9 @@ def _trained_sparse(model, masks):
     for _ in range(3):
         _masked(_trained(model), masks)
     return model
+
+
+def _of_one_example(model):
+    copy = keras.models.clone_model(model, input_tensors=keras.Input(model.input_shape[1:], batch_size=1))
+    copy.set_weights(model.get_weights())
+    return copy

@@ -1,0 +1,142 @@
+"""Runs files with a client that is a Python package: `python python.py KIND FOLDER RESULTS FILE…`.
+
+It stands by itself, since it runs in environments that have the client and NumPy only. A line of JSON is added to
+RESULTS for the version, and for each file once it has run: the largest difference from Keras as a share of its largest
+output, None if it is not a number, or the first line of what the client said when it refused.
+"""
+
+import importlib
+import importlib.metadata
+import json
+import os
+import sys
+
+import numpy as np
+
+
+def interpreter(path, module="ai_edge_litert.interpreter"):
+    model = importlib.import_module(module).Interpreter(path)
+    model.allocate_tensors()
+
+    def run(x):
+        model.set_tensor(model.get_input_details()[0]["index"], x)
+        model.invoke()
+        return model.get_tensor(model.get_output_details()[0]["index"])
+
+    return run
+
+
+def tflite_runtime(path):
+    return interpreter(path, "tflite_runtime.interpreter")
+
+
+def compiled_model(path, accelerator="CPU"):
+    from ai_edge_litert.compiled_model import CompiledModel
+    from ai_edge_litert.hardware_accelerator import HardwareAccelerator
+
+    model = CompiledModel.from_file(path, HardwareAccelerator[accelerator])
+    (source,), (sink,) = model.create_input_buffers(0), model.create_output_buffers(0)
+
+    def run(x):
+        source.write(x)
+        model.run_by_index(0, [source], [sink])
+        return sink.read(10, np.float32)
+
+    run.partly = accelerator != "CPU" and not model.is_fully_accelerated()
+    return run
+
+
+def gpu(path):
+    return compiled_model(path, "GPU")
+
+
+def micro(path):
+    from tflite_micro import runtime
+
+    model = runtime.Interpreter.from_file(path, arena_size=1 << 24)
+
+    def run(x):
+        model.set_input(x, 0)
+        model.invoke()
+        return model.get_output(0)
+
+    return run
+
+
+def openvino(path):
+    import openvino
+
+    model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda x: model(x)[0]
+
+
+def opencv(path):
+    import cv2
+
+    model = cv2.dnn.readNetFromTFLite(path)
+
+    def run(x):
+        # It wants channels in front.
+        model.setInput(np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if x.ndim == 4 else x)
+        return model.forward()
+
+    return run
+
+
+def onnx(path):
+    import onnxruntime
+    import tf2onnx
+
+    model, _ = tf2onnx.convert._convert_common(None, tflite_path=path, opset=18, output_path=path + ".onnx")
+    session = onnxruntime.InferenceSession(path + ".onnx", providers=["CPUExecutionProvider"])
+    os.remove(path + ".onnx")
+    return lambda x: session.run(None, {session.get_inputs()[0].name: x})[0]
+
+
+# Kind -> how it opens a file, and the packages whose versions count.
+KINDS = {
+    "interpreter": (interpreter, ["ai-edge-litert"]),
+    "compiled-model": (compiled_model, ["ai-edge-litert"]),
+    "gpu": (gpu, ["ai-edge-litert"]),
+    "tflite-runtime": (tflite_runtime, ["tflite-runtime"]),
+    "micro": (micro, ["tflite-micro"]),
+    "openvino": (openvino, ["openvino"]),
+    "opencv": (opencv, ["opencv-python-headless"]),
+    "onnx": (onnx, ["tf2onnx", "onnxruntime"]),
+}
+
+
+def difference(run, network):
+    expected = np.array(network["outputs"], "float32")
+    largest = 0.0
+    for x, y in zip(network["inputs"], expected):
+        output = np.array(run(np.array(x, "float32").reshape(network["shape"]))).reshape(-1)
+        largest = max(largest, float(np.abs(output - y).max())) if np.isfinite(output).all() else float("nan")
+        if largest != largest:
+            return None
+    return largest / float(np.abs(expected).max())
+
+
+def main(kind, folder, results, *files):
+    load, packages = KINDS[kind]
+    with open(os.path.join(folder, "cases.json")) as file:
+        cases = json.load(file)
+
+    def write(**line):
+        with open(results, "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    write(version=", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages))
+    for name in files:
+        try:
+            run = load(os.path.join(folder, name))
+            outcome = {"difference": difference(run, cases["networks"][cases["files"][name]["network"]])}
+            if getattr(run, "partly", False):
+                outcome["partly"] = True
+        except Exception as error:
+            outcome = {"refused": (str(error).strip() or repr(error)).splitlines()[0][:200]}
+        write(file=name, **outcome)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
