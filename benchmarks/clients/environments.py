@@ -1,6 +1,7 @@
 """Where a client is installed: an environment of its own, made once."""
 
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ class UnavailableError(Exception):
 
 
 def own(folder):
-    """The Python that runs this, with what the project itself is pinned to."""
+    """The Python that runs this, with the versions that the project is pinned to."""
     return sys.executable
 
 
@@ -92,12 +93,24 @@ def arm64(folder: pathlib.Path, *packages: str) -> list[str]:
         wheels = [f"--platform={name}_aarch64" for name in ("manylinux_2_28", "manylinux_2_27", "manylinux2014")]
         target = ["--only-binary=:all:", "--python-version=3.11", "--target", root / "packages"]
         _run("it could not be installed", sys.executable, "-m", "pip", "install", "--quiet", *wheels, *target, *packages)
+        # QEMU opens this in the place of the system's own, of another processor, in which LiteRT finds none.
+        (root / "proc").mkdir()
+        (root / "proc" / "cpuinfo").write_text("".join(_NEOVERSE_N1.format(core) for core in range(os.cpu_count())))
 
     _once(folder, packages, install)
     variables = ["-E", f"PYTHONPATH={(root / 'packages').resolve()}", "-E", f"PYTHONHOME={(root / 'usr').resolve()}"]
-    return ["qemu-aarch64-static", "-L", str(root), *variables, str(root / "usr/bin/python3.11")]
+    return ["qemu-aarch64-static", "-cpu", "neoverse-n1", "-L", str(root), *variables, str(root / "usr/bin/python3.11")]
 
 
 # Debian's Python 3.11 and the libraries that it and NumPy load.
 _DEBIAN = """python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libc6 libgcc-s1 libstdc++6 zlib1g libexpat1
     libffi8 libssl3 libbz2-1.0 liblzma5 libsqlite3-0 libuuid1""".split()
+_NEOVERSE_N1 = """processor\t: {}
+Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x3
+CPU part\t: 0xd0c
+CPU revision\t: 1
+
+"""

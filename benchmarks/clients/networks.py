@@ -15,7 +15,7 @@ def networks() -> dict:
     Of the sparse ones, one comes with a batch of one, too: LiteRT.js takes no other.
     """
     keras.utils.set_random_seed(0)
-    narrow = _trained(_lenet(3, 4))
+    narrow = _trained(_lenet(4, 16))
     polyphase = export.polyphase(narrow)
     assert polyphase is not narrow
     compacted = export.compact(_masked(_trained(_mlp()), {0: (np.arange(64) % 2)[:, None]}))
@@ -82,9 +82,9 @@ def _mlp():
 
 def _separable():
     inputs = x = keras.Input((32, 32, 3))
-    x = L.Conv2D(16, 3, 2, padding="same", use_bias=False)(x)
+    x = L.Conv2D(32, 3, 2, padding="same", use_bias=False)(x)
     x = L.ReLU()(L.BatchNormalization(momentum=0.8)(x))
-    for filters in (32, 64):
+    for filters in (64, 96):
         x = L.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
         x = L.ReLU(6.0)(L.BatchNormalization(momentum=0.8)(x))
         x = L.Conv2D(filters, 1, use_bias=False)(x)

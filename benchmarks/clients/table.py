@@ -1,6 +1,7 @@
 """The clients, one row each: where it comes from, and how it is run."""
 
 import dataclasses
+import importlib.metadata
 import pathlib
 import shutil
 from collections.abc import Callable, Sequence
@@ -43,7 +44,8 @@ def _python(kind, name=None, *packages, system_packages=False):
 
 def _arm64(*packages):
     def command(folder):
-        return [*environments.arm64(folder / "arm64", *packages), str(_RUNNERS / "python.py"), "interpreter"]
+        pinned = [f"{package}=={importlib.metadata.version(package)}" for package in packages]  # as in this environment
+        return [*environments.arm64(folder / "arm64", *pinned), str(_RUNNERS / "python.py"), "interpreter"]
 
     return command
 
@@ -72,7 +74,7 @@ _CPU, _WEB = ("any", "cpu"), ("any", "web")
 CLIENTS = [
     Client("litert", "LiteRT Interpreter", _CPU, _python("interpreter")),
     Client("litert-compiled", "LiteRT CompiledModel, CPU", _CPU, _python("compiled-model")),
-    Client("litert-arm64", "LiteRT Interpreter, ARM64", _CPU, _arm64("ai-edge-litert==2.3.0", "numpy==2.4.6")),
+    Client("litert-arm64", "LiteRT Interpreter, ARM64", _CPU, _arm64("ai-edge-litert", "numpy")),
     Client("litert-1.1", "LiteRT 1.1", _CPU, _python("interpreter", "litert-1.1", "ai-edge-litert==1.1.2", "numpy<2")),
     Client("litert-1.0", "LiteRT 1.0", ("any",), _python("interpreter", "litert-1.0", "ai-edge-litert==1.0.1", "numpy<2")),
     Client("tflite", "TFLite 2.14", ("any", "tflite"), _python("tflite-runtime", "tflite", "tflite-runtime==2.14.0", "numpy<2")),

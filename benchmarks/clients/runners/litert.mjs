@@ -10,7 +10,7 @@ export async function runAll(core, accelerator, cases, names, read, write) {
       if (accelerator === 'webgpu' && !model.isFullyAccelerated) line.partly = true;
       model.delete();
     } catch (error) {
-      line.refused = String(error.message ?? error).trim().split('\n')[0].slice(0, 200);
+      line.refused = String(error.message ?? error).trim().replace(/\s*\n\s*/g, ' / ').slice(0, 400);
       delete line.difference;
     }
     await write(line);

@@ -2,7 +2,7 @@
 
 It stands by itself, since it runs in environments that have the client and NumPy only. A line of JSON is added to
 RESULTS for the version, and for each file once it has run: the largest difference from Keras as a share of its largest
-output, None if it is not a number, or the first line of what the client said when it refused.
+output, None if it is not a number, or what the client said when it refused.
 """
 
 import importlib
@@ -134,7 +134,8 @@ def main(kind, folder, results, *files):
             if getattr(run, "partly", False):
                 outcome["partly"] = True
         except Exception as error:
-            outcome = {"refused": (str(error).strip() or repr(error)).splitlines()[0][:200]}
+            lines = map(str.strip, (str(error).strip() or repr(error)).splitlines())
+            outcome = {"refused": " / ".join(lines)[:400]}
         write(file=name, **outcome)
 
 
