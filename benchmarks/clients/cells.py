@@ -15,7 +15,7 @@ class Cell:
         made_for: Names of the clients that they were made for, as `to_tflite` takes them.
         encoding: That of the files.
         client: Name of the client that ran them.
-        files: How many there are, one for each network.
+        files: How many there are, one for each network whose inputs it takes.
         right: How many are right.
         difference: Largest difference from Keras of those, as a share of the largest output.
         wrong: Networks whose outputs are wrong, separated by blanks.
@@ -39,6 +39,8 @@ class Cell:
 
     def add(self, network: str, outcome: dict, tolerance: float) -> None:
         """Counts the outcome of one file in."""
+        if outcome.get("left_out"):
+            return
         self.files += 1
         self.partly += outcome.get("partly", False)
         if "refused" in outcome:

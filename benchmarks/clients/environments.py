@@ -92,7 +92,9 @@ def arm64(folder: pathlib.Path, *packages: str) -> list[str]:
             _run("Debian's Python for arm64 could not be unpacked", "dpkg-deb", "--extract", package, root)
         wheels = [f"--platform={name}_aarch64" for name in ("manylinux_2_28", "manylinux_2_27", "manylinux2014")]
         target = ["--only-binary=:all:", "--python-version=3.11", "--target", root / "packages"]
-        _run("it could not be installed", sys.executable, "-m", "pip", "install", "--quiet", *wheels, *target, *packages)
+        _run(
+            "it could not be installed", sys.executable, "-m", "pip", "install", "--quiet", *wheels, *target, *packages
+        )
         # QEMU opens this in the place of the system's own, of another processor, in which LiteRT finds none.
         (root / "proc").mkdir()
         (root / "proc" / "cpuinfo").write_text("".join(_NEOVERSE_N1.format(core) for core in range(os.cpu_count())))

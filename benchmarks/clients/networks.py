@@ -35,7 +35,10 @@ def networks() -> dict:
 
 
 def examples(model, count, seed=0):
-    """Images or vectors of ten kinds, and their labels: a smooth pattern for each kind, and noise."""
+    """Images or vectors of ten kinds, and their labels: a smooth pattern for each kind, and noise.
+
+    They are what an image of bytes holds, less 128 and divided by 50, since MediaPipe takes no other.
+    """
     shape = model.input_shape[1:]
     patterns = np.random.default_rng(0).normal(size=(10, *shape))
     for axis in range(1, len(shape)):
@@ -43,7 +46,7 @@ def examples(model, count, seed=0):
     random = np.random.default_rng(seed)
     labels = random.permutation(np.arange(count) % 10)
     x = patterns[labels] / patterns.std() + 0.5 * random.normal(size=(count, *shape))
-    return x.astype("float32"), labels
+    return (np.clip(np.round(50 * x), -128, 127) / 50).astype("float32"), labels
 
 
 def _trained(model):

@@ -15,21 +15,25 @@ def write_page(summary: dict, cells: list[Cell]) -> None:
     text = PAGE.read_text()
     for name, lines in (("rows", _rows()), ("measured", _measured(summary, cells))):
         begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-        text = re.sub(f"{begin}.*{end}", lambda _, b=begin, m=lines, e=end: b + "\n".join(m) + "\n" + e, text, flags=re.S)
+        text = re.sub(
+            f"{begin}.*{end}", lambda _, b=begin, m=lines, e=end: b + "\n".join(m) + "\n" + e, text, flags=re.S
+        )
     PAGE.write_text(text)
 
 
 def failures(cells: list[Cell]) -> list[str]:
-    """A sentence for each kind of files that a client refuses or computes wrongly, though they were made for it."""
+    """A sentence for each client that refuses files that were made for it, or computes them wrongly."""
     takes = {client.name: client for client in CLIENTS}
-    sentences = []
+    kinds = {}
     for cell in cells:
-        if cell.made_for in takes[cell.client].takes and cell.right < cell.files:
-            what = f"{takes[cell.client].title}, `{cell.encoding}` made for `{cell.made_for}`: "
-            refused = f"refuses {cell.refused} ({cell.said})" if cell.refused else ""
-            wrong = f"computes {cell.wrong} wrongly, by {cell.wrong_by:.2g}" if cell.wrong else ""
-            sentences.append(what + "; ".join(filter(None, (refused, wrong))))
-    return sentences
+        client = takes[cell.client]
+        if cell.made_for in client.takes:
+            for what, networks in (("refuses", cell.refused), ("computes wrongly", cell.wrong)):
+                for network in networks.split():
+                    kinds.setdefault(f"{client.title} {what} {network} made for", []).append(
+                        f"`{cell.made_for}` in {cell.encoding}"
+                    )
+    return [f"{beginning} {', '.join(of_which)}." for beginning, of_which in kinds.items()]
 
 
 def _rows():

@@ -17,7 +17,8 @@ class Run:
     Args:
         version: Its version, in words; None if it could not be had.
         problem: Why it could not be had, a sentence.
-        outcomes: File -> `difference` (None if not a number), `partly` if so on what it was asked for, or `refused`.
+        outcomes: File -> `difference` (None if not a number), with `partly` if the GPU left operations to the
+            processor; `refused` with what it said; or `left_out` if its inputs are none that the client takes.
     """
 
     version: str | None

@@ -70,19 +70,38 @@ def _chromium(kind):
     return command
 
 
+def _gpu(folder):
+    """LiteRT's accelerator for GPUs, by the implementation of Vulkan on the processor that Chromium has with it."""
+    for home in map(pathlib.Path, ("/usr/lib/chromium", "/usr/lib64/chromium-browser", "/opt/google/chrome")):
+        driver = home / "vk_swiftshader_icd.json"
+        if driver.is_file():
+            variables = [f"LD_LIBRARY_PATH={home}", f"VK_ICD_FILENAMES={driver}", f"VK_DRIVER_FILES={driver}"]
+            return ["env", *variables, *_python("gpu")(folder)]
+    raise UnavailableError("Chromium's implementation of Vulkan, SwiftShader, is not installed.")
+
+
 _CPU, _WEB = ("any", "cpu"), ("any", "web")
 CLIENTS = [
     Client("litert", "LiteRT Interpreter", _CPU, _python("interpreter")),
     Client("litert-compiled", "LiteRT CompiledModel, CPU", _CPU, _python("compiled-model")),
     Client("litert-arm64", "LiteRT Interpreter, ARM64", _CPU, _arm64("ai-edge-litert", "numpy")),
     Client("litert-1.1", "LiteRT 1.1", _CPU, _python("interpreter", "litert-1.1", "ai-edge-litert==1.1.2", "numpy<2")),
-    Client("litert-1.0", "LiteRT 1.0", ("any",), _python("interpreter", "litert-1.0", "ai-edge-litert==1.0.1", "numpy<2")),
-    Client("tflite", "TFLite 2.14", ("any", "tflite"), _python("tflite-runtime", "tflite", "tflite-runtime==2.14.0", "numpy<2")),
+    Client(
+        "litert-1.0", "LiteRT 1.0", ("any",), _python("interpreter", "litert-1.0", "ai-edge-litert==1.0.1", "numpy<2")
+    ),
+    Client(
+        "tflite",
+        "TFLite 2.14",
+        ("any", "tflite"),
+        _python("tflite-runtime", "tflite", "tflite-runtime==2.14.0", "numpy<2"),
+    ),
     Client("node", "LiteRT.js wasm, Node.js", _WEB, _node),
     Client("chromium", "LiteRT.js wasm, Chromium", _WEB, _chromium("wasm")),
     Client("webgpu", "LiteRT.js WebGPU", _WEB, _chromium("webgpu")),
     Client("webgpu-jspi", "LiteRT.js WebGPU, JSPI", _WEB, _chromium("webgpu-jspi")),
+    Client("gpu", "LiteRT CompiledModel, GPU", ("any", "gpu"), _gpu),
     Client("micro", "tflite-micro", ("micro",), _python("micro", "micro", "tflite-micro==0.dev20261023182759")),
+    Client("mediapipe", "MediaPipe ImageClassifier", (), _python("mediapipe", "mediapipe", "mediapipe==1.2.3")),
     Client("openvino", "OpenVINO", (), _python("openvino", "openvino", "openvino==2026.4.1")),
     Client("opencv", "OpenCV", (), _python("opencv", "opencv", "opencv-python-headless==5.0.0.93")),
     Client(

@@ -80,7 +80,9 @@ def main(chromium, packages, kind, folder, results, *names):
         if hasattr(os, "geteuid") and os.geteuid() == 0:  # for whom Chromium has no sandbox
             flags.append("--no-sandbox")
         page = f"http://127.0.0.1:{server.server_port}/runners/page.html"
-        with subprocess.Popen([chromium, *flags, page], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as browser:
+        with subprocess.Popen(
+            [chromium, *flags, page], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as browser:
             while not ended.wait(1) and browser.poll() is None and time.monotonic() - last[0] < _LONGEST_S:
                 pass
             browser.terminate()
