@@ -105,8 +105,22 @@ def arm64(folder: pathlib.Path, *packages: str) -> list[str]:
 
 
 # Debian's Python 3.11 and the libraries that it and NumPy load.
-_DEBIAN = """python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libc6 libgcc-s1 libstdc++6 zlib1g libexpat1
-    libffi8 libssl3 libbz2-1.0 liblzma5 libsqlite3-0 libuuid1""".split()
+_DEBIAN = [
+    "python3.11-minimal",
+    "libpython3.11-minimal",
+    "libpython3.11-stdlib",
+    "libc6",
+    "libgcc-s1",
+    "libstdc++6",
+    "zlib1g",
+    "libexpat1",
+    "libffi8",
+    "libssl3",
+    "libbz2-1.0",
+    "liblzma5",
+    "libsqlite3-0",
+    "libuuid1",
+]
 _NEOVERSE_N1 = """processor\t: {}
 Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp
 CPU implementer\t: 0x41

@@ -87,7 +87,7 @@ def onnx(path):
     import onnxruntime
     import tf2onnx
 
-    model, _ = tf2onnx.convert._convert_common(None, tflite_path=path, opset=18, output_path=path + ".onnx")
+    tf2onnx.convert._convert_common(None, tflite_path=path, opset=18, output_path=path + ".onnx")
     session = onnxruntime.InferenceSession(path + ".onnx", providers=["CPUExecutionProvider"])
     os.remove(path + ".onnx")
     return lambda x: session.run(None, {session.get_inputs()[0].name: x})[0]
@@ -106,7 +106,8 @@ def mediapipe(path):
     if list(graph.tensors[graph.inputs[0]].shape)[3:] != [3]:
         raise NotMeantFor("an image of three colours")
     # It runs no file that does not say how bytes become floats.
-    image = metadata.TensorMetadataT()
+    image, scores = metadata.TensorMetadataT(), metadata.TensorMetadataT()
+    image.name, scores.name = b"image", b"scores"
     image.content = metadata.ContentT()
     image.content.contentPropertiesType = metadata.ContentProperties.ImageProperties
     image.content.contentProperties = metadata.ImagePropertiesT()
@@ -119,7 +120,7 @@ def mediapipe(path):
     described = metadata.ModelMetadataT()
     described.subgraphMetadata = [metadata.SubGraphMetadataT()]
     described.subgraphMetadata[0].inputTensorMetadata = [image]
-    described.subgraphMetadata[0].outputTensorMetadata = [metadata.TensorMetadataT()]
+    described.subgraphMetadata[0].outputTensorMetadata = [scores]
     buffer, entry = schema.BufferT(), schema.MetadataT()
     buffer.data = np.frombuffer(packed(flatbuffers, described, b"M001"), "uint8")
     entry.name, entry.buffer = b"TFLITE_METADATA", len(model.buffers)
@@ -165,7 +166,7 @@ KINDS = {
 def difference(run, network):
     expected = np.array(network["outputs"], "float32")
     largest = 0.0
-    for x, y in zip(network["inputs"], expected):
+    for x, y in zip(network["inputs"], expected, strict=True):
         output = np.array(run(np.array(x, "float32").reshape(network["shape"]))).reshape(-1)
         largest = max(largest, float(np.abs(output - y).max())) if np.isfinite(output).all() else float("nan")
         if largest != largest:
