@@ -11,6 +11,7 @@ import pytest
 TOOLS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "chromedriver": ("chromedriver",),
+    "g++": ("g++", "clang++"),
 }
 
 in_a_browser = pytest.mark.optional_tool("chromium", "chromedriver")

@@ -16,8 +16,8 @@ from cvhn_tf.export.clients.checks import check_client_takes
 from cvhn_tf.export.clients.table import as_client
 from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.comparison.tables import as_csv
-from cvhn_tf.export.conversion.metadata import check_class_names
 from cvhn_tf.export.conversion.quantizations import available_quantizations, check_quantizations
+from cvhn_tf.export.delivery.metadata import check_class_names
 from cvhn_tf.export.evaluation.labelled_examples import as_arrays, as_examples
 from cvhn_tf.export.networks.check_network import check_convertible
 from cvhn_tf.export.pruning.layer_statistics import LayerSparsity, SnrHistogram

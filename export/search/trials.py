@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 from cvhn_tf.export.conversion.convert import to_tflite_from
-from cvhn_tf.export.conversion.metadata import annotate
+from cvhn_tf.export.delivery.metadata import annotate
 from cvhn_tf.export.evaluation.evaluate import evaluate_tflite
 from cvhn_tf.export.search.candidate import Candidate
 from cvhn_tf.export.search.size_bound import dense_bytes

@@ -101,9 +101,9 @@ class LiteRTModel:
                 self._interpreter.resize_tensor_input(detail["index"], array.shape)
             self._allocate()
         for detail, array in zip(self._inputs, inputs, strict=True):
-            self._interpreter.set_tensor(detail["index"], np.asarray(array, detail["dtype"]))
+            self._interpreter.set_tensor(detail["index"], as_stored(array, detail))
         self._interpreter.invoke()
-        return [self._interpreter.get_tensor(detail["index"]) for detail in self._outputs]
+        return [as_float(self._interpreter.get_tensor(detail["index"]), detail) for detail in self._outputs]
 
     def _allocate(self):
         with native_stderr_off():  # the first one of a process tells which delegate it uses
@@ -130,6 +130,26 @@ class LiteRTModel:
             self._interpreter.invoke()
             times.append(time.perf_counter() - start)
         return 1e3 * float(np.median(times))
+
+
+def as_stored(array, detail):
+    """Values as a tensor of a file holds them: of its type, and on its scale where it is of integers with one.
+
+    Args:
+        array: Array.
+        detail: An interpreter's description of the tensor.
+    """
+    scales, zeros = (detail["quantization_parameters"][key] for key in ("scales", "zero_points"))
+    if len(scales) and np.asarray(array).dtype.kind == "f":
+        limits = np.iinfo(detail["dtype"])
+        array = np.clip(np.rint(np.asarray(array) / scales[0]) + zeros[0], limits.min, limits.max)
+    return np.ascontiguousarray(array, detail["dtype"])
+
+
+def as_float(array, detail):
+    """The values of a tensor of a file, off its scale where it is of integers with one; arguments as in `as_stored`."""
+    scales, zeros = (detail["quantization_parameters"][key] for key in ("scales", "zero_points"))
+    return ((array.astype("float32") - zeros[0]) * scales[0]).astype("float32") if len(scales) else array
 
 
 def open_file(content, threads=1) -> LiteRTModel:

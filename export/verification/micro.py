@@ -10,6 +10,7 @@ import threading
 import numpy as np
 
 from cvhn_tf.export.tflite.flatbuffer import parse
+from cvhn_tf.export.verification.litert import as_float, as_stored
 
 # An arena is counted in steps of what tflite-micro aligns it to.
 _STEP = 16
@@ -60,10 +61,12 @@ class MicroModel:
 
     def _run_one(self, inputs):
         for i, array in enumerate(inputs):
-            detail = self._interpreter.get_input_details(i)
-            self._interpreter.set_input(np.ascontiguousarray(array, detail["dtype"]), i)
+            self._interpreter.set_input(as_stored(array, self._interpreter.get_input_details(i)), i)
         self._interpreter.invoke()
-        return [np.array(self._interpreter.get_output(i)) for i in range(self._count)]
+        return [
+            as_float(np.array(self._interpreter.get_output(i)), self._interpreter.get_output_details(i))
+            for i in range(self._count)
+        ]
 
 
 def arena_bytes(content) -> int:

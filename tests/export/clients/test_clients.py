@@ -219,6 +219,20 @@ def test_tflite_micro_runs_what_is_made_for_it(name, quantization, networks, fil
     assert np.abs(outputs - expected).max() < ENCODINGS[quantization].tolerance / 4 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("client", ["any", "micro"])
+def test_inputs_and_outputs_are_integers_on_request(client, networks):
+    data = examples_for(networks["lenet"])
+    artifact = export.to_tflite(networks["lenet"], "int8", representative_data=data, client=client, integer_only=True)
+    interpreter = Interpreter(model_content=artifact.content)
+    for detail in (*interpreter.get_input_details(), *interpreter.get_output_details()):
+        assert detail["dtype"] == np.int8 and detail["quantization"][0] > 0
+    assert not {"QUANTIZE", "DEQUANTIZE"} & set(versions(artifact.content))
+    labels = networks["lenet"].predict(data, verbose=0).argmax(axis=1)
+    assert export.evaluate_tflite(artifact, data, labels).accuracy > 0.9
+    with pytest.raises(ValueError, match=r"quantization='int8' with `integer_only`.*'float16', integer_only=True"):
+        export.to_tflite(networks["lenet"], "float16", integer_only=True)
+
+
 def test_file_that_tflite_micro_refuses_is_an_error_with_its_reason():
     inputs = keras.Input((4, 4, 4, 2))
     network = keras.Model(inputs, layers.Conv3D(2, 2)(inputs))
