@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from repeated import repeated
 from tensorflow.python.framework import func_graph
 
 import cvhn_tf
@@ -18,11 +19,6 @@ def weights_of(model):
     return [variable.numpy() for variable in model.trainable_variables]
 
 
-def repeated(data, times):
-    """The data over and over: to begin an epoch takes longer than to make its steps over 64 examples."""
-    return tuple(np.concatenate([array] * times) for array in data)
-
-
 def assert_same_weights(first, second):
     for ours, theirs in zip(weights_of(first), weights_of(second), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -33,7 +29,7 @@ def test_loss_is_nll_plus_weighted_kl(compiled, data):
     model = compiled(train_size=50, kl_warmup=0)
     model.complexity = 20.0
     logs = model.evaluate(x, y, return_dict=True, verbose=0)
-    probabilities = model.at(20.0).predict(x, verbose=0)[np.arange(64), y]
+    probabilities = model.at(20.0)(x).numpy()[np.arange(64), y]
     assert logs["nll"] == pytest.approx(-np.log(probabilities).mean(), rel=1e-4)
     assert logs["kl_bits"] == pytest.approx(model.description_length(20.0), rel=1e-4)
     assert logs["complexity"] == 20.0
@@ -133,7 +129,7 @@ def test_mixed_precision_trains_with_full_precision_posteriors(data, policy):
         losses = model.fit(*repeated(data, 3), batch_size=16, epochs=10, verbose=0).history["nll"]
         assert np.isfinite(losses).all() and losses[-1] < 0.7 * losses[0]
         assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
-        assert np.mean(model.at(0.1).predict(x, verbose=0).argmax(1) == y) > 0.9
+        assert np.mean(model.at(0.1)(x).numpy().argmax(1) == y) > 0.9
     finally:
         keras.config.set_dtype_policy("float32")
 

@@ -67,7 +67,7 @@ def assert_is_what_it_says(found, model, data):
     assert chosen.description_length_bits == model.description_length(chosen.complexity)
     network = export.prune(model, chosen.complexity, chosen.sparsity, structure=chosen.structure)
     x, y = data
-    assert np.mean(network.predict(x, verbose=0).argmax(1) == y) == pytest.approx(chosen.accuracy, abs=0.01)
+    assert np.mean(network(x).numpy().argmax(1) == y) == pytest.approx(chosen.accuracy, abs=0.01)
 
 
 def best_within(model, data, max_bytes, **arguments):
