@@ -1,5 +1,6 @@
-"""Each example runs as it stands, on small settings: the committed notebook, too."""
+"""Each example runs as it stands, on small settings and with few files to compare: the committed notebook, too."""
 
+import inspect
 import json
 import os
 import runpy
@@ -114,6 +115,8 @@ def test_notebook_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("QUICKSTART_DATASET", "digits")
     monkeypatch.setenv("QUICKSTART_EPOCHS", "1")
     notebook = nbformat.read(EXAMPLES / "quickstart.ipynb", 4)
+    few = f"from cvhn_tf import export\n\n{inspect.getsource(compare_few)}\nexport.compare = compare_few"
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(few))
     client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
     client.execute()  # raises at the first cell that fails
     assert np.isfinite(run_on_zeros(tmp_path / "quickstart.tflite")).all()
