@@ -460,7 +460,8 @@ def test_outputs_losses_and_metrics_by_name_are_those_of_keras(kind, loss, metri
         outputs = {"list": list(heads.values()), "tuple": tuple(heads.values()), "dict": heads}[kind]
         model = make(keras.Model(inputs, outputs))
         try:
-            model.compile("sgd", loss, metrics=metrics)
+            # Names are the same without a graph, and tracing one for each way to write them takes most of the time.
+            model.compile("sgd", loss, metrics=metrics, run_eagerly=True)
             history = model.fit(x, y if labels == "dict" else list(y.values()), verbose=0, shuffle=False).history
         except (ValueError, KeyError):
             return None

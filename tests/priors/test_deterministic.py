@@ -66,7 +66,7 @@ def test_weights_shrink_with_complexity_and_so_does_the_description(deterministi
     assert norms == sorted(norms, reverse=True)
     lengths = [model.description_length(complexity) for complexity in (0.01, 0.3, 10)]
     np.testing.assert_allclose(lengths, np.array(norms) / (2 * 0.5**2) / np.log(2), rtol=1e-5)
-    assert np.mean(model.at(0.01).predict(x, verbose=0).argmax(1) == y) > 0.95
+    assert np.mean(model.at(0.01)(x).numpy().argmax(1) == y) > 0.95
 
 
 def test_pruning_takes_the_smallest_weights(deterministic):

@@ -159,6 +159,7 @@ def compare_loaded(pair, path):
     """A file gives the same outputs, and goes on training as the target does."""
     pair.model.save(path)
     loaded = cvhn_tf.load_model(path)
+    loaded.run_eagerly = pair.model.run_eagerly
     x = pair.drawn.x
     for ours, theirs in zip(
         keras.tree.flatten(loaded.predict(x, verbose=0)),
@@ -167,7 +168,6 @@ def compare_loaded(pair, path):
     ):
         np.testing.assert_array_equal(ours, theirs)
     pair.compare_evaluation(loaded)
-    loaded.run_eagerly = pair.model.run_eagerly
     pair.train(loaded, epochs=1)
     pair.compare_evaluation(loaded)
 

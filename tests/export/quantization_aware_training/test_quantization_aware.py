@@ -179,7 +179,7 @@ def far_but_right(right):
     other.set_weights([*weights[:2], factor * weights[2] + (0 if right else weights[2][:, ::-1]), weights[3]])
     x = np.random.default_rng(0).normal(size=(300, 6)).astype("float32")
     content = export.to_tflite(other, "int8", representative_data=x).content
-    return network, content, x, network.predict(x, verbose=0).argmax(1)
+    return network, content, x, network(x).numpy().argmax(1)
 
 
 def test_file_of_far_outputs_is_handed_over_if_it_is_as_accurate_and_says_so():
