@@ -103,11 +103,11 @@ def to_tflite_from(graphs, keras_model, quantization=None, sparse="auto", repres
     return min(artifacts, key=lambda artifact: artifact.size_bytes)
 
 
-def check_quantization(quantization):
+def check_quantization(quantization, name="quantization"):
     """Raises a `ValueError` if there is no such quantization, and a `ModuleNotFoundError` if it takes more packages."""
     if quantization not in tuple(ENCODINGS):
         raise ValueError(
-            f"Expected `quantization` to be one of {tuple(ENCODINGS)}. Received: quantization={quantization!r}"
+            f"Expected `{name}` from {tuple(ENCODINGS)}, where None is float32. Received: {name}={quantization!r}"
         )
     if ENCODINGS[quantization].recipe is not None and not is_available():
         raise ModuleNotFoundError(
@@ -119,7 +119,7 @@ def check_quantization(quantization):
 def check_quantizations(quantizations, representative_data):
     """`check_quantization` of each; raises a `ValueError` if one is to be calibrated and there are no data for it."""
     for quantization in quantizations:
-        check_quantization(quantization)
+        check_quantization(quantization, "quantizations")
     for quantization in quantizations:
         if ENCODINGS[quantization].calibrated and representative_data is None:
             raise ValueError(
