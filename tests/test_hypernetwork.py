@@ -134,6 +134,24 @@ def test_mixed_precision_trains_with_full_precision_posteriors(data, policy):
         keras.config.set_dtype_policy("float32")
 
 
+def test_scale_of_losses_in_half_precision_lasts_from_fit_to_fit_and_in_files(tmp_path):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = cvhn_tf.VariationalHypernetwork(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
+        model.compile(cvhn_tf.PivotAdam(), "mse")
+        x, y = np.full((4, 3), 1e3), np.ones((4, 2))  # gradients that overflow at the scale that Keras begins with
+        model.fit(x, y, epochs=3, verbose=0)
+        model.save(tmp_path / "model.keras")
+        assert model.optimizer.dynamic_scale.numpy() == 2**12
+        for trained in (model, cvhn_tf.load_model(tmp_path / "model.keras")):
+            variables = len(trained.optimizer.variables)
+            trained.fit(x, y, verbose=0)
+            assert trained.optimizer.dynamic_scale.numpy() <= 2**12
+            assert len(trained.optimizer.variables) == variables
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
 def test_sample_weights_and_class_weights_count(compiled, data):
     x, y = repeated(data, 25)
     model = compiled(train_size=64)

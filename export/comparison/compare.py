@@ -219,7 +219,7 @@ def compare(
     complexities = model.complexity_range.grid_or(as_list("complexities", complexities))
     sparsities, quantizations = as_list("sparsities", sparsities), as_list("quantizations", quantizations)
     for sparsity in sparsities:
-        check_sparsity(sparsity)
+        check_sparsity(sparsity, name="sparsities")
     check_structure(structure)
     check_quantizations(quantizations, representative_data, as_client(client))
     judge = model.at(complexities[0])

@@ -143,7 +143,7 @@ def best(
         complexities = model.complexity_range.grid_or(as_list("complexities", complexities))
     sparsities = as_list("sparsities", sparsities)
     for sparsity in sparsities or ():
-        check_sparsity(sparsity)
+        check_sparsity(sparsity, name="sparsities")
     structures = as_list("structures", structures)
     for structure in structures:
         check_structure(structure)
