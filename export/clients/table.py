@@ -59,7 +59,7 @@ MICRO = Client(
     runtime=(2, 18),
     speed="not measured: the time on the CPU says little about it",
 )
-ANY = common("whatever LiteRT or TFLite from 2.10 on runs on", (CPU, TFLITE, GPU, WEB), names=("any",))
+ANY = common("LiteRT and TFLite from 2.10 on, on CPU, GPU and web", (CPU, TFLITE, GPU, WEB), names=("any",))
 
 CLIENTS: dict[str, Client] = {client.name: client for client in (ANY, CPU, GPU, WEB, TFLITE, MICRO)}
 """By the names that `client` takes. `"any"` takes what all of them but tflite-micro compute right."""
