@@ -44,11 +44,7 @@ def to_c_array(artifact: TFLiteArtifact, path: str | os.PathLike[str]) -> tuple[
     path = path.with_suffix("") if path.suffix in (".h", ".cc") else path
     if not re.fullmatch(r"[A-Za-z_]\w*", path.name, re.ASCII):
         raise ValueError(f"Expected `path` to end in a name that C allows. Received: path={str(path)!r}")
-    if not micro.is_available():
-        raise ModuleNotFoundError(
-            "Expected the package tflite-micro, which measures the arena; it comes with cvhn-tf's extra: "
-            "pip install 'cvhn-tf[micro]'"
-        )
+    micro.check_is_available()
     header, source = (path.with_name(path.name + ending) for ending in (".h", ".cc"))
     # The source first: it is the header that a firmware asks for.
     write_atomically(source, _source(path.name, artifact.content).encode())

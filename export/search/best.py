@@ -29,6 +29,7 @@ from cvhn_tf.export.search.nearest import describe_nearest
 from cvhn_tf.export.search.pruned_networks import Prunings
 from cvhn_tf.export.search.trials import Trials
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
+from cvhn_tf.export.verification import micro
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 
@@ -81,6 +82,7 @@ def best(
     max_gzip_bytes: float | None = None,
     max_description_bits: float | None = None,
     max_latency_ms: float | None = None,
+    max_arena_bytes: float | None = None,
     min_accuracy: float | None = None,
     complexities: Sequence[float] | None = None,
     sparsities: Sequence[float] | None = None,
@@ -109,6 +111,8 @@ def best(
         max_gzip_bytes: Largest size after gzip in bytes.
         max_description_bits: Largest `model.description_length(λ)` in bits, before pruning.
         max_latency_ms: Longest median time in ms for one example on one thread of this machine.
+        max_arena_bytes: Largest memory in bytes for the tensors in tflite-micro, measured on this machine; with
+            `client="micro"` and the extra `micro` only.
         min_accuracy: Least accuracy of the file on the data, in [0, 1].
         complexities: λs to try; by default the search chooses them from the model's range.
         sparsities: Shares of pruned weights to try; by default the search chooses them.
@@ -128,6 +132,7 @@ def best(
     Raises:
         ValueError: If an argument is out of range or no budget is given, before anything is tried; if no file keeps
             the budgets, with the nearest one that was found.
+        ModuleNotFoundError: If a package is needed and not installed.
 
     Example:
 
@@ -137,7 +142,11 @@ def best(
     found.save("model.tflite")
     ```
     """
-    budgets = Budgets(max_bytes, max_gzip_bytes, max_description_bits, max_latency_ms, min_accuracy)
+    budgets = Budgets(max_bytes, max_gzip_bytes, max_description_bits, max_latency_ms, max_arena_bytes, min_accuracy)
+    if max_arena_bytes is not None and "micro" not in as_client(client).names:
+        raise ValueError(f"Expected client='micro' with `max_arena_bytes`. Received: client={client!r}")
+    if max_arena_bytes is not None:
+        micro.check_is_available()
     check_model(model)
     if complexities is not None:
         complexities = model.complexity_range.grid_or(as_list("complexities", complexities))

@@ -94,12 +94,18 @@ class LiteRTModel:
         batch = len(inputs[0])
         if self.batch_is_fixed and batch != self._inputs[0]["shape"][0]:
             return self._run_in_batches(inputs, batch, self._inputs[0]["shape"][0])
+        self._resize(inputs)
+        return self._invoke(inputs)
+
+    def _resize(self, inputs):
         shapes = {detail["index"]: tuple(detail["shape"]) for detail in self._interpreter.get_input_details()}
         pairs = list(zip(self._inputs, inputs, strict=True))
         if not self._is_allocated or any(shapes[detail["index"]] != array.shape for detail, array in pairs):
             for detail, array in pairs:
                 self._interpreter.resize_tensor_input(detail["index"], array.shape)
             self._allocate()
+
+    def _invoke(self, inputs):
         for detail, array in zip(self._inputs, inputs, strict=True):
             self._interpreter.set_tensor(detail["index"], as_stored(array, detail))
         self._interpreter.invoke()
@@ -113,10 +119,12 @@ class LiteRTModel:
     def _run_in_batches(self, inputs, examples, size):
         """As `run`, for a file that takes batches of one size only: the last one is filled up."""
         parts = []
+        rows = np.arange(-(-examples // size) * size) % examples
         for start in range(0, examples, size):
-            given = [array[start : start + size] for array in inputs]
-            rows = np.arange(size) % len(given[0])
-            parts.append(self.run([array[rows] for array in given]))
+            given = [array[rows[start : start + size]] for array in inputs]
+            if start == 0:
+                self._resize(given)
+            parts.append(self._invoke(given))
         return [np.concatenate(outputs)[:examples] for outputs in zip(*parts, strict=True)]
 
     def latency_ms(self, inputs, repeats=50):

@@ -23,6 +23,15 @@ def is_available() -> bool:
     return importlib.util.find_spec("tflite_micro") is not None
 
 
+def check_is_available() -> None:
+    """Raises a `ModuleNotFoundError` unless the package tflite-micro is installed."""
+    if not is_available():
+        raise ModuleNotFoundError(
+            "Expected the package tflite-micro, which measures the memory for tensors; it comes with cvhn-tf's extra: "
+            "pip install 'cvhn-tf[micro]'"
+        )
+
+
 def version() -> str:
     """Name and version of the installed package."""
     return f"tflite-micro {importlib.metadata.version('tflite-micro')}"

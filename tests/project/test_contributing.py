@@ -75,7 +75,7 @@ def test_the_client_gets_what_it_computes_and_no_more(examples):
     network = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
     assert export.to_tflite(network, "float16", client="opencv").clients == ("opencv",)
     with pytest.raises(
-        ValueError, match="OpenCV's dnn module gives NaN. If the file will run there only, client='any'"
+        ValueError, match=r"OpenCV's dnn module gives NaN. If the file will run there only, client='any'"
     ):
         export.to_tflite(network, "dynamic_range", client="opencv")
 

@@ -11,6 +11,7 @@ import pytest
 import cvhn_tf
 from cvhn_tf import datasets, export
 from cvhn_tf.export.search.budgets import Budgets
+from cvhn_tf.export.verification.micro import arena_bytes
 
 MEASURES = {
     "max_bytes": "size_bytes",
@@ -206,7 +207,7 @@ def test_accuracy_out_of_reach_is_answered_by_the_best_within_the_other_budgets(
         ({"min_accuracy": True}, "min_accuracy=True"),
         ({"max_bytes": 10, "complexities": [1e4]}, "complexity"),
         ({"max_bytes": 10, "sparsities": []}, "sparsities"),
-        ({"max_bytes": 10, "sparsities": [1.0]}, "sparsity"),
+        ({"max_bytes": 10, "sparsities": [1.0]}, "sparsities"),
         ({"max_bytes": 10, "structures": ["filter"]}, "structure"),
         ({"max_bytes": 10, "quantizations": ["int3"]}, "quantization"),
         ({"max_bytes": 10, "quantizations": ["int8"]}, "representative_data"),
@@ -228,3 +229,16 @@ def test_budgets_say_which_is_broken():
     assert budgets.exceeded_by(dataclasses.replace(candidate, size_bytes=1000)) is None
     worse = dataclasses.replace(candidate, size_bytes=1000, accuracy=0.89)
     assert budgets.exceeded_by(worse) == "accuracy 0.8900, less than 0.9"
+
+
+def test_arena_of_a_microcontroller_is_a_budget(model, data):
+    fixed = {"complexities": [1.0], "structures": ["weight", "unit"], "quantizations": [None], "sparsities": [0.5, 0.9]}
+    found = export.best(model, data, max_bytes=10**6, max_arena_bytes=10**6, client="micro", **fixed)
+    sizes = sorted({candidate.arena_bytes for candidate in found.trace if candidate.arena_bytes is not None})
+    assert len(sizes) > 1 and found.chosen.arena_bytes == arena_bytes(found.artifact.content)
+    smaller = export.best(model, data, max_arena_bytes=sizes[0], client="micro", **fixed)
+    assert smaller.chosen.arena_bytes == sizes[0] and smaller.artifact.clients == ("micro",)
+    with pytest.raises(ValueError, match=rf"max_arena_bytes={sizes[0] - 16}.*{sizes[0]:,} bytes of arena"):
+        export.best(model, data, max_arena_bytes=sizes[0] - 16, client="micro", **fixed)
+    with pytest.raises(ValueError, match="client='micro' with `max_arena_bytes`"):
+        export.best(model, data, max_arena_bytes=1000)
