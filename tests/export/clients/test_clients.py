@@ -6,7 +6,6 @@ import re
 import keras
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from keras import layers
 
@@ -263,31 +262,6 @@ def test_clients_and_what_ran_the_file_stand_in_its_metadata(files):
     assert annotated.metadata["clients"] == ["micro"]
     assert annotated.metadata["verified_by"] == list(annotated.verified_by)
     assert len(annotated.metadata["verified_by"]) == 2
-
-
-def stem(model, operation):
-    return [operator for operator in model.subgraphs[0].operators if operation_of(model, operator) == operation]
-
-
-def by_channels(after):
-    """A network whose start XNNPACK would compute by channels on ARM."""
-    inputs = keras.Input((32, 32, 3))
-    x = layers.Conv2D(8, 3, 2, activation="relu")(layers.ZeroPadding2D(1)(inputs))
-    x = layers.Conv2D(64, 1, activation="relu")(layers.DepthwiseConv2D(3, padding="same")(x))
-    network = keras.Model(inputs, layers.Dense(4)(layers.GlobalAveragePooling2D()(after(x))))
-    kernel = network.layers[4].kernel
-    kernel.assign(np.where(np.random.default_rng(0).random(kernel.shape) < 0.9, 0, kernel))
-    return network
-
-
-def test_sparse_parts_that_xnnpack_would_begin_by_channels_are_kept_from_it():
-    network = by_channels(lambda x: layers.Conv2D(8, 3, padding="same")(x))
-    model = parse(export.to_tflite(network, sparse=True, client="cpu").content)
-    assert len(stem(model, "PADV2")) == 1 and not stem(model, "PAD") and stem(model, "DENSIFY")
-    (pad,) = stem(model, "PADV2")
-    assert pad.builtinOptionsType == schema.BuiltinOptions.PadV2Options
-    dense = parse(export.to_tflite(network, sparse=False, client="cpu").content)
-    assert stem(dense, "PAD") and not stem(dense, "PADV2")
 
 
 @pytest.mark.parametrize("option", ["cpu,phone", "phone", ""])
