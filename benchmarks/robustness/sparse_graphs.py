@@ -1,6 +1,6 @@
 """Convolutional graphs with sparse 1×1 kernels, such as XNNPACK computes by channels on ARM and in WebAssembly.
 
-LiteRT.js 2.5.3 in Node computed those in `WRONG` wrongly without a word, by 1 to 80% of the largest output, before
+LiteRT.js 2.5.3 in Node computed those in `WRONG` wrongly without a word, by 7 to 100% of the largest output, before
 `export/conversion/sparse_parts.py` kept them from it, and the others right; all 30 are right since. `python -m
 benchmarks.robustness.sparse_graphs FOLDER` writes all of them sparse, with an input and Keras's outputs, for a run.
 """
