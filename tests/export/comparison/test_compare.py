@@ -100,7 +100,7 @@ def test_best_row_under_a_budget():
     "arguments, name",
     [
         ({"complexities": [1e4]}, "complexity"),
-        ({"sparsities": [0.5, 1.0]}, "sparsity"),
+        ({"sparsities": [0.5, 1.0]}, "sparsities"),
         ({"quantizations": ["int4"]}, "quantization"),
         ({"quantizations": ["int8"]}, "representative_data"),
         ({"data": 3}, "data"),
