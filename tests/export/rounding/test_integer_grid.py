@@ -104,7 +104,7 @@ def test_dynamic_range_keeps_the_grid_too(model):
         weights = np.frombuffer(buffer.data, "int8").reshape(tensor.shape) * scale
         np.testing.assert_allclose(weights.ravel(), floats[tensor.name], rtol=1e-5)
     mirrored = export.prune(model, 1.0, 0.5)
-    mirrored.set_weights([-weight for weight in mirrored.get_weights()])
+    mirrored.set_weights([-w if w.ndim > 1 else w for w in mirrored.get_weights()])
     other = export.to_tflite(mirrored, "dynamic_range")
     assert keep_grid(other.content, exact.content) == other.content, "weights of another network are left alone"
     assert kept.gzip_bytes < other.gzip_bytes
