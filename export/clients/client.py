@@ -19,7 +19,7 @@ class Client:
         free_batch: Whether it takes a file whose number of examples is left open.
         free_sizes: Whether it takes inputs of other sizes that are left open.
         runtime: Oldest version of TFLite whose operations it has.
-        speed: How the latency of its files is measured.
+        speed: How the latency of its files is measured; None where the time on this machine says nothing about it.
     """
 
     names: tuple[str, ...]
@@ -30,7 +30,7 @@ class Client:
     free_batch: bool = True
     free_sizes: bool = True
     runtime: tuple[int, int] = (2, 10)
-    speed: str = "by LiteRT on one thread of this machine"
+    speed: str | None = "by LiteRT on one thread of this machine"
 
     @property
     def name(self) -> str:
@@ -57,5 +57,5 @@ def common(title: str, clients: Sequence[Client], names: Sequence[str] | None = 
         free_batch=all(client.free_batch for client in clients),
         free_sizes=all(client.free_sizes for client in clients),
         runtime=min(client.runtime for client in clients),
-        speed="; ".join(dict.fromkeys(client.speed for client in clients)),
+        speed=None if all(client.speed is None for client in clients) else Client.speed,
     )

@@ -24,7 +24,7 @@ GPU = Client(
     sparse="takes sparse weights for dense ones, or refuses them",
     free_sizes=False,
     runtime=(2, 18),
-    speed="not measured: the time on the CPU says little about it",
+    speed=None,
 )
 WEB = Client(
     names=("web",),
@@ -34,7 +34,6 @@ WEB = Client(
     free_batch=False,
     free_sizes=False,
     runtime=(2, 18),
-    speed="by LiteRT on one thread of this machine, of which WebAssembly takes a multiple",
 )
 TFLITE = Client(
     names=("tflite",),
@@ -57,7 +56,7 @@ MICRO = Client(
     sparse="takes sparse weights for dense ones",
     free_sizes=False,
     runtime=(2, 18),
-    speed="not measured: the time on the CPU says little about it",
+    speed=None,
 )
 ANY = common("LiteRT and TFLite from 2.10 on, on CPU, GPU and web", (CPU, TFLITE, GPU, WEB), names=("any",))
 

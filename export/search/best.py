@@ -110,7 +110,8 @@ def best(
         max_bytes: Largest size of the file in bytes.
         max_gzip_bytes: Largest size after gzip in bytes.
         max_description_bits: Largest `model.description_length(λ)` in bits, before pruning.
-        max_latency_ms: Longest median time in ms for one example on one thread of this machine.
+        max_latency_ms: Longest median time in ms for one example on one thread of this machine; not for
+            `client="gpu"` or `"micro"`, of which that says nothing.
         max_arena_bytes: Largest memory in bytes for the tensors in tflite-micro, measured on this machine; with
             `client="micro"` and the extra `micro` only.
         min_accuracy: Least accuracy of the file on the data, in [0, 1].
@@ -149,6 +150,11 @@ def best(
         raise ValueError(f"Expected client='micro' with `max_arena_bytes`. Received: client={client!r}")
     if max_arena_bytes is not None:
         micro.check_is_available()
+    if max_latency_ms is not None and as_client(client).speed is None:
+        raise ValueError(
+            f"Expected no `max_latency_ms` for client={client!r}, of which the time on this machine says nothing. "
+            f"Received: max_latency_ms={max_latency_ms!r}"
+        )
     check_model(model)
     if complexities is not None:
         complexities = model.complexity_range.grid_or(as_list("complexities", complexities))

@@ -240,5 +240,8 @@ def test_arena_of_a_microcontroller_is_a_budget(model, data):
     assert smaller.chosen.arena_bytes == sizes[0] and smaller.artifact.clients == ("micro",)
     with pytest.raises(ValueError, match=rf"max_arena_bytes={sizes[0] - 16}.*{sizes[0]:,} bytes of arena"):
         export.best(model, data, max_arena_bytes=sizes[0] - 16, client="micro", **fixed)
+    for client in ("gpu", "micro"):
+        with pytest.raises(ValueError, match=f"no `max_latency_ms` for client='{client}'"):
+            export.best(model, data, max_latency_ms=1.0, client=client)
     with pytest.raises(ValueError, match="client='micro' with `max_arena_bytes`"):
         export.best(model, data, max_arena_bytes=1000)
