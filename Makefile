@@ -4,12 +4,13 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-newest docs format lint types layout pins verify-hashes audit clean
+.PHONY: help demo test test-oldest test-newest test-clients docs format lint types layout pins verify-hashes audit clean
 
 help:
 	@echo "make demo    train, export and compare on the 8x8 digits, into cvhn-demo/ (offline once installed)"
 	@echo "make test    run the tests"
 	@echo "make test-oldest | test-newest  run some of them with the oldest, or with today's newest, dependencies"
+	@echo "make test-clients  make files for every client, run them in the real ones, and write docs/clients.md"
 	@echo "make docs    build the documentation, into site/ (offline once installed)"
 	@echo "make format  format the code"
 	@echo "make lint    check the code, and that imports go one way"
@@ -49,6 +50,10 @@ test-newest:
 	$(PYTHON) -m venv build/newest
 	build/newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager -e ".[dev]"
 	build/newest/bin/python -m pytest $(COMPATIBILITY)
+
+# Each client gets an environment of its own below build/clients. `make test-clients CLIENTS=tflite,node` runs two of them.
+test-clients: $(INSTALLED)
+	$(VENV)/bin/python -m benchmarks.clients.matrix $(if $(CLIENTS),--clients $(CLIENTS))
 
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet

@@ -1,0 +1,51 @@
+"""The files that clients are tried on: every network, made for each client in each encoding that the client takes."""
+
+import hashlib
+import json
+import pathlib
+import shutil
+
+import numpy as np
+
+from benchmarks.clients.networks import examples, networks
+from cvhn_tf.export.clients.table import CLIENTS
+from cvhn_tf.export.conversion.convert import to_tflite_from
+from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
+from cvhn_tf.export.tflite.encodings import ENCODINGS
+
+_EXAMPLES = 3
+
+
+def make_files(folder: pathlib.Path) -> None:
+    """Files with Keras's outputs on a few examples, in a folder that is made anew; `cases.json` lists them.
+
+    What is the same for several clients is there once. In `cases.json`, `networks` has inputs and outputs, flat, one
+    list for each example; `files` says what a file holds, and by how much its outputs may differ as a share of the
+    largest one; `made` says what it was made for.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    cases = {"networks": {}, "files": {}, "made": []}
+    for name, model in networks().items():
+        x, _ = examples(model, _EXAMPLES)
+        y = np.concatenate([np.asarray(model(x[i : i + 1])) for i in range(_EXAMPLES)])
+        assert y.std(axis=0).mean() > 0.1 * np.abs(y).max(), f"{name}: outputs that hardly depend on the input"
+        cases["networks"][name] = {
+            "shape": [1, *x.shape[1:]],
+            "inputs": x.reshape(_EXAMPLES, -1).tolist(),
+            "outputs": y.tolist(),
+        }
+        sparse, graphs = name.startswith("sparse"), FrozenGraphs()
+        for client in CLIENTS.values():
+            for quantization in client.encodings:
+                integers = ENCODINGS[quantization].integer_bits is not None
+                if sparse and (client.sparse is not None or integers):
+                    continue
+                calibration, _ = examples(model, 100, seed=2)
+                artifact = to_tflite_from(graphs, model, quantization, sparse, calibration, client.name)
+                file = f"{name}-{quantization}-{hashlib.sha256(artifact.content).hexdigest()[:8]}.tflite"
+                artifact.save(folder / file)
+                tolerance = ENCODINGS[quantization].tolerance / 4
+                cases["files"][file] = {"network": name, "encoding": artifact.encoding, "tolerance": tolerance}
+                cases["made"].append({"client": client.name, "encoding": artifact.encoding, "file": file})
+    (folder / "cases.json").write_text(json.dumps(cases))
