@@ -30,6 +30,7 @@ WEB = Client(
     names=("web",),
     title="LiteRT.js",
     encodings=tuple(ENCODINGS),
+    lacks={"GATHER": "LiteRT.js refuses GATHER on WebGPU, by which `compact` selects features, but not in WebAssembly"},
     sparse="takes sparse weights for dense ones on WebGPU",
     free_batch=False,
     free_sizes=False,

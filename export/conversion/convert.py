@@ -10,7 +10,7 @@ from cvhn_tf.checks.finite_weights import check_finite_weights
 from cvhn_tf.export.clients.checks import check_client_computes, check_client_reads, check_client_takes
 from cvhn_tf.export.clients.table import as_client
 from cvhn_tf.export.conversion.converter import Calibration, check_has_no_loop, converted
-from cvhn_tf.export.conversion.finish import finished, too_new
+from cvhn_tf.export.conversion.finish import finished, lacking
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.conversion.pad_inputs import pad_inputs
 from cvhn_tf.export.conversion.quantizations import check_quantization
@@ -117,7 +117,7 @@ def to_tflite_from(
                     use_sparse,
                     verified.relative_error,
                     verified_examples=verified.examples,
-                    caveats=verified.caveats + too_new(content, client),
+                    caveats=verified.caveats + lacking(content, client),
                     unquantized=unquantized(content, quantization),
                     clients=client.names,
                     verified_by=verified.clients,

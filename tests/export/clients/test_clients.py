@@ -205,6 +205,17 @@ def test_file_that_needs_a_newer_runtime_than_its_client_names_says_so():
     assert export.to_tflite(network, client="cpu").caveats == ()
 
 
+def test_file_with_an_operation_that_a_client_lacks_somewhere_says_so():
+    network = keras.Sequential([keras.Input((64,)), layers.Dense(40, "relu"), layers.Dense(5)])
+    kernel = network.layers[0].kernel
+    kernel.assign(kernel.numpy() * (np.arange(64) % 8 == 0)[:, None])
+    selecting = export.compact(network)
+    assert export.to_tflite(selecting, client="gpu").caveats == ()
+    for client in ("any", "web"):
+        (caveat,) = export.to_tflite(selecting, client=client).caveats
+        assert caveat.startswith("LiteRT.js refuses GATHER on WebGPU")
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("quantization", CLIENTS["micro"].encodings)
 def test_tflite_micro_runs_what_is_made_for_it(name, quantization, networks, files):
