@@ -1,4 +1,4 @@
-"""Running a client on all files, in processes of its own: one, and another for each file that ends it."""
+"""Running a client on all files, in a process of its own, or one for each file if a file ends that."""
 
 import dataclasses
 import json
@@ -32,22 +32,26 @@ def run(client: Client, files: Sequence[str], folder: pathlib.Path) -> Run:
         command = client.command(folder)
     except UnavailableError as error:
         return Run(None, str(error))
-    results = folder / f"{client.name}.jsonl"
-    version, outcomes, left = None, {}, list(files)
-    while left:
-        results.unlink(missing_ok=True)
-        end = _end([*command, str(folder / "files"), str(results), *left], client.longest_s)
-        lines = [json.loads(line) for line in results.read_text().splitlines()] if results.is_file() else []
-        problem = next((line["problem"] for line in lines if "problem" in line), None)
-        version = next((line["version"] for line in lines if "version" in line), version)
-        if version is None or problem is not None:
-            return Run(None, f"It did not start: {problem or end or 'it wrote nothing'}")
-        outcomes |= {line.pop("file"): line for line in lines if "file" in line}
-        left = [file for file in files if file not in outcomes]
-        if left:
-            outcomes[left[0]] = {"refused": f"ends the process ({end or 'without a word'})"}
-            left = left[1:]
+    version, outcomes, end = _lines(client, command, files, folder)
+    if version is None:
+        return Run(None, f"It did not start: {end or 'it wrote nothing'}")
+    if len(outcomes) < len(files):  # and what ended it may have spoilt more than the file it ended with
+        outcomes = {}
+        for file in files:
+            _, alone, end = _lines(client, command, [file], folder)
+            outcomes |= alone or {file: {"refused": f"ends the process ({end or 'without a word'})"}}
     return Run(version, None, outcomes)
+
+
+def _lines(client, command, files, folder):
+    """Version, outcomes and how it ended, of one process for some files."""
+    results = folder / f"{client.name}.jsonl"
+    results.unlink(missing_ok=True)
+    end = _end([*command, str(folder / "files"), str(results), *files], client.longest_s)
+    lines = [json.loads(line) for line in results.read_text().splitlines()] if results.is_file() else []
+    version = next((line["version"] for line in lines if "version" in line), None)
+    problem = next((line["problem"] for line in lines if "problem" in line), end)
+    return version, {line.pop("file"): line for line in lines if "file" in line}, problem
 
 
 def _end(command, longest_s):

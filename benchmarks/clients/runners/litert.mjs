@@ -23,6 +23,7 @@ async function difference(core, model, network) {
     const input = new core.Tensor(new Float32Array(x), network.shape);
     const [output] = await model.run([input]);
     const values = await output.data();
+    if (values.length !== network.outputs[i].length) throw new Error(`${values.length} outputs`);
     for (const [j, value] of values.entries()) {
       if (!Number.isFinite(value)) return null;
       largest = Math.max(largest, Math.abs(value - network.outputs[i][j]));
