@@ -37,7 +37,7 @@ test: $(INSTALLED)
 COMPATIBILITY := $(addprefix tests/, $(addsuffix .py, \
 	project/test_dependencies project/test_warnings cli/test_doctor test_hypernetwork layers/test_variational \
 	priors/test_priors test_datasets export/conversion/test_convert export/compaction/test_compact \
-	export/packing/test_packed export/conversion/test_encodings export/conversion/test_metadata \
+	export/packing/test_packed export/conversion/test_encodings export/delivery/test_metadata \
 	export/comparison/test_compare export/comparison/test_report \
 	export/quantization_aware_training/test_quantization_aware cli/test_commands cli/test_bad_input))
 

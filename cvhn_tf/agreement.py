@@ -94,8 +94,12 @@ def _examples(tensor):
     if tensor.dtype == "string":
         return tf.fill(shape, "")
     if "int" in tensor.dtype or tensor.dtype == "bool":
-        return tf.cast(tf.fill(shape, 1), tensor.dtype)  # an index that most tables have
-    return tf.cast(np.random.default_rng(0).normal(size=shape), tensor.dtype)
+        values = np.ones(shape)  # an index that most tables have
+    else:
+        values = np.random.default_rng(0).normal(size=shape)
+    if len(shape) > 1 and shape[1] > 1:
+        values[-1, -1] = 0  # as a sequence that is padded
+    return tf.cast(values, tensor.dtype)
 
 
 def _agree(ours, theirs, tolerance):

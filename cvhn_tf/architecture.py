@@ -5,6 +5,7 @@ Names do not do: a layer within a layer that nobody has named is called otherwis
 
 import contextlib
 import copy
+import re
 from typing import Any
 
 import keras
@@ -70,8 +71,24 @@ def make_again(target: keras.Model) -> tuple[dict[str, Any], keras.Model]:
                 break
         raise ValueError(
             "Expected a `target` that Keras can make again from its config. "
-            f"Received: target={target.name!r}{culprit}: {with_cause(reason)}"
+            f"Received: target={target.name!r}{culprit}: {_what_to_register(reason) or with_cause(reason)}"
         ) from error
+
+
+def _what_to_register(error):
+    """What Keras knows by no name, and what to do; None if the error is another. Keras's own advice unlocks a file."""
+    if "whose `function` is a Python lambda" in str(error):
+        return (
+            "its function is a lambda, which no config holds. Give it a function with a name, registered by "
+            "`@keras.saving.register_keras_serializable()`, or write a layer of your own"
+        )
+    unknown = re.search(r"Could not locate (class|function) '([^']*)'", str(error))
+    if unknown is None:
+        return None
+    return (
+        f"Keras does not know the {unknown[1]} '{unknown[2]}'. Register it by the decorator "
+        "`@keras.saving.register_keras_serializable()`"
+    )
 
 
 def with_frozen(config: dict[str, Any], network: keras.Model, target: keras.Model) -> dict[str, Any]:

@@ -203,7 +203,10 @@ def _make_graph(model, layers, variational_arguments):
                 args = (tensors.pop(first),)
             outputs, kl = layer(*args, **tensors, complexity=complexity, seed=seed, options=options)
         elif id(layer) in nested:
-            outputs, kl = layer([*tree.flatten(args), complexity, seed])
+            tensors = [_cast(x, own) for x, own in zip(tree.flatten(args), layer.inputs, strict=False)]
+            masks = tree.flatten(kwargs.get("mask"))
+            given = {} if all(mask is None for mask in masks) else {"mask": [*masks, None, None]}
+            outputs, kl = layer([*tensors, complexity, seed], **given)
         else:
             return layer(*args, **kwargs)
         kls[id(layer)] = kl  # by layer, so that one that is called twice is described once
@@ -230,6 +233,13 @@ def _is_graph(layer):
 def _has_posterior(layer):
     is_layer = isinstance(layer, keras.layers.Layer)  # and not a function of keras.ops
     return is_layer and bool(layer.trainable_variables) and not isinstance(layer, _DETERMINISTIC_LAYERS)
+
+
+def _cast(tensor, own):
+    """The tensor in the dtype of a nested model's own input. When the model casts by itself, masks get lost."""
+    if tensor.dtype == own.dtype or not ("float" in tensor.dtype and "float" in own.dtype):
+        return tensor
+    return keras.layers.Identity(dtype=own.dtype)(tensor)
 
 
 def _is_tensor(value):

@@ -198,7 +198,7 @@ class VariationalHypernetwork(GraphModel):
         check_finite_variables("model", self, self.trainable_variables)
         data = TrainingData(x, y, batch_size, validation_split, steps_per_epoch, workers)
         data.check_inputs(self.inputs, self._target.flatten_inputs)
-        data.check_labels(getattr(self, "loss", None), self.outputs)
+        data.check_labels(getattr(self, "loss", None), self.outputs, kwargs.get("validation_data"))
         check_finite_others(**kwargs)
         self._train_size.assign(self.train_size or data.count_examples())
         is_over = 0 < self._warmup_steps.numpy() <= self._step.numpy()  # a second `fit` does not lower β again

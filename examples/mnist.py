@@ -41,7 +41,7 @@ model.compile(
 model.fit(images.x_train, images.y_train, batch_size=batch_size, epochs=args.epochs, verbose=2)
 
 comparison = export.compare(
-    model, (images.x_test, images.y_test), complexities=(0.1, 1.0, 10.0), sparsities=(0.0, 0.9, 0.98)
+    model, (images.x_test, images.y_test), complexities=(0.1, 1.0, 10.0), sparsities=(0.0, 0.9, 0.98), client="cpu"
 )
 for row in comparison.rows:
     print(

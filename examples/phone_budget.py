@@ -37,6 +37,7 @@ comparison = export.compare(
     complexities=model.complexity_range.grid(3),
     sparsities=(0.9, 0.95, 0.98, 0.99),
     representative_data=images.x_train[:1000],  # for targets with batch normalization
+    client="cpu",  # the phone's, which reads sparse files
     progress=lambda done, total, _: print(f"\r{done} of {total} files measured", end="", flush=True),
 )
 print()

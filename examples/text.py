@@ -57,7 +57,7 @@ model.fit(x_train, y_train, batch_size=batch_size, epochs=args.epochs, verbose=2
 
 for sparsity in args.sparsities:
     network = export.prune(model, complexity=0.1, sparsity=sparsity)
-    artifact = export.smallest(network, representative_data=x_train[:200])
+    artifact = export.smallest(network, representative_data=x_train[:200], client="cpu")
     accuracy = export.evaluate_tflite(artifact, x_test, y_test).accuracy
     print(
         f"{sparsity:.0%} of the weights pruned: {artifact.size_bytes:,} bytes ({artifact.gzip_bytes:,} after gzip), "

@@ -6,7 +6,8 @@ from cvhn_tf.export.comparison.compare import Comparison, Row, compare
 from cvhn_tf.export.comparison.curve import SizeAccuracyCurve
 from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.conversion.convert import to_tflite
-from cvhn_tf.export.conversion.metadata import annotate, read_metadata
+from cvhn_tf.export.delivery.c_array import to_c_array
+from cvhn_tf.export.delivery.metadata import annotate, read_metadata
 from cvhn_tf.export.evaluation.accuracy_loss import check_accuracy
 from cvhn_tf.export.evaluation.calibration import calibration_error
 from cvhn_tf.export.evaluation.evaluate import Evaluation, evaluate_tflite
@@ -56,6 +57,7 @@ __all__ = [
     "round_weights",
     "smallest",
     "smallest_packed",
+    "to_c_array",
     "to_tflite",
     "unpack",
 ]

@@ -13,25 +13,26 @@ from cvhn_tf import datasets
 
 # Graphs are many objects that live long, over which Python's default looks in vain for garbage again and again.
 gc.set_threshold(50_000, 20, 20)
+gc.freeze()  # nor is there any among what was imported
 
 # By how long they take; the last files of a run should be short, or one worker waits for the other.
 SLOW_FILES = (
-    "project/test_documents",
     "differential/test_exports_against_keras",
-    "models/test_silent_faults",
-    "project/test_examples",
     "models/test_combinations",
+    "project/test_examples",
     "training/test_distribution",
-    "training/test_resumption",
-    "differential/test_against_keras",
-    "search/test_best",
+    "project/test_documents",
     "differential/test_keras_layers",
-    "cli/test_processes",
+    "models/test_silent_faults",
+    "differential/test_against_keras",
+    "training/test_resumption",
     "models/test_architectures",
-    "tests/test_hypernetwork",
-    "conversion/test_convert",
+    "cli/test_processes",
+    "search/test_best",
     "conversion/test_encodings",
+    "conversion/test_convert",
     "search/test_size_bound",
+    "tests/test_hypernetwork",
 )
 
 

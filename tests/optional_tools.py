@@ -11,6 +11,8 @@ import pytest
 TOOLS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "chromedriver": ("chromedriver",),
+    "g++": ("g++", "clang++"),
+    "npm": ("npm",),
 }
 
 in_a_browser = pytest.mark.optional_tool("chromium", "chromedriver")

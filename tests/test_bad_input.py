@@ -89,6 +89,18 @@ def hypernetwork(**arguments):
     return lambda world: cvhn_tf.VariationalHypernetwork(make_target(), **arguments)
 
 
+def hypernetwork_of(*stack):
+    return lambda world: cvhn_tf.VariationalHypernetwork(keras.Sequential([keras.Input((4,)), *stack]))
+
+
+def unregistered(x):
+    return x
+
+
+class Unregistered(layers.Dense):
+    pass
+
+
 def layer(**arguments):
     return lambda world: cvhn_tf.Variational(layers.Dense(3), **arguments)
 
@@ -108,6 +120,13 @@ TARGETS = [
     ),
     (lambda w: cvhn_tf.VariationalHypernetwork(frozen()), "`target`.*trainable weights"),
     (lambda w: cvhn_tf.VariationalHypernetwork(with_nan()), "`target`.*dense_.*/bias"),
+    (hypernetwork_of(layers.Dense(3), layers.Lambda(lambda x: x)), "'lambda.*its function is a lambda.*register_keras"),
+    (
+        hypernetwork_of(layers.Lambda(unregistered), layers.Dense(3)),
+        "'lambda.*know the function 'unregistered'.*register_keras",
+    ),
+    (hypernetwork_of(layers.Dense(3, unregistered)), "'dense.*know the function 'unregistered'.*register_keras"),
+    (hypernetwork_of(Unregistered(3)), "'unregistered.*know the class 'Unregistered'.*register_keras"),
     (lambda w: keras.Sequential([layers.Dense(2, name="a"), layers.Dense(2, name="a")]), "unique names.*'a'"),
     (lambda w: targets.get("resnet", (8, 8, 1), 10), "`name`.*'resnet'"),
     (lambda w: targets.get("lenet_5", (8, 8, 1), 10), r"input_shape=\(8, 8, 1\)"),
@@ -204,6 +223,9 @@ TRAINING = [
     (lambda w: cvhn_tf.VariationalHypernetwork(make_target()).fit(w.x, w.y), "compile"),
     (lambda w: broken_model().fit(w.x, w.y, verbose=0), "`model`.*NaN or infinity in '.*_mean.*'"),
     (lambda w: make_model().train_on_batch(w.x, w.y), "`train_size`.*None"),
+    (lambda w: w.fit(y=np.eye(3)[w.y]), r"sparse loss.*\(64, 3\).*argmax"),
+    (lambda w: w.model.evaluate(w.x, np.eye(3)[w.y], verbose=0), r"sparse loss.*, 3\).*argmax"),
+    (lambda w: w.fit(validation_data=(w.x, np.eye(3)[w.y])), r"sparse loss.*, 3\).*argmax"),
     (lambda w: w.model.at(1e-9), "complexity=1e-09"),
     (lambda w: w.model.at(np.array([1.0])), r"complexity=array\(\[1.\]\)"),
     (lambda w: w.model.posterior("1"), "complexity='1'"),

@@ -112,7 +112,7 @@ def test_curve_is_drawn_every_few_epochs_and_its_last_table_is_of_the_trained_mo
     x, y = data
     for row in rows:
         network = export.prune(model, float(row["complexity"]), float(row["sparsity"]))
-        accuracy = np.mean(network.predict(x, verbose=0).argmax(1) == y)
+        accuracy = np.mean(network(x).numpy().argmax(1) == y)
         assert float(row["keras_accuracy"]) == pytest.approx(accuracy)
 
 

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 from keras.src.testing import TestCase
+from repeated import repeated
 
 import cvhn_tf
 from cvhn_tf.layers.variational import Variational
@@ -83,7 +84,7 @@ def test_layer_of_fixed_complexity_trains_in_any_model_and_adds_its_description_
     x, y = data
     model = make()
     model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(x, y, batch_size=16, epochs=40, verbose=0)
+    model.fit(*repeated(data, 40), batch_size=16, verbose=0)
     loss, accuracy = model.evaluate(x, y, batch_size=64, verbose=0)
     assert accuracy > 0.95
     kl = 0.0
@@ -181,7 +182,7 @@ def test_subclassed_model_may_draw_one_complexity_for_all_of_its_layers(data):
     x, y = data
     model = ManyComplexities()
     model.compile(cvhn_tf.PivotAdam(), "sparse_categorical_crossentropy")
-    model.fit(x, y, batch_size=16, epochs=60, verbose=0)
+    model.fit(*repeated(data, 60), batch_size=16, verbose=0)
     assert np.mean(model.predict(x, verbose=0).argmax(1) == y) > 0.9
 
 

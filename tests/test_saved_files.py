@@ -29,7 +29,7 @@ def test_a_hypernetwork_gives_what_it_gave_and_trains_on_as_it_would_have(path):
     expected = np.load(path.with_suffix(".npz"))
     model = cvhn_tf.load_model(path)
     for i, complexity in enumerate((0.1, 1.0, 10.0)):
-        outputs = model.at(complexity).predict(expected["x"], verbose=0)
+        outputs = model.at(complexity)(expected["x"])
         np.testing.assert_allclose(outputs, expected[f"at_{complexity:g}"], rtol=1e-4, atol=1e-5)
         assert model.description_length(complexity) == pytest.approx(expected["bits"][i], rel=1e-4)
     history = model.fit(expected["x"], expected["y"], batch_size=8, epochs=1, verbose=0, shuffle=False)
@@ -42,9 +42,9 @@ def test_networks_packed_files_and_layers_give_what_they_gave(folder):
     loaded = {name: keras.saving.load_model(folder / f"{name}.keras") for name in ("pruned", "compacted")}
     loaded["unpacked"] = export.unpack(folder / "packed.cvhn")
     for name, network in loaded.items():
-        np.testing.assert_allclose(network.predict(networks["x"], verbose=0), networks[name], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(network(networks["x"]), networks[name], rtol=1e-4, atol=1e-5)
     layers = np.load(folder / "variational_layers.npz")
-    outputs = keras.saving.load_model(folder / "variational_layers.keras").predict(layers["x"], verbose=0)
+    outputs = keras.saving.load_model(folder / "variational_layers.keras")(layers["x"])
     np.testing.assert_allclose(outputs, layers["outputs"], rtol=1e-4, atol=1e-5)
 
 

@@ -17,14 +17,17 @@ def start_workers(command, count, **options):
     Returns:
         List of `subprocess.Popen`.
     """
-    addresses = [f"localhost:{port}" for port in free_ports(count)]
     processes = []
-    for index in range(count):
-        config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
+    for index, config in enumerate(worker_configs(count)):
         arguments = command(index) if callable(command) else command
-        processes.append(subprocess.Popen(arguments, env=environment, **options))
+        processes.append(subprocess.Popen(arguments, env={**os.environ, "TF_CONFIG": config}, **options))
     return processes
+
+
+def worker_configs(count):
+    """The TF_CONFIG of each of some workers of this machine."""
+    cluster = {"worker": [f"localhost:{port}" for port in free_ports(count)]}
+    return [json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}) for index in range(count)]
 
 
 def free_ports(count):

@@ -79,6 +79,9 @@ def export(
     max_latency_ms: Annotated[
         float | None, typer.Option(help="Budget: longest time for one example on one thread of this machine.")
     ] = None,
+    max_arena_bytes: Annotated[
+        int | None, typer.Option(help="Budget: largest memory for tensors in tflite-micro; with --client micro.")
+    ] = None,
     min_accuracy: Annotated[
         float | None, typer.Option(help="Budget: least accuracy, in [0, 1]; the smallest file of it is written.")
     ] = None,
@@ -118,6 +121,7 @@ def export(
         "--max-gzip-bytes": max_gzip_bytes,
         "--max-description-bits": max_description_bits,
         "--max-latency-ms": max_latency_ms,
+        "--max-arena-bytes": max_arena_bytes,
         "--min-accuracy": min_accuracy,
     }
     budgets = {option: value for option, value in budgets.items() if value is not None}

@@ -57,15 +57,20 @@ class ComplexityRange:
         """λ = 1, the evidence lower bound itself, or the geometric middle of a range without it."""
         return 1.0 if self.low <= 1.0 <= self.high else math.sqrt(self.low * self.high)
 
-    def check(self, complexity: Any) -> float:
-        """Returns `complexity` as a float, or raises a `ValueError` if it is no number in the range."""
+    def check(self, complexity: Any, name: str = "complexity") -> float:
+        """Returns `complexity` as a float, or raises a `ValueError` if it is no number in the range.
+
+        Args:
+            complexity: λ.
+            name: Name of the user's argument.
+        """
         if not _is_finite_number(complexity):
-            raise ValueError(f"Expected `complexity` to be one finite number. Received: complexity={complexity!r}")
+            raise ValueError(f"Expected a finite number for `{name}`. Received: {name}={complexity!r}")
         # A complexity that went through float32 may stand a rounding error outside.
         if not self.low * (1 - 1e-6) <= complexity <= self.high * (1 + 1e-6):
             raise ValueError(
-                "`complexity` must lie in `complexity_range`, the range of the training, "
-                f"[{self.low:g}, {self.high:g}]. Received: complexity={float(complexity):g}"
+                f"`{name}` must lie in `complexity_range`, the range of the training, "
+                f"[{self.low:g}, {self.high:g}]. Received: {name}={float(complexity):g}"
             )
         return min(max(float(complexity), self.low), self.high)
 
@@ -110,7 +115,8 @@ class ComplexityRange:
         Raises:
             ValueError: If one of them is no number in the range.
         """
-        return [self.check(complexity) for complexity in (self.grid(count) if complexities is None else complexities)]
+        complexities = self.grid(count) if complexities is None else complexities
+        return [self.check(complexity, "complexities") for complexity in complexities]
 
 
 def evenly_spread(samples: int, seed):

@@ -16,13 +16,16 @@ def check_wrappable(layer, weights):
     if not weights:
         problem = "it has no trainable weights, or they belong to a `Variational` layer already"
     elif layer.activity_regularizer is not None:
-        problem = f"it has the activity regularizer {layer.activity_regularizer}"
+        problem = (
+            f"it has the activity regularizer {_name(layer.activity_regularizer)}; put a layer "
+            "`keras.layers.ActivityRegularization` behind it instead"
+        )
     elif getattr(layer, "stateful", False):
         problem = "it is stateful"
     check_parts(layer)
     for weight in weights:
         if weight.constraint is not None:
-            problem = f"weight '{weight.name}' has the constraint {weight.constraint}"
+            problem = f"weight '{weight.name}' has the constraint {_name(weight.constraint)}"
         elif not keras.backend.is_float_dtype(weight.dtype):
             problem = f"weight '{weight.name}' has dtype {weight.dtype}"
         elif weight.dtype == "float16":
@@ -31,6 +34,11 @@ def check_wrappable(layer, weights):
             )
     if problem:
         raise ValueError(f"Layer '{layer.name}' ({type(layer).__name__}) cannot be variational: {problem}.")
+
+
+def _name(value):
+    """Of a function, or of the class of an object."""
+    return getattr(value, "__name__", type(value).__name__)
 
 
 def check_parts(layer):

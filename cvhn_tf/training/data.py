@@ -78,21 +78,25 @@ class TrainingData:
                 raise ValueError(f"Expected `x` to be of dtype {dtype.name}. Received: {described} of dtype {name}")
         self.check_finite()
 
-    def check_labels(self, loss, outputs):
+    def check_labels(self, loss, outputs, validation_data=None):
         """Raises a `ValueError` if arrays of labels are missing, or name classes that a classifier does not have.
 
         Args:
             loss: What the model was compiled with. Only the sparse categorical cross entropy tells what labels are.
             outputs: The model's outputs, a list of `keras.KerasTensor`, classes last. Labels are looked at where
                 there is one.
+            validation_data: As in `fit`.
         """
+        if isinstance(validation_data, tuple | list) and len(validation_data) > 1:
+            check_not_one_hot(loss, validation_data[1], outputs)
         if self._is_batched() or loss is None:
             return
         if self._y is None:
             raise ValueError("Expected `y`, the targets of the loss. Received: y=None")
-        is_sparse = loss in ("sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy)
-        if isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
+        is_sparse = _is_sparse(loss)
+        if is_sparse and isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
             is_sparse = loss.get_config().get("ignore_class") is None
+        check_not_one_hot(loss, self._y, outputs)
         if is_sparse and len(outputs) == 1 and not isinstance(self._y, dict | list | tuple):
             check_labels("y", self._y, outputs[0].shape[-1])
 
@@ -219,6 +223,32 @@ def check_labels(name, labels, classes):
         problem = f"labels from {labels.min():g} to {labels.max():g}"
     if problem:
         raise ValueError(f"Expected `{name}` to be class labels, integers in [0, {classes}). Received: {problem}")
+
+
+def check_not_one_hot(loss, y, outputs):
+    """Raises a `ValueError` if labels have an axis of classes, of which a sparse loss takes the numbers.
+
+    Args:
+        loss: What the model was compiled with.
+        y: Labels, arrays or tensors.
+        outputs: Structure of the model's outputs, classes last. Labels are looked at where there is one.
+    """
+    outputs = keras.tree.flatten(outputs)
+    labels = keras.tree.flatten(y)
+    if not (_is_sparse(loss) and len(outputs) == len(labels) == 1 and hasattr(labels[0], "shape")):
+        return
+    received, expected = tuple(labels[0].shape), tuple(outputs[0].shape)
+    if len(received) == len(expected) and received[-1] == expected[-1] != 1:
+        raise ValueError(
+            f"Expected class labels, integers in [0, {expected[-1]}), for a sparse loss. "
+            f"Received: y of shape {received}, as one-hot labels have; give `y.argmax(-1)`, or take the loss "
+            "'categorical_crossentropy'"
+        )
+
+
+def _is_sparse(loss):
+    names = ("sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy)
+    return loss in names or isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
 
 
 def _fits(received, expected):

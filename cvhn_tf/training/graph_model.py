@@ -2,6 +2,7 @@
 
 import keras
 
+from cvhn_tf.training.data import check_not_one_hot
 from cvhn_tf.training.tracing import TracedOnce
 
 
@@ -15,6 +16,11 @@ class GraphModel(TracedOnce):
 
     output_names: list[str] | None = None
     input_names: list[str] | None = None
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if y is not None and y_pred is not None:
+            check_not_one_hot(getattr(self, "loss", None), y, y_pred)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     @property
     def inputs(self):

@@ -15,6 +15,7 @@ import keras
 from cvhn_tf.checks.finite_weights import first_non_finite
 from cvhn_tf.files.archive import check_archive
 from cvhn_tf.files.atomic import remove_leftovers, replacing
+from cvhn_tf.training.tracing import build_optimizer
 from cvhn_tf.workers import any_worker, is_chief, of_chief
 
 _RECORD = "run.json"
@@ -95,7 +96,7 @@ class Backup(keras.callbacks.Callback):
         if any_worker(strategy, digest != of_chief(strategy, digest)):
             raise ValueError(f"Expected the same `run` on all workers. Received: run={self.run}, and another elsewhere")
         with strategy.scope():
-            model.optimizer.build(model.trainable_variables)  # by all workers: new variables are a message too
+            build_optimizer(model)  # by all workers: new variables are a message too
         problem = None
         if is_chief(strategy):
             remove_leftovers(self.path)

@@ -23,8 +23,14 @@ class TracedOnce(DistributedModel):
 
     def make_train_function(self, force=False):
         if self._distribute_strategy is None and self.optimizer is not None:
-            self.optimizer.build(self.trainable_variables)
+            build_optimizer(self)
         super().make_train_function(force)
+
+
+def build_optimizer(model):
+    """Makes the moments of an optimizer that has none; that of half precision would forget its scale of losses."""
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
 
 
 def build_compiled_metrics(model, outputs, iterator=None, data_batch=None):

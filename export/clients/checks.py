@@ -7,7 +7,8 @@ from cvhn_tf.export.clients.table import CLIENTS
 def check_client_computes(client: Client, quantization: str | None) -> None:
     """Raises a `ValueError` if the client does not compute a quantization right."""
     if quantization not in client.encodings:
-        cause = _whole(client, client.causes.get(str(quantization), "was not seen to compute it right"))
+        cause = client.causes.get(str(quantization))
+        cause = f"{client.title} was not seen to compute it right" if cause is None else _whole(client, cause)
         raise ValueError(
             f"Expected `quantization` to be one of {client.encodings} for client={client.name!r}: {cause}. "
             + _instead([other for other in CLIENTS.values() if quantization in other.encodings])

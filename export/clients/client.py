@@ -15,22 +15,24 @@ class Client:
         title: What it is, in words.
         encodings: The quantizations that it computes right.
         causes: Quantization -> why it does not compute it, a clause on `title`.
+        lacks: Operation -> where the client lacks it, a sentence without a full stop.
         sparse: None if it reads zeros in TFLite's sparse encoding; else why it does not, a clause on `title`.
         free_batch: Whether it takes a file whose number of examples is left open.
         free_sizes: Whether it takes inputs of other sizes that are left open.
         runtime: Oldest version of TFLite whose operations it has.
-        speed: How the latency of its files is measured.
+        speed: How the latency of its files is measured; None where the time on this machine says nothing about it.
     """
 
     names: tuple[str, ...]
     title: str
     encodings: tuple[str | None, ...]
     causes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    lacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
     sparse: str | None = None
     free_batch: bool = True
     free_sizes: bool = True
     runtime: tuple[int, int] = (2, 10)
-    speed: str = "by LiteRT on one thread of this machine"
+    speed: str | None = "by LiteRT on one thread of this machine"
 
     @property
     def name(self) -> str:
@@ -53,9 +55,10 @@ def common(title: str, clients: Sequence[Client], names: Sequence[str] | None = 
         title=title,
         encodings=tuple(q for q in ENCODINGS if all(q in client.encodings for client in clients)),
         causes={q: f"{client.title} {cause}" for client in reversed(clients) for q, cause in client.causes.items()},
+        lacks={operation: where for client in clients for operation, where in client.lacks.items()},
         sparse=next((f"{client.title} {client.sparse}" for client in clients if client.sparse is not None), None),
         free_batch=all(client.free_batch for client in clients),
         free_sizes=all(client.free_sizes for client in clients),
         runtime=min(client.runtime for client in clients),
-        speed="; ".join(dict.fromkeys(client.speed for client in clients)),
+        speed=None if all(client.speed is None for client in clients) else Client.speed,
     )

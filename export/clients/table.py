@@ -24,17 +24,17 @@ GPU = Client(
     sparse="takes sparse weights for dense ones, or refuses them",
     free_sizes=False,
     runtime=(2, 18),
-    speed="not measured: the time on the CPU says little about it",
+    speed=None,
 )
 WEB = Client(
     names=("web",),
     title="LiteRT.js",
     encodings=tuple(ENCODINGS),
+    lacks={"GATHER": "LiteRT.js refuses GATHER on WebGPU, by which `compact` selects features, but not in WebAssembly"},
     sparse="takes sparse weights for dense ones on WebGPU",
     free_batch=False,
     free_sizes=False,
     runtime=(2, 18),
-    speed="by LiteRT on one thread of this machine, of which WebAssembly takes a multiple",
 )
 TFLITE = Client(
     names=("tflite",),
@@ -57,9 +57,9 @@ MICRO = Client(
     sparse="takes sparse weights for dense ones",
     free_sizes=False,
     runtime=(2, 18),
-    speed="not measured: the time on the CPU says little about it",
+    speed=None,
 )
-ANY = common("whatever LiteRT or TFLite from 2.10 on runs on", (CPU, TFLITE, GPU, WEB), names=("any",))
+ANY = common("LiteRT and TFLite from 2.10 on, on CPU, GPU and web", (CPU, TFLITE, GPU, WEB), names=("any",))
 
 CLIENTS: dict[str, Client] = {client.name: client for client in (ANY, CPU, GPU, WEB, TFLITE, MICRO)}
 """By the names that `client` takes. `"any"` takes what all of them but tflite-micro compute right."""

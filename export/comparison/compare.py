@@ -19,8 +19,8 @@ from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.comparison.tables import as_csv, written
 from cvhn_tf.export.conversion.convert import to_tflite_from
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
-from cvhn_tf.export.conversion.metadata import annotate, check_class_names
 from cvhn_tf.export.conversion.quantizations import check_quantizations
+from cvhn_tf.export.delivery.metadata import annotate, check_class_names
 from cvhn_tf.export.evaluation.evaluate import accuracy, evaluate_tflite, keras_outputs
 from cvhn_tf.export.evaluation.labelled_examples import as_examples
 from cvhn_tf.export.networks.check_network import check_convertible
@@ -219,7 +219,7 @@ def compare(
     complexities = model.complexity_range.grid_or(as_list("complexities", complexities))
     sparsities, quantizations = as_list("sparsities", sparsities), as_list("quantizations", quantizations)
     for sparsity in sparsities:
-        check_sparsity(sparsity)
+        check_sparsity(sparsity, name="sparsities")
     check_structure(structure)
     check_quantizations(quantizations, representative_data, as_client(client))
     judge = model.at(complexities[0])

@@ -6,6 +6,5 @@ ai-edge-quantizer do the work; what stands here chooses, mends and looks at what
 
 from cvhn_tf.export.conversion.convert import to_tflite
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
-from cvhn_tf.export.conversion.metadata import annotate, read_metadata
 
-__all__ = ["FrozenGraphs", "annotate", "read_metadata", "to_tflite"]
+__all__ = ["FrozenGraphs", "to_tflite"]

@@ -5,16 +5,15 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from cvhn_tf.checks.finite_weights import check_finite_weights
 from cvhn_tf.export.clients.checks import check_client_computes, check_client_reads, check_client_takes
 from cvhn_tf.export.clients.table import as_client
-from cvhn_tf.export.conversion.finish import finished, too_new
+from cvhn_tf.export.conversion.converter import Calibration, check_has_no_loop, converted
+from cvhn_tf.export.conversion.finish import finished, lacking
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.conversion.pad_inputs import pad_inputs
 from cvhn_tf.export.conversion.quantizations import check_quantization
-from cvhn_tf.export.conversion.reasons import reason_of
 from cvhn_tf.export.conversion.sparse_encoding import unblock_where_smaller
 from cvhn_tf.export.conversion.stored_integers import keep_grid
 from cvhn_tf.export.conversion.unquantized import unquantized
@@ -25,7 +24,6 @@ from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.tflite.flatbuffer import has_sparse_weights
 from cvhn_tf.export.verification.inputs import verification_inputs
-from cvhn_tf.export.verification.quiet import converter_off
 from cvhn_tf.export.verification.verify import ConversionError, OutputsDifferError, verify
 
 # The converter stores a tensor in a sparse encoding from this share of zeros on.
@@ -43,6 +41,7 @@ def to_tflite(
     sparse: bool | str = "auto",
     representative_data: Any = None,
     client: str | Sequence[str] = "any",
+    integer_only: bool = False,
 ) -> TFLiteArtifact:
     """Converts a Keras model, and runs the file with LiteRT before handing it over.
 
@@ -71,6 +70,8 @@ def to_tflite(
             `"int8"`; otherwise only the comparison with Keras uses it: up to 1,024 examples, evenly spread, for five
             seconds at most. `"int8"` is calibrated on 200 of them. Without it, 16 random examples in [−1, 1).
         client: What will run the file, as above.
+        integer_only: Whether inputs and outputs of a file in `"int8"` are integers too, on scales that the file tells,
+            as firmware and integer-only accelerators want them.
 
     Returns:
         `TFLiteArtifact`.
@@ -81,20 +82,28 @@ def to_tflite(
         ModuleNotFoundError: If ai-edge-quantizer is needed and not installed.
         ConversionError: If no file of this kind works in LiteRT.
     """
-    return to_tflite_from(FrozenGraphs(), keras_model, quantization, sparse, representative_data, client)
+    arguments = quantization, sparse, representative_data, client, integer_only
+    return to_tflite_from(FrozenGraphs(), keras_model, *arguments)
 
 
 def to_tflite_from(
-    graphs, keras_model, quantization=None, sparse="auto", representative_data=None, client="any"
+    graphs,
+    keras_model,
+    quantization=None,
+    sparse="auto",
+    representative_data=None,
+    client="any",
+    integer_only=False,
 ) -> TFLiteArtifact:
     """`to_tflite`, with `FrozenGraphs` that the conversions of one network to several encodings share."""
     client = as_client(client)
-    _check(keras_model, quantization, sparse, representative_data, client)
+    _check(keras_model, quantization, sparse, representative_data, client, integer_only)
     keras_model = in_float32(keras_model)
     inputs = verification_inputs(keras_model, representative_data)
     calibration = None
     if ENCODINGS[quantization].calibrated:
-        calibration = [array[:_CALIBRATION_EXAMPLES] for array in inputs]  # which are spread over all of the data
+        examples = [array[:_CALIBRATION_EXAMPLES] for array in inputs]  # which are spread over all of the data
+        calibration = Calibration(examples, integer_only)
     artifacts, failures = [], {}
     for use_sparse in _layouts(keras_model, quantization, sparse, client):
         try:
@@ -108,7 +117,7 @@ def to_tflite_from(
                     use_sparse,
                     verified.relative_error,
                     verified_examples=verified.examples,
-                    caveats=verified.caveats + too_new(content, client),
+                    caveats=verified.caveats + lacking(content, client),
                     unquantized=unquantized(content, quantization),
                     clients=client.names,
                     verified_by=verified.clients,
@@ -125,13 +134,18 @@ def to_tflite_from(
     return min(artifacts, key=lambda artifact: artifact.size_bytes)
 
 
-def _check(keras_model, quantization, sparse, representative_data, client):
+def _check(keras_model, quantization, sparse, representative_data, client, integer_only):
     check_network("keras_model", keras_model)
     check_convertible("keras_model", keras_model)
     check_finite_weights("keras_model", keras_model)
     check_quantization(quantization)
     if sparse not in (True, False, "auto"):
         raise ValueError(f"Expected `sparse` to be True, False or 'auto'. Received: sparse={sparse!r}")
+    if integer_only and not ENCODINGS[quantization].calibrated:
+        raise ValueError(
+            f"Expected quantization='int8' with `integer_only`. Received: quantization={quantization!r}, "
+            f"integer_only={integer_only!r}"
+        )
     check_client_computes(client, quantization)
     check_client_reads(client, sparse)
     check_client_takes(client, keras_model)
@@ -161,8 +175,8 @@ def _convert_and_verify(graphs, keras_model, quantization, sparse, calibration, 
     for model in dict.fromkeys((keras_model, padded)):
 
         def made(scale_of_kernel, model=model):
-            converted = _convert(graphs, model, quantization, sparse, calibration, scale_of_kernel)
-            content = finished(converted, keras_model, client)
+            file = _convert(graphs, model, quantization, sparse, calibration, scale_of_kernel)
+            content = finished(file, keras_model, client)
             return content, verify(content, keras_model, quantization, inputs, client=client)
 
         try:
@@ -206,15 +220,15 @@ def _convert(graphs, keras_model, quantization, sparse, calibration, scale_of_ke
         exact = _convert(graphs, keras_model, None, sparse, None)
         return keep_grid(quantize_by_recipe(exact, encoding.recipe, encoding.bits), exact)
     if encoding.calibrated:
-        _check_has_no_loop(keras_model)
-    content = _converted(graphs, keras_model, quantization, sparse, calibration, scale_of_kernel)
+        check_has_no_loop(keras_model)
+    content = converted(graphs, keras_model, quantization, sparse, calibration, scale_of_kernel)
     if sparse:
         if not has_sparse_weights(content):
             raise ConversionError("TensorFlow's converter found no weights to store in a sparse encoding")
         return unblock_where_smaller(content)
     may_have_grid = encoding.integer_bits is not None and not encoding.calibrated
     if may_have_grid and any(map(_may_be_on_grid, _kernels(keras_model))):
-        return keep_grid(content, _converted(graphs, keras_model, None, False, None))
+        return keep_grid(content, converted(graphs, keras_model, None, False, None))
     return content
 
 
@@ -226,53 +240,3 @@ def _may_be_on_grid(kernel):
     """Whether values repeat, as they do on a grid; it saves a conversion where they do not."""
     kept = kernel[kernel != 0]
     return 2 * len(np.unique(kept)) <= len(kept)
-
-
-def _converted(graphs, keras_model, quantization, sparse, calibration, scale_of_kernel=False):
-    try:
-        return _run_converter(graphs, keras_model, quantization, sparse, calibration, scale_of_kernel)
-    except ConversionError:
-        raise
-    except Exception as error:
-        # Recurrent layers convert only with a batch size that is known.
-        try:
-            single = _with_batch_of_one(keras_model)
-            return _run_converter(graphs, single, quantization, sparse, calibration, scale_of_kernel)
-        except Exception:
-            raise ConversionError(f"TensorFlow's converter failed: {reason_of(error)}") from error
-
-
-def _check_has_no_loop(keras_model):
-    """TensorFlow's calibration of activations inside a loop ends the whole process, so it must not begin."""
-    for layer in keras_model._flatten_layers():
-        if isinstance(layer, keras.layers.RNN) and not layer.unroll:
-            raise ConversionError(
-                f"Layer '{layer.name}' ({type(layer).__name__}) is a loop, whose activations cannot be calibrated for "
-                "8 bits. Expected `unroll=True` in the layer, or another quantization"
-            )
-
-
-def _run_converter(graphs, keras_model, quantization, sparse, calibration, scale_of_kernel):
-    with converter_off():
-        converter = graphs.converter(keras_model)
-        converter._experimental_disable_per_channel_quantization_for_dense_layers = scale_of_kernel
-        optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] if sparse else []
-        if quantization is not None:
-            optimizations.append(tf.lite.Optimize.DEFAULT)
-        converter.optimizations = optimizations
-        if ENCODINGS[quantization].bits == 16:
-            converter.target_spec.supported_types = [tf.float16]
-        elif ENCODINGS[quantization].calibrated:
-            converter.representative_dataset = lambda: (
-                [array[i : i + 1] for array in calibration] for i in range(len(calibration[0]))
-            )
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        return converter.convert()
-
-
-def _with_batch_of_one(keras_model):
-    inputs = [keras.Input(batch_shape=(1, *t.shape[1:]), dtype=t.dtype, name=t.name) for t in keras_model.inputs]
-    structure = getattr(keras_model, "_inputs_struct", inputs[0])
-    return keras.Model(
-        inputs, keras_model(inputs[0] if len(inputs) == 1 else keras.tree.pack_sequence_as(structure, inputs))
-    )

@@ -4,7 +4,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from cvhn_tf.export.conversion.sparse_parts import keep_from_channels
 from cvhn_tf.export.conversion.static_shapes import make_shapes_static
-from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, parse, serialize
+from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, operation_of, parse, serialize
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
 from cvhn_tf.export.verification.quiet import native_stderr_off
 
@@ -26,13 +26,16 @@ def finished(content, keras_model, client) -> bytes:
     return serialize(model if client.free_batch else _of_one_example(model))
 
 
-def too_new(content, client) -> tuple[str, ...]:
-    """A sentence if a file needs a newer runtime than the oldest one that a `Client` stands for."""
-    release = least_runtime(parse(content))
-    if release <= client.runtime:
-        return ()
-    needed, oldest = (".".join(map(str, version)) for version in (release, client.runtime))
-    return (f"The file needs TFLite {needed} or newer, and client={client.name!r} stands for {oldest} too",)
+def lacking(content, client) -> tuple[str, ...]:
+    """Sentences on what of a file some of a `Client` lack: a runtime that is new enough, and operations."""
+    model = parse(content)
+    used = {operation_of(model, operator) for graph in model.subgraphs for operator in graph.operators}
+    sentences = [where for operation, where in client.lacks.items() if operation in used]
+    release = least_runtime(model)
+    if release > client.runtime:
+        needed, oldest = (".".join(map(str, version)) for version in (release, client.runtime))
+        sentences.append(f"The file needs TFLite {needed} or newer, and client={client.name!r} stands for {oldest} too")
+    return tuple(sentences)
 
 
 def _of_one_example(model):

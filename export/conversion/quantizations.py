@@ -5,11 +5,11 @@ from cvhn_tf.export.conversion.weight_only import is_available
 from cvhn_tf.export.tflite.encodings import ENCODINGS
 
 
-def check_quantization(quantization):
+def check_quantization(quantization, name="quantization"):
     """Raises a `ValueError` if there is no such quantization, and a `ModuleNotFoundError` if it takes more packages."""
     if quantization not in tuple(ENCODINGS):
         raise ValueError(
-            f"Expected `quantization` to be one of {tuple(ENCODINGS)}. Received: quantization={quantization!r}"
+            f"Expected `{name}` from {tuple(ENCODINGS)}, where None is float32. Received: {name}={quantization!r}"
         )
     if ENCODINGS[quantization].recipe is not None and not is_available():
         raise ModuleNotFoundError(
@@ -27,7 +27,7 @@ def check_quantizations(quantizations, representative_data, client):
         client: `Client`, which has to compute all of them.
     """
     for quantization in quantizations:
-        check_quantization(quantization)
+        check_quantization(quantization, "quantizations")
         check_client_computes(client, quantization)
     for quantization in quantizations:
         if ENCODINGS[quantization].calibrated and representative_data is None:

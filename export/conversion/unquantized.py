@@ -4,7 +4,7 @@ import math
 
 from cvhn_tf.export.tflite.artifact import Unquantized
 from cvhn_tf.export.tflite.encodings import ENCODINGS
-from cvhn_tf.export.tflite.flatbuffer import operation_of, parse, type_name
+from cvhn_tf.export.tflite.flatbuffer import operation_of, parse, sizes_of, type_name
 
 _BITS = {"FLOAT32": 32, "FLOAT16": 16, "INT8": 8, "INT4": 4}
 _DTYPES = {"FLOAT32": "float32", "FLOAT16": "float16", "INT8": "int8", "INT4": "int4"}
@@ -27,7 +27,7 @@ def unquantized(content: bytes, quantization: str | None) -> tuple[Unquantized, 
         readers: dict[int, str] = {}
         for operator in graph.operators:
             for index in operator.inputs:
-                readers.setdefault(index, operation_of(model, operator))
+                readers.setdefault(index, _described(model, graph, operator))
         for index, tensor in enumerate(graph.tensors):
             data = model.buffers[tensor.buffer].data
             if data is None or tensor.shape is None or _BITS.get(type_name(tensor), 0) <= encoding.bits:
@@ -39,6 +39,19 @@ def unquantized(content: bytes, quantization: str | None) -> tuple[Unquantized, 
             reason = _reason(encoding, readers.get(index, "nothing"), numbers, is_vector)
             found.append(Unquantized(tensor.name.decode(), _DTYPES[type_name(tensor)], len(data), reason))
     return tuple(sorted(found, key=lambda tensor: (-tensor.size_bytes, tensor.name)))
+
+
+def _described(model, graph, operator):
+    """Name of an operation; of a look-up in a table, what keeps it from being one that ai-edge-quantizer knows."""
+    operation = operation_of(model, operator)
+    if operation != "GATHER":
+        return operation
+    places = graph.tensors[operator.inputs[1]]
+    if type_name(places) != "INT32":
+        return f"{operation} by {type_name(places).lower()}; for an Embedding give the model an input of dtype int32"
+    if sizes_of(places).count(-1) > 1:
+        return f"{operation} in several free sizes; for an Embedding give the model's input a length"
+    return operation
 
 
 def _reason(encoding, operation, numbers, is_vector):

@@ -18,6 +18,11 @@ def check_network(name, model):
         name: Name of the user's argument.
         model: What was given.
     """
+    if hasattr(model, "posterior"):
+        raise ValueError(
+            f"Expected `{name}` to be a network made by `at(complexity)` or `prune`, or another built Keras model. "
+            f"Received: {name}={model!r}, a hypernetwork"
+        )
     if not (isinstance(model, keras.Sequential | keras.Function) and model.built):
         raise ValueError(f"Expected `{name}` to be a built functional or Sequential Keras model. Received: {model!r}")
 

@@ -56,7 +56,7 @@ def smallest_packed(
         for name, values in (("sparsities", sparsities), ("steps", steps), ("rate_weights", rate_weights))
     )
     for sparsity in sparsities:
-        check_sparsity(sparsity)
+        check_sparsity(sparsity, name="sparsities")
     for step in steps:
         for rate_weight in rate_weights:
             check_step(step, rate_weight)

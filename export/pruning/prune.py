@@ -98,15 +98,20 @@ def check_model(model):
         raise ValueError(f"Expected `model` to be a `VariationalHypernetwork`. Received: model={model!r}")
 
 
-def check_sparsity(sparsity, snr_threshold=None):
-    """Raises a `ValueError` unless just one of the two is given and lies in its range."""
+def check_sparsity(sparsity, snr_threshold=None, name="sparsity"):
+    """Raises a `ValueError` unless just one of the two is given and lies in its range.
+
+    Args:
+        sparsity, snr_threshold: As in `prune`.
+        name: Name of the user's argument for the sparsity.
+    """
     if (sparsity is None) == (snr_threshold is None):
         raise ValueError(
             "Expected just one of `sparsity` and `snr_threshold`. "
             f"Received: sparsity={sparsity}, snr_threshold={snr_threshold}"
         )
     if sparsity is not None and not (_is_number(sparsity) and 0 <= sparsity < 1):
-        raise ValueError(f"Expected `sparsity` to lie in [0, 1). Received: sparsity={sparsity!r}")
+        raise ValueError(f"Expected `{name}` to lie in [0, 1). Received: {name}={sparsity!r}")
     if snr_threshold is not None and not (_is_number(snr_threshold) and snr_threshold >= 0):
         raise ValueError(f"Expected `snr_threshold` to be at least 0. Received: snr_threshold={snr_threshold!r}")
 

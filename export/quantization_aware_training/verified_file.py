@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from cvhn_tf.export.conversion.finish import finished, too_new
+from cvhn_tf.export.conversion.finish import finished, lacking
 from cvhn_tf.export.conversion.unquantized import unquantized
 from cvhn_tf.export.evaluation.accuracy_loss import check_accuracy, loses_more
 from cvhn_tf.export.evaluation.evaluate import accuracy, keras_outputs
@@ -53,7 +53,7 @@ def verified_file(content, trained, x, y, client):
         False,
         verified.relative_error,
         verified_examples=verified.examples,
-        caveats=verified.caveats + too_new(content, client),
+        caveats=verified.caveats + lacking(content, client),
         unquantized=unquantized(content, "int8"),
         clients=client.names,
         verified_by=verified.clients,

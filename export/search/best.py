@@ -16,8 +16,8 @@ from cvhn_tf.export.clients.checks import check_client_takes
 from cvhn_tf.export.clients.table import as_client
 from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.comparison.tables import as_csv
-from cvhn_tf.export.conversion.metadata import check_class_names
 from cvhn_tf.export.conversion.quantizations import available_quantizations, check_quantizations
+from cvhn_tf.export.delivery.metadata import check_class_names
 from cvhn_tf.export.evaluation.labelled_examples import as_arrays, as_examples
 from cvhn_tf.export.networks.check_network import check_convertible
 from cvhn_tf.export.pruning.layer_statistics import LayerSparsity, SnrHistogram
@@ -29,6 +29,7 @@ from cvhn_tf.export.search.nearest import describe_nearest
 from cvhn_tf.export.search.pruned_networks import Prunings
 from cvhn_tf.export.search.trials import Trials
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
+from cvhn_tf.export.verification import micro
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 
@@ -81,6 +82,7 @@ def best(
     max_gzip_bytes: float | None = None,
     max_description_bits: float | None = None,
     max_latency_ms: float | None = None,
+    max_arena_bytes: float | None = None,
     min_accuracy: float | None = None,
     complexities: Sequence[float] | None = None,
     sparsities: Sequence[float] | None = None,
@@ -108,7 +110,10 @@ def best(
         max_bytes: Largest size of the file in bytes.
         max_gzip_bytes: Largest size after gzip in bytes.
         max_description_bits: Largest `model.description_length(λ)` in bits, before pruning.
-        max_latency_ms: Longest median time in ms for one example on one thread of this machine.
+        max_latency_ms: Longest median time in ms for one example on one thread of this machine; not for
+            `client="gpu"` or `"micro"`, of which that says nothing.
+        max_arena_bytes: Largest memory in bytes for the tensors in tflite-micro, measured on this machine; with
+            `client="micro"` and the extra `micro` only.
         min_accuracy: Least accuracy of the file on the data, in [0, 1].
         complexities: λs to try; by default the search chooses them from the model's range.
         sparsities: Shares of pruned weights to try; by default the search chooses them.
@@ -120,7 +125,9 @@ def best(
         labels: Names of the classes, to be written into the file as by `annotate`, beside complexity, sparsity and
             structure. They count as part of its size.
         client: As in `to_tflite`: what will run the file.
-        verbose: Whether to show progress on stderr.
+        verbose: Whether to show progress on stderr. A search makes ten to some hundred files, each in a second or more,
+            most of them where many networks are equally accurate, as those are that have learned nothing. Fewer
+            `complexities`, `structures` and `quantizations` make it shorter.
 
     Returns:
         `Best`, with the file as its `artifact` and what was tried as its `trace`.
@@ -128,6 +135,7 @@ def best(
     Raises:
         ValueError: If an argument is out of range or no budget is given, before anything is tried; if no file keeps
             the budgets, with the nearest one that was found.
+        ModuleNotFoundError: If a package is needed and not installed.
 
     Example:
 
@@ -137,13 +145,22 @@ def best(
     found.save("model.tflite")
     ```
     """
-    budgets = Budgets(max_bytes, max_gzip_bytes, max_description_bits, max_latency_ms, min_accuracy)
+    budgets = Budgets(max_bytes, max_gzip_bytes, max_description_bits, max_latency_ms, max_arena_bytes, min_accuracy)
+    if max_arena_bytes is not None and "micro" not in as_client(client).names:
+        raise ValueError(f"Expected client='micro' with `max_arena_bytes`. Received: client={client!r}")
+    if max_arena_bytes is not None:
+        micro.check_is_available()
+    if max_latency_ms is not None and as_client(client).speed is None:
+        raise ValueError(
+            f"Expected no `max_latency_ms` for client={client!r}, of which the time on this machine says nothing. "
+            f"Received: max_latency_ms={max_latency_ms!r}"
+        )
     check_model(model)
     if complexities is not None:
         complexities = model.complexity_range.grid_or(as_list("complexities", complexities))
     sparsities = as_list("sparsities", sparsities)
     for sparsity in sparsities or ():
-        check_sparsity(sparsity)
+        check_sparsity(sparsity, name="sparsities")
     structures = as_list("structures", structures)
     for structure in structures:
         check_structure(structure)

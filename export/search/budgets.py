@@ -10,6 +10,7 @@ _LIMITS = {
     "max_gzip_bytes": ("gzip_bytes", "{:,.0f} bytes after gzip"),
     "max_description_bits": ("description_length_bits", "{:,.0f} bits"),
     "max_latency_ms": ("latency_ms", "{:.4g} ms"),
+    "max_arena_bytes": ("arena_bytes", "{:,.0f} bytes of arena"),
 }
 
 
@@ -22,6 +23,7 @@ class Budgets:
         max_gzip_bytes: Largest size after gzip in bytes.
         max_description_bits: Largest KL of the posterior in bits, before pruning.
         max_latency_ms: Longest time in ms for one example on one thread of this machine.
+        max_arena_bytes: Largest memory in bytes for the tensors in tflite-micro.
         min_accuracy: Least accuracy of the file, in [0, 1].
 
     Raises:
@@ -32,6 +34,7 @@ class Budgets:
     max_gzip_bytes: float | None = None
     max_description_bits: float | None = None
     max_latency_ms: float | None = None
+    max_arena_bytes: float | None = None
     min_accuracy: float | None = None
 
     def __post_init__(self):

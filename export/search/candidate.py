@@ -23,6 +23,7 @@ class Candidate:
         accepted: Whether the file keeps all budgets.
         reason: Why it was not accepted.
         unquantized_bytes: Bytes of the tensors that the encoding has passed over.
+        arena_bytes: Memory in bytes for the tensors in tflite-micro, where it has a budget.
     """
 
     complexity: float
@@ -40,6 +41,7 @@ class Candidate:
     accepted: bool = False
     reason: str | None = None
     unquantized_bytes: int | None = None
+    arena_bytes: int | None = None
 
     def settings(self) -> str:
         """How to make it, in words."""

@@ -3,7 +3,7 @@
 from cvhn_tf.export.search.pruned_networks import Point
 from cvhn_tf.export.verification.verify import ConversionError
 
-_WORDS = {"max_bytes": "smallest", "max_gzip_bytes": "smallest", "max_latency_ms": "fastest"}
+_WORDS = {"max_latency_ms": "fastest", **dict.fromkeys(("max_bytes", "max_gzip_bytes", "max_arena_bytes"), "smallest")}
 _NETWORKS = 3
 
 

@@ -4,10 +4,11 @@ import dataclasses
 import math
 
 from cvhn_tf.export.conversion.convert import to_tflite_from
-from cvhn_tf.export.conversion.metadata import annotate
+from cvhn_tf.export.delivery.metadata import annotate
 from cvhn_tf.export.evaluation.evaluate import evaluate_tflite
 from cvhn_tf.export.search.candidate import Candidate
 from cvhn_tf.export.search.size_bound import dense_bytes
+from cvhn_tf.export.verification import micro
 from cvhn_tf.export.verification.verify import ConversionError
 
 # Share of the least that a file took beside its weights which the next ones are taken to take too.
@@ -183,6 +184,7 @@ class Trials:
             size_bytes=artifact.size_bytes,
             gzip_bytes=artifact.gzip_bytes,
             unquantized_bytes=artifact.unquantized_bytes,
+            arena_bytes=None if self.budgets.max_arena_bytes is None else micro.arena_bytes(artifact.content),
         )
 
     def _evaluate(self, candidate, artifact):

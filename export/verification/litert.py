@@ -94,16 +94,22 @@ class LiteRTModel:
         batch = len(inputs[0])
         if self.batch_is_fixed and batch != self._inputs[0]["shape"][0]:
             return self._run_in_batches(inputs, batch, self._inputs[0]["shape"][0])
+        self._resize(inputs)
+        return self._invoke(inputs)
+
+    def _resize(self, inputs):
         shapes = {detail["index"]: tuple(detail["shape"]) for detail in self._interpreter.get_input_details()}
         pairs = list(zip(self._inputs, inputs, strict=True))
         if not self._is_allocated or any(shapes[detail["index"]] != array.shape for detail, array in pairs):
             for detail, array in pairs:
                 self._interpreter.resize_tensor_input(detail["index"], array.shape)
             self._allocate()
+
+    def _invoke(self, inputs):
         for detail, array in zip(self._inputs, inputs, strict=True):
-            self._interpreter.set_tensor(detail["index"], np.asarray(array, detail["dtype"]))
+            self._interpreter.set_tensor(detail["index"], as_stored(array, detail))
         self._interpreter.invoke()
-        return [self._interpreter.get_tensor(detail["index"]) for detail in self._outputs]
+        return [as_float(self._interpreter.get_tensor(detail["index"]), detail) for detail in self._outputs]
 
     def _allocate(self):
         with native_stderr_off():  # the first one of a process tells which delegate it uses
@@ -113,10 +119,12 @@ class LiteRTModel:
     def _run_in_batches(self, inputs, examples, size):
         """As `run`, for a file that takes batches of one size only: the last one is filled up."""
         parts = []
+        rows = np.arange(-(-examples // size) * size) % examples
         for start in range(0, examples, size):
-            given = [array[start : start + size] for array in inputs]
-            rows = np.arange(size) % len(given[0])
-            parts.append(self.run([array[rows] for array in given]))
+            given = [array[rows[start : start + size]] for array in inputs]
+            if start == 0:
+                self._resize(given)
+            parts.append(self._invoke(given))
         return [np.concatenate(outputs)[:examples] for outputs in zip(*parts, strict=True)]
 
     def latency_ms(self, inputs, repeats=50):
@@ -130,6 +138,26 @@ class LiteRTModel:
             self._interpreter.invoke()
             times.append(time.perf_counter() - start)
         return 1e3 * float(np.median(times))
+
+
+def as_stored(array, detail):
+    """Values as a tensor of a file holds them: of its type, and on its scale where it is of integers with one.
+
+    Args:
+        array: Array.
+        detail: An interpreter's description of the tensor.
+    """
+    scales, zeros = (detail["quantization_parameters"][key] for key in ("scales", "zero_points"))
+    if len(scales) and np.asarray(array).dtype.kind == "f":
+        limits = np.iinfo(detail["dtype"])
+        array = np.clip(np.rint(np.asarray(array) / scales[0]) + zeros[0], limits.min, limits.max)
+    return np.ascontiguousarray(array, detail["dtype"])
+
+
+def as_float(array, detail):
+    """The values of a tensor of a file, off its scale where it is of integers with one; arguments as in `as_stored`."""
+    scales, zeros = (detail["quantization_parameters"][key] for key in ("scales", "zero_points"))
+    return ((array.astype("float32") - zeros[0]) * scales[0]).astype("float32") if len(scales) else array
 
 
 def open_file(content, threads=1) -> LiteRTModel:

@@ -10,6 +10,7 @@ import threading
 import numpy as np
 
 from cvhn_tf.export.tflite.flatbuffer import parse
+from cvhn_tf.export.verification.litert import as_float, as_stored
 
 # An arena is counted in steps of what tflite-micro aligns it to.
 _STEP = 16
@@ -20,6 +21,15 @@ _one_at_a_time = threading.Lock()
 def is_available() -> bool:
     """Whether the package tflite-micro is installed."""
     return importlib.util.find_spec("tflite_micro") is not None
+
+
+def check_is_available() -> None:
+    """Raises a `ModuleNotFoundError` unless the package tflite-micro is installed."""
+    if not is_available():
+        raise ModuleNotFoundError(
+            "Expected the package tflite-micro, which measures the memory for tensors; it comes with cvhn-tf's extra: "
+            "pip install 'cvhn-tf[micro]'"
+        )
 
 
 def version() -> str:
@@ -60,10 +70,12 @@ class MicroModel:
 
     def _run_one(self, inputs):
         for i, array in enumerate(inputs):
-            detail = self._interpreter.get_input_details(i)
-            self._interpreter.set_input(np.ascontiguousarray(array, detail["dtype"]), i)
+            self._interpreter.set_input(as_stored(array, self._interpreter.get_input_details(i)), i)
         self._interpreter.invoke()
-        return [np.array(self._interpreter.get_output(i)) for i in range(self._count)]
+        return [
+            as_float(np.array(self._interpreter.get_output(i)), self._interpreter.get_output_details(i))
+            for i in range(self._count)
+        ]
 
 
 def arena_bytes(content) -> int:

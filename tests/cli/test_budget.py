@@ -9,7 +9,7 @@ from command_line import fails, fails_at_last, run
 
 def test_export_within_a_budget_writes_the_file_and_a_report_on_it(model_path, accuracy_of, tmp_path):
     output = tmp_path / "small.tflite"
-    fixed = ("--complexity", 0.1, "--structure", "weight", "--encoding", "float16")
+    fixed = ("--complexity", 0.1, "--structure", "weight", "--encoding", "float16", "--client", "cpu")
     budget = ("--max-bytes", 6000, "--max-latency-ms", 100, "--dataset", "digits")
     result = run("export", model_path, *fixed, *budget, "--output", output)
     assert result.exit_code == 0, result.output

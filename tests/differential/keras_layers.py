@@ -2,6 +2,7 @@
 
 import tempfile
 
+import keras
 import tensorflow as tf
 from keras import layers
 
@@ -16,6 +17,11 @@ LEFT_OUT = {
 _OF_IMAGES = {"value_range": (0.0, 1.0)}
 _SEED = {"seed": 7}  # by which the target's own noise can be compared
 _RANDOM = {**_OF_IMAGES, **_SEED}
+
+
+@keras.saving.register_keras_serializable(package="keras_layers")
+def _twice(x):
+    return 2 * x
 
 
 def _on_two(layer):
@@ -59,6 +65,7 @@ _ON_VECTORS = {
     "GaussianNoise": lambda: layers.GaussianNoise(0.5, **_SEED),
     "Identity": lambda: layers.Identity(),
     "InputLayer": lambda: layers.Identity(),  # every model begins with one
+    "Lambda": lambda: layers.Lambda(_twice),
     "LayerNormalization": lambda: layers.LayerNormalization(),
     "LeakyReLU": lambda: layers.LeakyReLU(),
     "Maximum": lambda: _on_two(layers.Maximum()),
@@ -77,7 +84,6 @@ _ON_VECTORS = {
     "UnitNormalization": lambda: layers.UnitNormalization(),
 }
 _ALSO_ON_VECTORS = {
-    "Lambda": lambda: layers.Lambda(lambda x: 2 * x),
     "SpectralNormalization": lambda: layers.SpectralNormalization(layers.Dense(4)),
     "TFSMLayer": lambda: _saved_model,
 }

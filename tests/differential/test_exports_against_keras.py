@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from places import ROOT
 
-from benchmarks.robustness.differential.cases import case_of, compare_all, compare_training
+from benchmarks.robustness.differential.cases import case_of, compare_all
+from benchmarks.robustness.differential.comparison import BATCH, Pair
 from benchmarks.robustness.differential.targets import end_policy
 
 LOAD_AND_RUN = """
@@ -42,7 +43,8 @@ def test_new_process_loads_hypernetworks_of_generated_targets(tmp_path):
     expected = {}
     for number in range(100, 103):
         case = case_of(number)
-        model = compare_training(case, epochs=1).model
+        model = Pair(case.drawn, **case.options).model
+        model.fit(case.drawn.x, case.drawn.y, batch_size=BATCH, verbose=0, **case.drawn.fit)
         model.save(tmp_path / f"{number}.keras")
         expected[str(number)] = keras.tree.flatten(model(case.drawn.x, training=False))[-1]
     subprocess.run([sys.executable, "-c", LOAD_AND_RUN, tmp_path], check=True, cwd=ROOT)

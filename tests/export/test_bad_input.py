@@ -82,6 +82,11 @@ def dataset_of(world, count):
 
 STAGES = [
     (lambda w: export.prune(w.model, 1.0, -0.1), "`sparsity`.*-0.1"),
+    (lambda w: export.finetune(w.model, w.data), r"`model`.*made by `at\(complexity\)`.*a hypernetwork"),
+    (lambda w: export.finetune(w.network, (w.x, np.eye(3)[w.y])), r"sparse loss.*\(64, 3\).*argmax"),
+    (lambda w: export.to_tflite(w.network, "float32"), "None is float32.*quantization='float32'"),
+    (lambda w: export.compare(w.model, w.data, quantizations=["float32"]), "`quantizations`.*None is float32"),
+    (lambda w: export.compare(w.model, w.data, sparsities=[2]), "`sparsities`.*sparsities=2"),
     (lambda w: export.prune(w.model, 1.0, 1.0), "`sparsity`.*1.0"),
     (lambda w: export.prune(w.model, 1.0, NAN), "`sparsity`.*nan"),
     (lambda w: export.prune(w.model, 1.0, "half"), "`sparsity`.*'half'"),
@@ -97,7 +102,7 @@ STAGES = [
     (lambda w: export.round_weights(w.model, 1.0, 0.5, step=0), "`step`.*0"),
     (lambda w: export.round_weights(w.broken, 1.0, 0.5), "`model`.*NaN or infinity in"),
     (lambda w: export.compact(None), "`keras_model`.*None"),
-    (lambda w: export.compact(w.model), "`keras_model`.*VariationalHypernetwork"),
+    (lambda w: export.compact(w.model), r"`keras_model`.*made by `at\(complexity\)`.*VariationalHypernetwork"),
     (lambda w: export.recalibrate(None, w.x), "`network`.*None"),
     (lambda w: export.recalibrate(w.network, w.x[:, :2]), r"`x`.*\(64, 2\)"),
     (lambda w: export.recalibrate(w.network, w.nan_x), "`x`.*NaN"),
@@ -113,7 +118,7 @@ STAGES = [
     (lambda w: export.finetune(w.network, (w.x[:, :3], w.y)), r"`x`.*\(64, 3\)"),
     (lambda w: export.finetune(w.network, (w.x, w.y + 9)), "`y`.*labels from 9 to 11"),
     (lambda w: export.to_tflite(None), "`keras_model`.*None"),
-    (lambda w: export.to_tflite(w.model), "`keras_model`.*VariationalHypernetwork"),
+    (lambda w: export.to_tflite(w.model), r"`keras_model`.*made by `at\(complexity\)`.*VariationalHypernetwork"),
     (lambda w: export.to_tflite(Subclassed()), "`keras_model`.*Subclassed"),
     (lambda w: export.to_tflite(keras.Sequential([layers.Dense(2)])), "`keras_model`.*built=False"),
     (lambda w: export.to_tflite(w.broken_network), "`keras_model`.*NaN or infinity in '.*dense.*/bias'"),
@@ -147,7 +152,7 @@ STAGES = [
     (lambda w: export.compare(w.model, (w.x, np.full(64, "cat"))), "class labels.*no classes"),
     (lambda w: export.compare(w.model, w.data, complexities=[]), r"`complexities`.*\[\]"),
     (lambda w: export.compare(w.model, w.data, complexities=1.0), "`complexities`.*1.0"),
-    (lambda w: export.compare(w.model, w.data, complexities=[1e9]), r"complexity=1e\+09"),
+    (lambda w: export.compare(w.model, w.data, complexities=[1e9]), r"`complexities`.*complexities=1e\+09"),
     (lambda w: export.compare(w.model, w.data, sparsities=0.5), "`sparsities`.*0.5"),
     (lambda w: export.compare(w.model, w.data, quantizations="int8"), "`quantizations`.*'int8'"),
     (

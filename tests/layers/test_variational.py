@@ -91,8 +91,8 @@ def test_wrapper_survives_its_config_with_the_activation():
 @pytest.mark.parametrize(
     "layer, problem",
     [
-        (layers.Dense(2, kernel_constraint="non_neg", name="limited"), "constraint"),
-        (layers.Dense(2, activity_regularizer="l2", name="limited"), "activity regularizer"),
+        (layers.Dense(2, kernel_constraint="non_neg", name="limited"), "constraint NonNeg"),
+        (layers.Dense(2, activity_regularizer="l2", name="limited"), "regularizer L2; .*ActivityRegularization"),
         (layers.LSTM(2, stateful=True, name="limited"), "stateful"),
     ],
 )

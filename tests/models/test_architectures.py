@@ -165,9 +165,7 @@ def test_target_trains_and_becomes_a_plain_network(make_target, tmp_path):
 
     model.save(tmp_path / "model.keras")
     loaded = cvhn_tf.load_model(tmp_path / "model.keras")
-    for ours, theirs in zip(
-        keras.tree.flatten(model.predict(x, verbose=0)), keras.tree.flatten(loaded.predict(x, verbose=0)), strict=True
-    ):
+    for ours, theirs in zip(keras.tree.flatten(model(x)), keras.tree.flatten(loaded(x)), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 

@@ -460,7 +460,8 @@ def test_outputs_losses_and_metrics_by_name_are_those_of_keras(kind, loss, metri
         outputs = {"list": list(heads.values()), "tuple": tuple(heads.values()), "dict": heads}[kind]
         model = make(keras.Model(inputs, outputs))
         try:
-            model.compile("sgd", loss, metrics=metrics)
+            # Names are the same without a graph, and tracing one for each way to write them takes most of the time.
+            model.compile("sgd", loss, metrics=metrics, run_eagerly=True)
             history = model.fit(x, y if labels == "dict" else list(y.values()), verbose=0, shuffle=False).history
         except (ValueError, KeyError):
             return None
@@ -575,3 +576,22 @@ def test_to_make_a_hypernetwork_leaves_what_the_target_draws_next_as_it_was():
     cvhn_tf.VariationalHypernetwork(target)
     for variable, value in zip(target.variables, before, strict=True):
         np.testing.assert_array_equal(variable, value)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("is_given", [False, True], ids=["of the embedding", "as an argument"])
+def test_padding_stays_masked_within_a_nested_model(policy, is_given):
+    keras.config.set_dtype_policy(policy)  # the nested model casts its inputs to float32
+    try:
+        tokens = keras.Input((4,), dtype="int32")
+        x = layers.Embedding(6, 3, mask_zero=not is_given)(tokens)
+        sequence = keras.Input((4, 3))
+        block = keras.Model(sequence, layers.GRU(2)(sequence))
+        target = keras.Model(tokens, block(x, mask=ops.not_equal(tokens, 0)) if is_given else block(x))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    target.weights[0].assign(np.random.default_rng(0).normal(size=(6, 3)))
+    model = cvhn_tf.VariationalHypernetwork(target)
+    x = np.array([[4, 3, 0, 0], [1, 0, 0, 0]])
+    np.testing.assert_allclose(model(x), target(x), rtol=1e-3, atol=1e-3)
+    assert np.abs(model(x) - model(np.where(x, x, 5))).max() > 1e-2

@@ -159,6 +159,19 @@ def messages():
         results[f"parameters {name}"] = np.array(len(weights_of(model)))
 
 
+def outputs_of_two_replicas(**arguments):
+    """What each replica gives for one batch in training, once the outputs depend on λ."""
+    with strategy.scope():
+        target = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3, "softmax")])
+        model = cvhn_tf.VariationalHypernetwork(target, train_size=16, **arguments)
+        model.compile(cvhn_tf.PivotAdam(), "sparse_categorical_crossentropy")
+    x, y = np.random.default_rng(0).normal(size=(16, 4)).astype("float32"), np.arange(16) % 3
+    model.fit(np.tile(x, (30, 1)), np.tile(y, 30), batch_size=8, verbose=0)
+    assert int(model._step.numpy()) == 60
+    run = tf.function(lambda: strategy.run(lambda: model(tf.constant(x), training=True)))
+    return np.array([output.numpy() for output in strategy.experimental_local_results(run())])
+
+
 def parameter_server_is_refused():
     worker, server = (f"localhost:{port}" for port in free_ports(2))
     cluster = tf.train.ClusterSpec({"worker": [worker], "ps": [server]})
@@ -186,6 +199,9 @@ if REPLICAS == 2:
     refusals()
 if KIND == "workers" and REPLICAS == 2:
     messages()
+if KIND == "mirrored":
+    results["outputs with noise"] = outputs_of_two_replicas(initial_stddev=0.5)
+    results["outputs without noise"] = outputs_of_two_replicas(prior="l2", estimator="deterministic")
 FOLDER.mkdir(parents=True, exist_ok=True)
 np.savez(FOLDER / "results.npz", **results)
 (FOLDER / "replicas.json").write_text(json.dumps(REPLICAS))

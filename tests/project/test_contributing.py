@@ -12,6 +12,7 @@ from places import ROOT
 
 import cvhn_tf
 from cvhn_tf import export
+from cvhn_tf.export.clients import CLIENTS
 from cvhn_tf.export.pruning import weight_groups
 from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.tflite.flatbuffer import weight_types
@@ -21,9 +22,9 @@ from cvhn_tf.export.tflite.flatbuffer import weight_types
 def examples():
     """The variables that the blocks leave, in the order of the page."""
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 5 and all(len(block.splitlines()) < 40 for block in blocks)
+    assert len(blocks) == 6 and all(len(block.splitlines()) < 40 for block in blocks)
     variables = {}
-    with mock.patch.dict(weight_groups.STRUCTURES), mock.patch.dict(ENCODINGS):
+    with mock.patch.dict(weight_groups.STRUCTURES), mock.patch.dict(ENCODINGS), mock.patch.dict(CLIENTS):
         for block in blocks:
             exec(compile(block, "CONTRIBUTING.md", "exec"), variables)
         yield variables
@@ -65,9 +66,18 @@ def test_noise_of_a_pair_of_examples_cancels(examples):
 
 def test_the_encoding_gives_a_verified_file(examples):
     network = keras.Sequential([keras.Input((64,)), keras.layers.Dense(300, "relu"), keras.layers.Dense(10)])
-    artifact = export.to_tflite(network, "dynamic_int8")
+    artifact = export.to_tflite(network, "dynamic_int8", client="cpu")
     assert "INT8" in weight_types(artifact.content) and 0 < artifact.relative_error < 0.25
     assert artifact.size_bytes < 0.4 * export.to_tflite(network).size_bytes
+
+
+def test_the_client_gets_what_it_computes_and_no_more(examples):
+    network = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+    assert export.to_tflite(network, "float16", client="opencv").clients == ("opencv",)
+    with pytest.raises(
+        ValueError, match=r"OpenCV's dnn module gives NaN. If the file will run there only, client='any'"
+    ):
+        export.to_tflite(network, "dynamic_range", client="opencv")
 
 
 def test_the_structure_drops_whole_rows(examples, target):

@@ -4,16 +4,19 @@ The rules by which long blocks are made short:
 
 - In Python blocks `"mnist"` is `"digits"`, `epochs` is at most 1, and `compare` and `smallest_packed` try one
   combination, by arguments that are put in front of the ones that are printed. `best`, `smallest` and
-  `--encoding auto` choose from two encodings.
+  `--encoding auto` choose from two encodings; where a page leaves them to `best`, it has one complexity and two
+  sparsities to choose from.
 - README's Python block runs by itself, as do the tutorial's one after another. A page under docs/ starts with what the
   tutorial left: its variables, and its files in the working directory.
-- Of `cvhn-tf` commands `train` runs for one epoch, `compare` with one combination. `demo` only has its options checked
-  against `--help`, and so do commands of a block below the comment `<!-- long -->`.
+- Of `cvhn-tf` commands `train` and `--finetune-epochs` run for one epoch, `compare` with one combination. `demo` only
+  has its options checked against `--help`, and so do commands of a block below the comment `<!-- long -->`.
+- A model that a page trains by the words of an earlier page is copied from there.
 - `make` targets and the options of scripts of this repository are looked up; tests of their own run these scripts.
   `pip install` has its files and extras looked up.
 - Kotlin, Swift and blocks without a language are not run. test_docs_site.py looks at how Mermaid's are drawn.
 """
 
+import functools
 import inspect
 import os
 import pydoc
@@ -35,7 +38,7 @@ TUTORIAL = "docs/tutorial.md"
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^(?P<long><!-- long -->\n+)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 ALONE = ("README.md", TUTORIAL, "CONTRIBUTING.md")  # the last one by test_contributing.py
-NOT_RUN = {"", "kotlin", "mermaid", "swift"}
+NOT_RUN = {"", "cpp", "js", "kotlin", "mermaid", "swift"}
 
 
 def read(page):
@@ -67,22 +70,35 @@ def run_python(page, namespace):
 
 
 def try_one_combination(monkeypatch):
-    """`compare` and `smallest_packed` on the first of each list of settings, their arguments checked all the same."""
+    """`compare` and `smallest_packed` on the first of each list of settings, `best` on few that the page leaves to it.
+
+    Their arguments are checked all the same.
+    """
+    settings = ("complexities", "sparsities", "quantizations", "steps", "rate_weights")
     for name in ("compare", "smallest_packed"):
         function = getattr(export, name)
 
         def short(*args, function=function, **kwargs):
             given = inspect.signature(function).bind(*args, **kwargs)
             given.apply_defaults()
-            for argument in ("complexities", "sparsities", "quantizations", "steps", "rate_weights"):
+            for argument in settings:
                 if argument in given.arguments:
                     given.arguments[argument] = (given.arguments[argument] or (1.0,))[:1]
             return function(*given.args, **given.kwargs)
 
         monkeypatch.setattr(export, name, short)
+    search = export.best
+
+    def short_search(*args, **kwargs):
+        given = inspect.signature(search).bind(*args, **kwargs)
+        for argument, few in (("complexities", [1.0]), ("sparsities", [0.5, 0.98])):
+            given.arguments[argument] = given.arguments.get(argument) or few
+        return search(*given.args, **given.kwargs)
+
+    monkeypatch.setattr(export, "best", short_search)
     for name in ("best", "smallest"):
         module = sys.modules[f"cvhn_tf.export.search.{name}"]  # the name in `export` is the function
-        monkeypatch.setattr(module, "available_quantizations", lambda with_data: [None, "dynamic_range"])
+        monkeypatch.setattr(module, "available_quantizations", lambda *_: [None, "dynamic_range"])
 
 
 @pytest.fixture
@@ -136,9 +152,14 @@ def command_lines(page):
 
 
 @pytest.mark.parametrize("page", pages_with("sh"))
-def test_commands_of_a_page_run(page, tmp_path, monkeypatch, one_combination):
+def test_commands_of_a_page_run(page, tmp_path, trainings, monkeypatch, one_combination):
     monkeypatch.chdir(tmp_path)
-    checks = {"cvhn-tf": run_command, "make": check_make, "pip": check_pip, "python": check_script}
+    checks = {
+        "cvhn-tf": functools.partial(run_command, trainings),
+        "make": check_make,
+        "pip": check_pip,
+        "python": check_script,
+    }
     for words, is_long in command_lines(page):
         if words[0] == "cvhn-tf" and (is_long or words[1] == "demo"):
             check_options(words)
@@ -152,15 +173,28 @@ def invoke(*words):
     return result.output
 
 
-def run_command(words):
+@pytest.fixture(scope="module")
+def trainings(tmp_path_factory):
+    """The folder of the models that pages have trained, by the words of their commands."""
+    return tmp_path_factory.mktemp("trainings")
+
+
+def run_command(trainings, words):
     words = ["digits" if word == "mnist" else word for word in words[1:]]
-    if "--epochs" in words:
-        words[words.index("--epochs") + 1] = "1"
-    elif words[0] == "train":
+    for option in ("--epochs", "--finetune-epochs"):
+        if option in words:
+            words[words.index(option) + 1] = "1"
+    if words[0] == "train" and "--epochs" not in words:
         words += ["--epochs", "1"]
     if words[0] == "compare":
         words += ["--complexities", "1", "--sparsities", "0.9", "--encodings", "float32"]
+    trained = trainings / f"{'_'.join(words)}.keras"
+    if trained.exists():
+        shutil.copy(trained, words[words.index("--output") + 1])
+        return
     invoke(*words)
+    if words[0] == "train":
+        shutil.copy(words[words.index("--output") + 1], trained)
 
 
 def check_options(words):

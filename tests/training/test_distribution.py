@@ -1,5 +1,10 @@
 """One program on one device, two mirrored devices, two and three workers: real processes, one mathematics."""
 
+import contextlib
+import json
+import os
+import pathlib
+import signal
 import subprocess
 import sys
 
@@ -7,22 +12,31 @@ import numpy as np
 import pytest
 from places import PROGRAMS
 
-from benchmarks.speed.local_workers import start_workers
+SECONDS = 1200
+NUMBERS = {"one": 1, "mirrored": 1, "2 workers": 2, "3 workers": 3}  # of processes
 
-SECONDS = 600
+
+def commands_of(program, kind, folder):
+    of_kind = "workers" if "workers" in kind else kind
+    return [[str(PROGRAMS / program), of_kind, str(folder / kind / str(index))] for index in range(NUMBERS[kind])]
 
 
-def run_workers(program, count, folder):
-    def command(index):
-        return [sys.executable, PROGRAMS / program, "workers", folder / str(index)]
-
-    processes = start_workers(command, count, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def run(stages):
+    """Runs the commands of stages, of each its processes together, and returns what they have printed."""
+    process = subprocess.Popen(
+        [sys.executable, PROGRAMS / "forks.py", json.dumps(stages)],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
-        outputs = [process.communicate(timeout=SECONDS)[0] for process in processes]
+        error = process.communicate(timeout=SECONDS)[1]
     finally:
-        for process in processes:
-            process.kill()
-    assert [process.returncode for process in processes] == [0] * count, "\n".join(outputs)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # where one of several has failed, others wait for it
+    files = [pathlib.Path(command[-1], "output.txt") for stage in stages for command in stage]
+    outputs = [file.read_text() for file in files if file.exists()]
+    assert process.returncode == 0, "\n".join([*outputs, error])
     return outputs
 
 
@@ -35,16 +49,9 @@ def read(folder):
 def results(tmp_path_factory):
     """What came of `replicas.py`, by the kind of replicas: a list, one for each process."""
     folder = tmp_path_factory.mktemp("replicas")
-    of_kind = {}
-    for kind in ("one", "mirrored"):
-        command = [sys.executable, PROGRAMS / "replicas.py", kind, folder / kind]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
-        assert result.returncode == 0, result.stderr
-        of_kind[kind] = [read(folder / kind)]
-    for count in (2, 3):
-        run_workers("replicas.py", count, folder / str(count))
-        of_kind[f"{count} workers"] = [read(folder / str(count) / str(index)) for index in range(count)]
-    return of_kind
+    stages = {kind: commands_of("replicas.py", kind, folder) for kind in NUMBERS}
+    run(list(stages.values()))
+    return {kind: [read(pathlib.Path(command[-1])) for command in stage] for kind, stage in stages.items()}
 
 
 KINDS = pytest.mark.parametrize("kind", ["mirrored", "2 workers", "3 workers"])
@@ -87,7 +94,15 @@ def test_a_step_sends_its_gradients_once_and_of_pivots_those_in_use_only(results
     assert sent["bytes piecewise_linear"] == 4 * sent["parameters piecewise_linear"] * 2 / 5
 
 
+def test_noise_differs_between_replicas_and_complexity_does_not(results):
+    (mirrored,) = results["mirrored"]
+    first, second = mirrored["outputs with noise"]
+    assert np.abs(first - second).max() > 1e-2, "equal noise"
+    np.testing.assert_allclose(*mirrored["outputs without noise"], atol=1e-6)
+
+
 def test_keras_itself_cannot_yet_train_on_several_workers(tmp_path):
     """Where this fails, Keras has been mended, and `DistributedModel` is no longer needed."""
-    outputs = run_workers("plain_keras.py", 2, tmp_path)
+    outputs = run([commands_of("plain_keras.py", "2 workers", tmp_path)])
+    assert len(outputs) == 2
     assert all("build: " in output and "logs: " in output for output in outputs), outputs

@@ -43,7 +43,7 @@ def test_fit_with_validation_traces_each_function_once(
     x, y = data
     # Batches of 10 leave a smaller one at the end, of the training data and of the validation data.
     arguments = {"batch_size": 10, "validation_data": (x[:33], y[:33]), "validation_batch_size": 10, "verbose": 0}
-    model.fit(x, y, epochs=40, **arguments)
+    model.fit(x, y, epochs=8, **arguments)
     assert calls == {True: 1, False: 1}
     model.fit(x[:37], y[:37], epochs=3, **arguments)  # and of other data
     assert calls == {True: 1, False: 1}

@@ -143,14 +143,16 @@ def compare_exports(pair, sparsity):
 def compare_finetuning(pair, sparsity):
     """Zeros stay zero and frozen weights what they are, behind `compact` too; others move."""
     pruned = export.compact(export.prune(pair.model, COMPLEXITY, sparsity=sparsity))
-    finetuned = export.finetune(pruned, (pair.drawn.x, pair.drawn.y), 1, pair.drawn.losses, 1e-3, BATCH)
+    # In half precision Keras begins with losses 2¹⁵ times as large, and makes no step until their gradients are finite.
+    epochs = 6 if pair.drawn.policy == "mixed_float16" else 1
+    finetuned = export.finetune(pruned, (pair.drawn.x, pair.drawn.y), epochs, pair.drawn.losses, 1e-3, BATCH)
     moved = False
     for before, after in zip(pruned.weights, finetuned.weights, strict=True):
         assert before.trainable == after.trainable, before.path
         a, b = before.numpy(), after.numpy()
         if before.trainable:
             assert np.all(b[a == 0] == 0), before.path
-            np.testing.assert_allclose(b, a, atol=1e-2, err_msg=before.path)  # Adam has made two steps of 0.001
+            np.testing.assert_allclose(b, a, atol=1e-2, err_msg=before.path)  # Adam makes steps of 0.001 at most
             moved |= not np.array_equal(a, b)
     assert moved
 
@@ -159,6 +161,7 @@ def compare_loaded(pair, path):
     """A file gives the same outputs, and goes on training as the target does."""
     pair.model.save(path)
     loaded = cvhn_tf.load_model(path)
+    loaded.run_eagerly = pair.model.run_eagerly
     x = pair.drawn.x
     for ours, theirs in zip(
         keras.tree.flatten(loaded.predict(x, verbose=0)),
@@ -167,7 +170,6 @@ def compare_loaded(pair, path):
     ):
         np.testing.assert_array_equal(ours, theirs)
     pair.compare_evaluation(loaded)
-    loaded.run_eagerly = pair.model.run_eagerly
     pair.train(loaded, epochs=1)
     pair.compare_evaluation(loaded)
 

@@ -6,7 +6,6 @@ import re
 import keras
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from keras import layers
 
@@ -206,6 +205,17 @@ def test_file_that_needs_a_newer_runtime_than_its_client_names_says_so():
     assert export.to_tflite(network, client="cpu").caveats == ()
 
 
+def test_file_with_an_operation_that_a_client_lacks_somewhere_says_so():
+    network = keras.Sequential([keras.Input((64,)), layers.Dense(40, "relu"), layers.Dense(5)])
+    kernel = network.layers[0].kernel
+    kernel.assign(kernel.numpy() * (np.arange(64) % 8 == 0)[:, None])
+    selecting = export.compact(network)
+    assert export.to_tflite(selecting, client="gpu").caveats == ()
+    for client in ("any", "web"):
+        (caveat,) = export.to_tflite(selecting, client=client).caveats
+        assert caveat.startswith("LiteRT.js refuses GATHER on WebGPU")
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("quantization", CLIENTS["micro"].encodings)
 def test_tflite_micro_runs_what_is_made_for_it(name, quantization, networks, files):
@@ -217,6 +227,20 @@ def test_tflite_micro_runs_what_is_made_for_it(name, quantization, networks, fil
     (outputs,) = MicroModel(artifact.content).run([x])
     expected = networks[name].predict(x, verbose=0)
     assert np.abs(outputs - expected).max() < ENCODINGS[quantization].tolerance / 4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("client", ["any", "micro"])
+def test_inputs_and_outputs_are_integers_on_request(client, networks):
+    data = examples_for(networks["lenet"])
+    artifact = export.to_tflite(networks["lenet"], "int8", representative_data=data, client=client, integer_only=True)
+    interpreter = Interpreter(model_content=artifact.content)
+    for detail in (*interpreter.get_input_details(), *interpreter.get_output_details()):
+        assert detail["dtype"] == np.int8 and detail["quantization"][0] > 0
+    assert not {"QUANTIZE", "DEQUANTIZE"} & set(versions(artifact.content))
+    labels = networks["lenet"].predict(data, verbose=0).argmax(axis=1)
+    assert export.evaluate_tflite(artifact, data, labels).accuracy > 0.9
+    with pytest.raises(ValueError, match=r"quantization='int8' with `integer_only`.*'float16', integer_only=True"):
+        export.to_tflite(networks["lenet"], "float16", integer_only=True)
 
 
 def test_file_that_tflite_micro_refuses_is_an_error_with_its_reason():
@@ -249,31 +273,6 @@ def test_clients_and_what_ran_the_file_stand_in_its_metadata(files):
     assert annotated.metadata["clients"] == ["micro"]
     assert annotated.metadata["verified_by"] == list(annotated.verified_by)
     assert len(annotated.metadata["verified_by"]) == 2
-
-
-def stem(model, operation):
-    return [operator for operator in model.subgraphs[0].operators if operation_of(model, operator) == operation]
-
-
-def by_channels(after):
-    """A network whose start XNNPACK would compute by channels on ARM."""
-    inputs = keras.Input((32, 32, 3))
-    x = layers.Conv2D(8, 3, 2, activation="relu")(layers.ZeroPadding2D(1)(inputs))
-    x = layers.Conv2D(64, 1, activation="relu")(layers.DepthwiseConv2D(3, padding="same")(x))
-    network = keras.Model(inputs, layers.Dense(4)(layers.GlobalAveragePooling2D()(after(x))))
-    kernel = network.layers[4].kernel
-    kernel.assign(np.where(np.random.default_rng(0).random(kernel.shape) < 0.9, 0, kernel))
-    return network
-
-
-def test_sparse_parts_that_xnnpack_would_begin_by_channels_are_kept_from_it():
-    network = by_channels(lambda x: layers.Conv2D(8, 3, padding="same")(x))
-    model = parse(export.to_tflite(network, sparse=True, client="cpu").content)
-    assert len(stem(model, "PADV2")) == 1 and not stem(model, "PAD") and stem(model, "DENSIFY")
-    (pad,) = stem(model, "PADV2")
-    assert pad.builtinOptionsType == schema.BuiltinOptions.PadV2Options
-    dense = parse(export.to_tflite(network, sparse=False, client="cpu").content)
-    assert stem(dense, "PAD") and not stem(dense, "PADV2")
 
 
 @pytest.mark.parametrize("option", ["cpu,phone", "phone", ""])

@@ -147,7 +147,7 @@ def narrow():
 
 
 def file_of(network):
-    return export.annotate(export.to_tflite(network, client="cpu"), 1.0, 0.0, "weight")
+    return export.annotate(export.to_tflite(network), 1.0, 0.0, "weight")
 
 
 def test_budget_of_time_searches_among_such_networks(narrow):

@@ -60,7 +60,7 @@ def run(content, x):
 )
 def test_every_file_does_in_litert_what_the_network_does_in_keras(network, x, quantization, tolerance):
     artifact = export.to_tflite(network, quantization, representative_data=x, client="cpu")
-    assert np.abs(run(artifact.content, x[:50]) - network.predict(x[:50], verbose=0)).max() < tolerance
+    assert np.abs(run(artifact.content, x[:50]) - network(x[:50])).max() < tolerance
     assert artifact.quantization == quantization and artifact.relative_error < 2 * tolerance
 
 
@@ -81,7 +81,7 @@ def test_smallest_is_the_smallest_of_all_encodings(network, x):
 
 
 def test_smallest_loses_no_more_accuracy_than_it_may(network, x):
-    y = network.predict(x, verbose=0).argmax(1)  # the float32 file is right on all of them
+    y = network(x).numpy().argmax(1)  # the float32 file is right on all of them
     found = {
         loss: export.smallest(network, data=(x, y), max_accuracy_loss=loss, client="cpu") for loss in (0.0, 0.02, 1.0)
     }
@@ -102,7 +102,7 @@ def test_smallest_without_labels_stays_near_the_outputs_of_the_network(network, 
     far = keras.models.clone_model(network)
     artifact = export.smallest(network, rounded={8: far, 4: far})
     assert artifact.relative_error <= 0.05
-    assert np.mean((run(artifact.content, x[:50]) - network.predict(x[:50], verbose=0)) ** 2) < 0.01
+    assert np.mean((run(artifact.content, x[:50]) - network(x[:50])) ** 2) < 0.01
 
 
 @pytest.mark.parametrize("loss", [-0.1, 1.5, "small", float("nan")])

@@ -1,5 +1,7 @@
 """Tables of Embedding layers become integers too, where their places can be listed."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -11,9 +13,9 @@ from cvhn_tf.export.tflite.flatbuffer import operation_of, parse
 from cvhn_tf.export.verification.litert import LiteRTModel
 
 
-def embedding(shape):
+def embedding(shape, dtype="int32"):
     keras.utils.set_random_seed(0)
-    source = keras.Input(shape, dtype="int32")
+    source = keras.Input(shape, dtype=dtype)
     return keras.Model(source, layers.Dense(3)(layers.Embedding(500, 32)(source)))
 
 
@@ -43,9 +45,14 @@ def test_tables_become_integers(quantization, bits):
     assert artifact.unquantized == ()
 
 
-def test_tables_of_inputs_of_any_length_stay_and_are_told():
-    artifact = export.to_tflite(embedding((None,)), "weight_only_int8", client="cpu")
-    assert artifact.unquantized[0].size_bytes == 500 * 32 * 4 and "GATHER" in artifact.unquantized[0].reason
+@pytest.mark.parametrize(
+    ("shape", "dtype", "advice"),
+    [((None,), "int32", "in several free sizes.*a length"), ((5,), "int64", "by int64.*dtype int32")],
+)
+def test_tables_of_inputs_of_any_length_or_of_64_bits_stay_and_are_told(shape, dtype, advice):
+    artifact = export.to_tflite(embedding(shape, dtype), "weight_only_int8", client="cpu")
+    assert artifact.unquantized[0].size_bytes == 500 * 32 * 4
+    assert re.search(f"GATHER {advice}", artifact.unquantized[0].reason)
 
 
 def test_rows_of_an_odd_length_are_right_in_every_encoding():

@@ -5,7 +5,7 @@ import pytest
 from keras import layers
 
 from cvhn_tf import export
-from cvhn_tf.export.conversion import convert
+from cvhn_tf.export.conversion import converter
 
 
 def text_vectorization():
@@ -22,7 +22,7 @@ LOOKUPS = {
 @pytest.mark.parametrize("dtype", list(LOOKUPS))
 @pytest.mark.parametrize("function", [export.to_tflite, export.smallest])
 def test_lookups_are_refused_with_where_to_cut(dtype, function, monkeypatch):
-    monkeypatch.setattr(convert, "_run_converter", None)  # nothing is converted
+    monkeypatch.setattr(converter, "_run_converter", None)  # nothing is converted
     network = keras.Sequential([keras.Input((1,), dtype=dtype), LOOKUPS[dtype](), layers.Dense(2)])
     with pytest.raises(ValueError, match=r"'words' \(\w+\); convert the part behind") as caught:
         function(network)

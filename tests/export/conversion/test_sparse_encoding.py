@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from cvhn_tf import export
-from cvhn_tf.export.conversion import convert
+from cvhn_tf.export.conversion import converter
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.tflite.flatbuffer import constants, parse
 
@@ -38,7 +38,7 @@ def encodings(content):
 
 
 def by_converter(model, quantization):
-    return convert._converted(FrozenGraphs(), model, quantization, True, None)
+    return converter.converted(FrozenGraphs(), model, quantization, True, None)
 
 
 @pytest.mark.parametrize("inputs", [64, 66, 400], ids=str)

@@ -61,7 +61,7 @@ def small():
 
 
 def accuracy_of(network, digits):
-    return np.mean(network.predict(digits.x_test, verbose=0).argmax(1) == digits.y_test)
+    return np.mean(network(digits.x_test).numpy().argmax(1) == digits.y_test)
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.99])

@@ -12,6 +12,7 @@ from cvhn_tf import datasets, export
 from cvhn_tf.export.clients import as_client
 from cvhn_tf.export.quantization_aware_training import train
 from cvhn_tf.export.quantization_aware_training.verified_file import verified_file
+from cvhn_tf.export.tflite.flatbuffer import constants, parse
 
 
 def every_covered_layer():
@@ -83,8 +84,13 @@ def test_compacted_network_and_a_loss_of_logits(data):
     assert compacted.layers[1].__class__.__name__ == "SelectFeatures" and compacted.count_params() < 100
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     artifact, trained = export.quantization_aware(
-        compacted, *data, epochs=30, loss=loss, batch_size=16, learning_rate=1e-2
+        compacted, *data, epochs=30, loss=loss, batch_size=16, learning_rate=1e-2, client=("any", "micro")
     )
+    assert artifact.clients == ("any", "micro") and len(artifact.verified_by) == 2
+    names = Interpreter(model_content=artifact.content).get_signature_list()["serving_default"]
+    assert names == {"inputs": [compacted.inputs[0].name], "outputs": [compacted.layers[-1].name]}
+    for tensor, buffer in constants(parse(artifact.content)):
+        assert artifact.content.index(bytes(buffer.data)) % 16 == 0, tensor.name
     assert loss(data[1], trained(data[0])) < loss(data[1], compacted(data[0])) / 2
     measured = export.evaluate_tflite(artifact, *data, loss=loss)
     assert measured.loss == pytest.approx(float(loss(data[1], trained(data[0]))), abs=0.05)
@@ -179,7 +185,7 @@ def far_but_right(right):
     other.set_weights([*weights[:2], factor * weights[2] + (0 if right else weights[2][:, ::-1]), weights[3]])
     x = np.random.default_rng(0).normal(size=(300, 6)).astype("float32")
     content = export.to_tflite(other, "int8", representative_data=x).content
-    return network, content, x, network.predict(x, verbose=0).argmax(1)
+    return network, content, x, network(x).numpy().argmax(1)
 
 
 def test_file_of_far_outputs_is_handed_over_if_it_is_as_accurate_and_says_so():

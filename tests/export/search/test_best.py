@@ -11,6 +11,7 @@ import pytest
 import cvhn_tf
 from cvhn_tf import datasets, export
 from cvhn_tf.export.search.budgets import Budgets
+from cvhn_tf.export.verification.micro import arena_bytes
 
 MEASURES = {
     "max_bytes": "size_bytes",
@@ -67,12 +68,14 @@ def assert_is_what_it_says(found, model, data):
     assert chosen.description_length_bits == model.description_length(chosen.complexity)
     network = export.prune(model, chosen.complexity, chosen.sparsity, structure=chosen.structure)
     x, y = data
-    assert np.mean(network.predict(x, verbose=0).argmax(1) == y) == pytest.approx(chosen.accuracy, abs=0.01)
+    assert np.mean(network(x).numpy().argmax(1) == y) == pytest.approx(chosen.accuracy, abs=0.01)
 
 
-def best_within(model, data, max_bytes):
+def best_within(model, data, max_bytes, **arguments):
     structures, quantizations = ["weight", "unit"], [None, "dynamic_range"]
-    return export.best(model, data, max_bytes=max_bytes, structures=structures, quantizations=quantizations)
+    return export.best(
+        model, data, max_bytes=max_bytes, structures=structures, quantizations=quantizations, **arguments
+    )
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +106,9 @@ def test_it_is_found_where_sizes_do_not_fall_with_sparsity(model, data):
     rows = export.compare(model, data, sparsities=[0.6, 0.65, 0.66, 0.68, 0.7, 0.75], **arguments).rows
     limit = rows[0].size_bytes
     assert max(row.size_bytes for row in rows) > limit
-    assert_is_the_most_accurate(best_within(model, data, limit), rows, max_bytes=limit)
+    # At this complexity alone, since a file of another one could be as accurate.
+    found = best_within(model, data, limit, complexities=[1.0])
+    assert_is_the_most_accurate(found, rows, max_bytes=limit)
 
 
 @pytest.mark.parametrize("quantization, bits", [("dynamic_range", 8), ("weight_only_int4", 4)])
@@ -126,7 +131,7 @@ def test_of_several_limits_all_hold(model, data, grid):
 
 
 def test_the_smallest_file_of_an_accuracy_is_found(model, data, grid):
-    arguments = {"complexities": [0.1, 1.0], "quantizations": [None, "dynamic_range"]}
+    arguments = {"complexities": [0.1, 1.0], "quantizations": [None, "dynamic_range"], "structures": ["weight", "unit"]}
     found = export.best(model, data, min_accuracy=0.93, **arguments)
     assert_is_what_it_says(found, model, data)
     assert found.chosen.accuracy >= 0.93
@@ -202,7 +207,7 @@ def test_accuracy_out_of_reach_is_answered_by_the_best_within_the_other_budgets(
         ({"min_accuracy": True}, "min_accuracy=True"),
         ({"max_bytes": 10, "complexities": [1e4]}, "complexity"),
         ({"max_bytes": 10, "sparsities": []}, "sparsities"),
-        ({"max_bytes": 10, "sparsities": [1.0]}, "sparsity"),
+        ({"max_bytes": 10, "sparsities": [1.0]}, "sparsities"),
         ({"max_bytes": 10, "structures": ["filter"]}, "structure"),
         ({"max_bytes": 10, "quantizations": ["int3"]}, "quantization"),
         ({"max_bytes": 10, "quantizations": ["int8"]}, "representative_data"),
@@ -224,3 +229,19 @@ def test_budgets_say_which_is_broken():
     assert budgets.exceeded_by(dataclasses.replace(candidate, size_bytes=1000)) is None
     worse = dataclasses.replace(candidate, size_bytes=1000, accuracy=0.89)
     assert budgets.exceeded_by(worse) == "accuracy 0.8900, less than 0.9"
+
+
+def test_arena_of_a_microcontroller_is_a_budget(model, data):
+    fixed = {"complexities": [1.0], "structures": ["weight", "unit"], "quantizations": [None], "sparsities": [0.5, 0.9]}
+    found = export.best(model, data, max_bytes=10**6, max_arena_bytes=10**6, client="micro", **fixed)
+    sizes = sorted({candidate.arena_bytes for candidate in found.trace if candidate.arena_bytes is not None})
+    assert len(sizes) > 1 and found.chosen.arena_bytes == arena_bytes(found.artifact.content)
+    smaller = export.best(model, data, max_arena_bytes=sizes[0], client="micro", **fixed)
+    assert smaller.chosen.arena_bytes == sizes[0] and smaller.artifact.clients == ("micro",)
+    with pytest.raises(ValueError, match=rf"max_arena_bytes={sizes[0] - 16}.*{sizes[0]:,} bytes of arena"):
+        export.best(model, data, max_arena_bytes=sizes[0] - 16, client="micro", **fixed)
+    for client in ("gpu", "micro"):
+        with pytest.raises(ValueError, match=f"no `max_latency_ms` for client='{client}'"):
+            export.best(model, data, max_latency_ms=1.0, client=client)
+    with pytest.raises(ValueError, match="client='micro' with `max_arena_bytes`"):
+        export.best(model, data, max_arena_bytes=1000)

@@ -8,6 +8,7 @@ the package that made it. LiteRT passes over it.
 import dataclasses
 import importlib.metadata
 import json
+import math
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -16,6 +17,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
+from cvhn_tf.export.delivery import image_metadata
+from cvhn_tf.export.delivery.image_metadata import files_behind, with_files
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact, content_of
 from cvhn_tf.export.tflite.flatbuffer import parse, serialize
 from cvhn_tf.export.verification.inputs import FREE_SIZE
@@ -31,8 +34,12 @@ def annotate(
     sparsity: float | None = None,
     structure: str | None = None,
     labels: Iterable[str] | None = None,
+    normalization: tuple[float, float] | None = None,
 ) -> TFLiteArtifact:
     """The file with its provenance and labels in it. It is run beside the one without before it is handed over.
+
+    With `normalization` MediaPipe's ImageClassifier runs the file as it is. The files in a zip archive behind it, where
+    MediaPipe has its own, are kept.
 
     Args:
         artifact: `TFLiteArtifact`.
@@ -40,12 +47,15 @@ def annotate(
         sparsity: Share of its weights that were pruned, if it is known.
         structure: What was pruned as one, as in `prune`.
         labels: Names of the classes, in the order of the last axis of the first output.
+        normalization: Pair (mean, stddev): an app has to subtract the one from the values of pixels, 0 to 255, and to
+            divide them by the other. (0, 255) for a network that takes values from 0 to 1.
 
     Returns:
         `TFLiteArtifact` with these as its `metadata`. Its `save` writes them to a JSON file beside the TFLite file too.
 
     Raises:
-        ValueError: If the labels are no strings, or not one for each class.
+        ValueError: If the labels are no strings, or not one for each class; if there is a normalization and the network
+            does not take one image of one or three channels, or it is no pair of a finite and a positive number.
         ConversionError: If LiteRT cannot run the file, or its outputs change.
     """
     if not isinstance(artifact, TFLiteArtifact):
@@ -53,6 +63,7 @@ def annotate(
     inputs, outputs = _describe(artifact.content)
     if labels is not None:
         labels = check_class_names(labels, outputs[0]["shape"][-1])
+    scaling = None if normalization is None else _check_normalization(normalization, inputs)
     metadata = {
         "package": "cvhn-tf",
         "version": importlib.metadata.version("cvhn-tf"),
@@ -63,12 +74,21 @@ def annotate(
         "clients": list(artifact.clients) or None,
         "verified_by": list(artifact.verified_by) or None,
         "labels": labels,
+        "normalization": scaling and dict(zip(("mean", "stddev"), scaling, strict=True)),
         "inputs": inputs,
         "outputs": outputs,
         "caveats": list(artifact.caveats) or None,
     }
     metadata = {key: value for key, value in metadata.items() if value is not None}
-    content = _with_metadata(artifact.content, json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode())
+    files = files_behind(artifact.content)
+    blocks = {_NAME: json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode()}
+    if scaling is not None:
+        blocks[image_metadata.NAME] = image_metadata.image_metadata(
+            mean=scaling[0], stddev=scaling[1], channels=inputs[0]["shape"][-1], with_labels=labels is not None
+        )
+        if labels is not None:
+            files[image_metadata.LABELS] = "\n".join(labels).encode()
+    content = with_files(_with_blocks(artifact.content, blocks), files)
     if not all(np.array_equal(*pair) for pair in zip(_run(artifact.content), _run(content), strict=True)):
         raise ConversionError("The file gives other outputs once metadata is in it")
     return dataclasses.replace(artifact, content=content, metadata=metadata)
@@ -110,11 +130,33 @@ def read_metadata(source: TFLiteArtifact | bytes | bytearray | memoryview | str 
     return metadata
 
 
-def _with_metadata(content, text):
+def _check_normalization(normalization, inputs):
+    """Mean and stddev as numbers."""
+    channels = inputs[0]["shape"][-1]
+    if len(inputs) != 1 or len(inputs[0]["shape"]) != 4 or channels not in (1, 3):
+        raise ValueError(
+            "Expected a network of one image of one or three channels with `normalization`. Received: inputs "
+            + ", ".join(f"{tensor['name']!r} of shape {tensor['shape']}" for tensor in inputs)
+        )
+    try:
+        mean, stddev = (float(part) for part in normalization)
+    except (TypeError, ValueError):
+        mean, stddev = 0.0, 0.0
+    if not (math.isfinite(mean) and 0 < stddev < math.inf):
+        raise ValueError(
+            "Expected `normalization` to be a pair of a finite mean and a positive stddev, numbers for all channels: "
+            f"MediaPipe scales no channel by itself. Received: normalization={normalization!r}"
+        )
+    return mean, stddev
+
+
+def _with_blocks(content, blocks):
+    """The file with named buffers that no operation reads."""
     model = parse(content)
-    model.metadata = [entry for entry in model.metadata or [] if entry.name != _NAME]
-    model.metadata.append(schema.MetadataT(_NAME, len(model.buffers)))
-    model.buffers.append(schema.BufferT(np.frombuffer(text, "uint8")))
+    model.metadata = [entry for entry in model.metadata or [] if entry.name not in blocks]
+    for name, data in blocks.items():
+        model.metadata.append(schema.MetadataT(name, len(model.buffers)))
+        model.buffers.append(schema.BufferT(np.frombuffer(data, "uint8")))
     return serialize(model)
 
 
