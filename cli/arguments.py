@@ -30,7 +30,7 @@ def check_choice(option, value, choices):
 
 def parse_clients(text) -> list[str]:
     """Names of clients, separated by commas; raises a `ValueError` unless all are known."""
-    names = text.split(",")
+    names = [name.strip() for name in text.split(",")]
     for name in names:
         check_choice("--client", name, CLIENTS)
     return names

@@ -8,10 +8,10 @@ def check_client_computes(client: Client, quantization: str | None) -> None:
     """Raises a `ValueError` if the client does not compute a quantization right."""
     if quantization not in client.encodings:
         cause = client.causes.get(str(quantization))
-        cause = f"{client.title} was not seen to compute it right" if cause is None else _whole(client, cause)
+        cause = f"{client.title} was not seen to compute it right" if cause is None else whole(client, cause)
         raise ValueError(
             f"Expected `quantization` to be one of {client.encodings} for client={client.name!r}: {cause}. "
-            + _instead([other for other in CLIENTS.values() if quantization in other.encodings])
+            + instead([other for other in CLIENTS.values() if quantization in other.encodings])
             + f"Received: quantization={quantization!r}"
         )
 
@@ -20,8 +20,8 @@ def check_client_reads(client: Client, sparse: bool | str) -> None:
     """Raises a `ValueError` if zeros are to be stored in the sparse encoding, which the client does not read."""
     if sparse is True and client.sparse is not None:
         raise ValueError(
-            f"Expected `sparse` to be False or 'auto' for client={client.name!r}: {_whole(client, client.sparse)}. "
-            + _instead([other for other in CLIENTS.values() if other.sparse is None])
+            f"Expected `sparse` to be False or 'auto' for client={client.name!r}: {whole(client, client.sparse)}. "
+            + instead([other for other in CLIENTS.values() if other.sparse is None])
             + "Received: sparse=True"
         )
 
@@ -32,17 +32,18 @@ def check_client_takes(client: Client, keras_model) -> None:
         if None in tensor.shape[1:]:
             raise ValueError(
                 f"Expected inputs of known sizes for client={client.name!r}: give `keras.Input` the sizes. "
-                + _instead([other for other in CLIENTS.values() if other.free_sizes])
+                + instead([other for other in CLIENTS.values() if other.free_sizes])
                 + f"Received: input {tensor.name!r} of shape {tuple(tensor.shape)}"
             )
 
 
-def _whole(client, clause):
-    """A clause with its subject, which those of several clients have already."""
+def whole(client: Client, clause: str) -> str:
+    """A clause of a client with its subject, which those of several clients have already."""
     return clause if len(client.names) > 1 or client.name == "any" else f"{client.title} {clause}"
 
 
-def _instead(others):
+def instead(others: list[Client]) -> str:
+    """A sentence on the clients that take what another does not, and a blank; nothing if there are none."""
     if not others:
         return ""
     names = " or ".join(f"client={other.name!r}" for other in others)

@@ -15,6 +15,7 @@ class Client:
         title: What it is, in words.
         encodings: The quantizations that it computes right.
         causes: Quantization -> why it does not compute it, a clause on `title`.
+        refuses: Operation -> why files that hold it are refused, a clause on `title`.
         lacks: Operation -> where the client lacks it, a sentence without a full stop.
         sparse: None if it reads zeros in TFLite's sparse encoding; else why it does not, a clause on `title`.
         free_batch: Whether it takes a file whose number of examples is left open.
@@ -27,6 +28,7 @@ class Client:
     title: str
     encodings: tuple[str | None, ...]
     causes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    refuses: Mapping[str, str] = dataclasses.field(default_factory=dict)
     lacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
     sparse: str | None = None
     free_batch: bool = True
@@ -55,6 +57,7 @@ def common(title: str, clients: Sequence[Client], names: Sequence[str] | None = 
         title=title,
         encodings=tuple(q for q in ENCODINGS if all(q in client.encodings for client in clients)),
         causes={q: f"{client.title} {cause}" for client in reversed(clients) for q, cause in client.causes.items()},
+        refuses={o: f"{client.title} {why}" for client in clients for o, why in client.refuses.items()},
         lacks={operation: where for client in clients for operation, where in client.lacks.items()},
         sparse=next((f"{client.title} {client.sparse}" for client in clients if client.sparse is not None), None),
         free_batch=all(client.free_batch for client in clients),

@@ -54,7 +54,9 @@ MICRO = Client(
         "weight_only_int4": "has no operation that expands integers of 4 bits",
         "dynamic_int4": "multiplies no floats with integers",
     },
+    refuses={"SPACE_TO_BATCH_ND": "computes dilated convolutions in part from memory that was never written"},
     sparse="takes sparse weights for dense ones",
+    free_batch=False,
     free_sizes=False,
     runtime=(2, 18),
     speed=None,
@@ -71,6 +73,8 @@ def as_client(client: Any) -> Client:
     Raises:
         ValueError: If there is no such client, or nothing that all of several compute right.
     """
+    if isinstance(client, Client):
+        return client
     names = [client] if isinstance(client, str) else list(client) if isinstance(client, Iterable) else [client]
     if not names or not all(isinstance(name, str) and name in CLIENTS for name in names):
         raise ValueError(

@@ -34,6 +34,8 @@ from cvhn_tf.files.atomic import write_atomically
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 
 SPARSITIES = (0.0, 0.9, 0.95, 0.98, 0.985, 0.99)
+# What is compared by default.
+_QUANTIZATIONS: tuple[str | None, ...] = (None, "dynamic_range")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +185,7 @@ def compare(
     data: tuple[Any, Any] | tf.data.Dataset,
     complexities: Sequence[float] | None = None,
     sparsities: Sequence[float] = SPARSITIES,
-    quantizations: Sequence[str | None] = (None, "dynamic_range"),
+    quantizations: Sequence[str | None] | None = None,
     scope: str = "global",
     representative_data: Any = None,
     progress: Callable[..., object] | None = None,
@@ -200,7 +202,7 @@ def compare(
         data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels.
         complexities: λs; by default nine over the model's range, evenly spaced in log λ.
         sparsities: Shares of pruned weights, each in [0, 1).
-        quantizations: As in `to_tflite`.
+        quantizations: As in `to_tflite`; by default float32 and `"dynamic_range"`, where the client computes it.
         scope: As in `prune`.
         representative_data: As in `to_tflite`; needed for `"int8"`. Take some hundreds of training examples for a
             network with batch normalization, which `recalibrate` gives the statistics of each pruned network then.
@@ -217,14 +219,17 @@ def compare(
     """
     check_model(model)
     complexities = model.complexity_range.grid_or(as_list("complexities", complexities))
+    runner = as_client(client)
+    if quantizations is None:
+        quantizations = [quantization for quantization in _QUANTIZATIONS if quantization in runner.encodings]
     sparsities, quantizations = as_list("sparsities", sparsities), as_list("quantizations", quantizations)
     for sparsity in sparsities:
         check_sparsity(sparsity, name="sparsities")
     check_structure(structure)
-    check_quantizations(quantizations, representative_data, as_client(client))
+    check_quantizations(quantizations, representative_data, runner)
     judge = model.at(complexities[0])
     check_convertible("model", judge)
-    check_client_takes(as_client(client), judge)
+    check_client_takes(runner, judge)
     x, y = as_examples(judge, data)
     if representative_data is not None:
         as_input_arrays(judge, representative_data)
@@ -247,7 +252,7 @@ def compare(
             graphs = FrozenGraphs()
             for quantization in quantizations:
                 try:
-                    artifact = to_tflite_from(graphs, network, quantization, "auto", representative_data, client)
+                    artifact = to_tflite_from(graphs, network, quantization, "auto", representative_data, runner)
                     artifact = annotate(artifact, complexity, sparsity, structure, labels)
                 except ConversionError as error:
                     result: Any = Skipped(complexity, sparsity, quantization, str(error))

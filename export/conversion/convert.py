@@ -1,5 +1,6 @@
 """From a plain Keras model to TFLite bytes that LiteRT has run."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from cvhn_tf.checks.finite_weights import check_finite_weights
 from cvhn_tf.export.clients.checks import check_client_computes, check_client_reads, check_client_takes
 from cvhn_tf.export.clients.table import as_client
 from cvhn_tf.export.conversion.converter import Calibration, check_has_no_loop, converted
-from cvhn_tf.export.conversion.finish import finished, lacking
+from cvhn_tf.export.conversion.finish import check_client_has, finished
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.conversion.pad_inputs import pad_inputs
 from cvhn_tf.export.conversion.quantizations import check_quantization
@@ -22,7 +23,7 @@ from cvhn_tf.export.networks.check_network import check_convertible, check_netwo
 from cvhn_tf.export.networks.full_precision import in_float32
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.tflite.encodings import ENCODINGS
-from cvhn_tf.export.tflite.flatbuffer import has_sparse_weights
+from cvhn_tf.export.tflite.flatbuffer import has_operation, has_sparse_weights
 from cvhn_tf.export.verification.inputs import verification_inputs
 from cvhn_tf.export.verification.verify import ConversionError, OutputsDifferError, verify
 
@@ -33,6 +34,7 @@ _CALIBRATION_EXAMPLES = 200
 _SCALES_OF_UNITS_FROM = (2, 17)
 # Of a file with one scale for each Dense kernel; of a larger one, scales for each unit are tried too.
 _SMALL_ERROR = 0.05
+_MUCH = 1.5
 
 
 def to_tflite(
@@ -65,7 +67,7 @@ def to_tflite(
             weights of Dense, Conv2D and Embedding layers only). The last three take the package ai-edge-quantizer, the
             extra `quantization`.
         sparse: Whether to store zeros in TFLite's sparse encoding, in float32 or float16. `"auto"` takes the smaller of
-            the files that work: the size is not monotonic in the sparsity. Only `client="cpu"` reads it.
+            the files that work: the size is not monotonic in the sparsity. Only `"cpu"` and `"tflite"` read it.
         representative_data: Array of examples, or a list or dict of arrays for several inputs. Needed for
             `"int8"`; otherwise only the comparison with Keras uses it: up to 1,024 examples, evenly spread, for five
             seconds at most. `"int8"` is calibrated on 200 of them. Without it, 16 random examples in [−1, 1).
@@ -117,7 +119,7 @@ def to_tflite_from(
                     use_sparse,
                     verified.relative_error,
                     verified_examples=verified.examples,
-                    caveats=verified.caveats + lacking(content, client),
+                    caveats=verified.caveats,
                     unquantized=unquantized(content, quantization),
                     clients=client.names,
                     verified_by=verified.clients,
@@ -141,6 +143,8 @@ def _check(keras_model, quantization, sparse, representative_data, client, integ
     check_quantization(quantization)
     if sparse not in (True, False, "auto"):
         raise ValueError(f"Expected `sparse` to be True, False or 'auto'. Received: sparse={sparse!r}")
+    if integer_only not in (True, False):
+        raise ValueError(f"Expected `integer_only` to be True or False. Received: integer_only={integer_only!r}")
     if integer_only and not ENCODINGS[quantization].calibrated:
         raise ValueError(
             f"Expected quantization='int8' with `integer_only`. Received: quantization={quantization!r}, "
@@ -174,10 +178,12 @@ def _convert_and_verify(graphs, keras_model, quantization, sparse, calibration, 
     padded = pad_inputs(keras_model) if sparse and ENCODINGS[quantization].integer_bits is None else keras_model
     for model in dict.fromkeys((keras_model, padded)):
 
-        def made(scale_of_kernel, model=model):
+        def made(scale_of_kernel, anywhere=False, model=model):
             file = _convert(graphs, model, quantization, sparse, calibration, scale_of_kernel)
             content = finished(file, keras_model, client)
-            return content, verify(content, keras_model, quantization, inputs, client=client)
+            lacking = () if anywhere else check_client_has(client, content)
+            verified = verify(content, keras_model, quantization, inputs, client=client)
+            return content, dataclasses.replace(verified, caveats=verified.caveats + lacking)
 
         try:
             return _with_fewest_scales(made, keras_model, quantization, client)
@@ -200,7 +206,7 @@ def _with_fewest_scales(made, keras_model, quantization, client):
         return made(scale_of_kernel=False)
     if not encoding.calibrated:
         if client.runtime < _SCALES_OF_UNITS_FROM:
-            return made(scale_of_kernel=True)
+            return _told_of_scales(made, client)
         if any(map(_may_be_on_grid, _kernels(keras_model))):  # of which each unit has a step of its own
             return made(scale_of_kernel=False)
     try:
@@ -211,6 +217,21 @@ def _with_fewest_scales(made, keras_model, quantization, client):
         return of_kernels
     of_units = made(scale_of_kernel=False)
     return min(of_kernels, of_units, key=lambda pair: pair[1].relative_error)
+
+
+def _told_of_scales(made, client):
+    """The file with one scale for each Dense kernel, which says so if a scale for each unit would be much better."""
+    content, verified = made(scale_of_kernel=True)
+    if verified.relative_error > _SMALL_ERROR:
+        _, of_units = made(scale_of_kernel=False, anywhere=True)
+        if verified.relative_error > _MUCH * of_units.relative_error:
+            caveat = (
+                f"Units of Dense layers differ much in scale, and files for client={client.name!r} have one for each "
+                f"layer: with client='cpu' the relative error would be {of_units.relative_error:.2g} in the place of "
+                f"{verified.relative_error:.2g}"
+            )
+            verified = dataclasses.replace(verified, caveats=(*verified.caveats, caveat))
+    return content, verified
 
 
 def _convert(graphs, keras_model, quantization, sparse, calibration, scale_of_kernel=False):
@@ -225,6 +246,8 @@ def _convert(graphs, keras_model, quantization, sparse, calibration, scale_of_ke
     if sparse:
         if not has_sparse_weights(content):
             raise ConversionError("TensorFlow's converter found no weights to store in a sparse encoding")
+        if encoding.bits == 16 and has_operation(content, "TRANSPOSE_CONV"):
+            raise ConversionError("LiteRT computes transposed convolutions wrongly beside sparse float16 weights")
         return unblock_where_smaller(content)
     may_have_grid = encoding.integer_bits is not None and not encoding.calibrated
     if may_have_grid and any(map(_may_be_on_grid, _kernels(keras_model))):

@@ -2,11 +2,14 @@
 
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from cvhn_tf.export.clients.checks import instead, whole
+from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.conversion.sparse_parts import keep_from_channels
 from cvhn_tf.export.conversion.static_shapes import make_shapes_static
 from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, operation_of, parse, serialize
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
 from cvhn_tf.export.verification.quiet import native_stderr_off
+from cvhn_tf.export.verification.verify import ConversionError, check_scalable
 
 
 def finished(content, keras_model, client) -> bytes:
@@ -18,6 +21,7 @@ def finished(content, keras_model, client) -> bytes:
         client: `Client`. If it takes no free batch, the file is one for a single example. The interpreter can still
             resize it.
     """
+    check_scalable(content)
     model = parse(content)
     make_shapes_static(model)
     keep_from_channels(model)
@@ -26,16 +30,28 @@ def finished(content, keras_model, client) -> bytes:
     return serialize(model if client.free_batch else _of_one_example(model))
 
 
-def lacking(content, client) -> tuple[str, ...]:
-    """Sentences on what of a file some of a `Client` lack: a runtime that is new enough, and operations."""
+def check_client_has(client, content) -> tuple[str, ...]:
+    """Sentences on what some of a client lack of a file's operations, though it runs there.
+
+    Raises:
+        ConversionError: If the client refuses the file, or computes it wrongly.
+    """
     model = parse(content)
-    used = {operation_of(model, operator) for graph in model.subgraphs for operator in graph.operators}
-    sentences = [where for operation, where in client.lacks.items() if operation in used]
+    used = [operation_of(model, operator) for graph in model.subgraphs for operator in graph.operators]
+    for operation in used:
+        if operation in client.refuses:
+            cause = whole(client, client.refuses[operation])
+            others = [other for other in CLIENTS.values() if operation not in other.refuses]
+            raise ConversionError(f"The file is not for client={client.name!r}: {cause}. {instead(others)}".rstrip())
     release = least_runtime(model)
     if release > client.runtime:
         needed, oldest = (".".join(map(str, version)) for version in (release, client.runtime))
-        sentences.append(f"The file needs TFLite {needed} or newer, and client={client.name!r} stands for {oldest} too")
-    return tuple(sentences)
+        others = [other for other in CLIENTS.values() if other.runtime >= release]
+        raise ConversionError(
+            f"The file needs TFLite {needed} or newer, and client={client.name!r} stands for {oldest} too. "
+            f"{instead(others)}".rstrip()
+        )
+    return tuple(where for operation, where in client.lacks.items() if operation in used)
 
 
 def _of_one_example(model):

@@ -4,7 +4,10 @@ Keras's Flatten and Reshape ask for the number of examples, so that the converte
 PACK before RESHAPE. All other sizes are known, and RESHAPE infers one.
 """
 
-from cvhn_tf.export.tflite.flatbuffer import make_reshape, operation_of, sizes_of
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from cvhn_tf.export.tflite.flatbuffer import make_reshape, operation_of, serialize, sizes_of
+from cvhn_tf.export.verification.quiet import native_stderr_off
 
 # What computes shapes, and nothing else once no other operation reads it.
 _OF_SHAPES = {"CAST", "CONCATENATION", "GATHER", "MUL", "PACK", "REDUCE_PROD", "SHAPE", "SLICE", "STRIDED_SLICE"}
@@ -18,6 +21,12 @@ def make_shapes_static(model) -> None:
         for operator in graph.operators
         if operation_of(model, operator) == "RESHAPE" and _has_computed_shape(model, graph, operator)
     ]
+    if any(sizes.count(-1) > 1 for _, _, sizes in reshapes):
+        measured = _measured_sizes(model)
+        reshapes = [
+            (graph, operator, measured.get(int(operator.outputs[0]), sizes) if graph is model.subgraphs[0] else sizes)
+            for graph, operator, sizes in reshapes
+        ]
     # Without sizes, a tensor is a scalar or of a rank that is not known.
     reshapes = [(graph, operator, sizes) for graph, operator, sizes in reshapes if sizes and sizes.count(-1) <= 1]
     if not reshapes:
@@ -28,6 +37,36 @@ def make_shapes_static(model) -> None:
         _drop_unread(model, graph)
     _drop_unread_buffers(model)
     _drop_unused_operations(model)
+
+
+def _measured_sizes(model):
+    """Sizes of the first graph's tensors by place, −1 where one and two examples give others; none if these fail.
+
+    The converter takes more sizes for free than are: those of a layer that computes them from others that are known.
+    """
+    shapes = []
+    for examples in (1, 2):
+        try:
+            with native_stderr_off():
+                interpreter = Interpreter(
+                    model_content=serialize(model),
+                    experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+                )
+                for detail in interpreter.get_input_details():
+                    if -1 in detail["shape_signature"][1:] or detail["shape_signature"][0] != -1:
+                        return {}
+                    interpreter.resize_tensor_input(detail["index"], [examples, *detail["shape"][1:]])
+                interpreter.allocate_tensors()
+                interpreter.invoke()  # on zeros: some sizes are computed no earlier
+        except (RuntimeError, ValueError):
+            return {}
+        count = len(model.subgraphs[0].tensors)
+        shapes.append([list(map(int, interpreter._get_tensor_details(i, 0)["shape"])) for i in range(count)])
+    return {
+        place: [size if size == other else -1 for size, other in zip(one, two, strict=True)]
+        for place, (one, two) in enumerate(zip(*shapes, strict=True))
+        if len(one) == len(two)
+    }
 
 
 def _has_computed_shape(model, graph, operator):

@@ -13,7 +13,7 @@ from cvhn_tf.files.atomic import write_atomically
 
 _BYTES_A_LINE = 16
 # Words of the schema's names that MicroMutableOpResolver does not write with one capital.
-_WORDS = {"2D": "2D", "3D": "3D", "LSTM": "LSTM", "MATMUL": "MatMul", "ND": "Nd", "PADV2": "PadV2", "V2": "V2"}
+_WORDS = {"2D": "2D", "3D": "3D", "CUMSUM": "CumSum", "LSTM": "LSTM", "MATMUL": "MatMul", "ND": "Nd", "PADV2": "PadV2"}
 
 
 def to_c_array(artifact: TFLiteArtifact, path: str | os.PathLike[str]) -> tuple[pathlib.Path, pathlib.Path]:

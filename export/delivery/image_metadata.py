@@ -12,26 +12,25 @@ import flatbuffers
 NAME = b"TFLITE_METADATA"
 LABELS = "labels.txt"
 # Places of fields in the tables, and numbers of enumerations and unions.
-_RGB, _GRAYSCALE = 1, 2
+_RGB = 1
 _IMAGE_PROPERTIES = 2
 _NORMALIZATION_OPTIONS = 1
 _AXIS_LABELS = 2
 _FIRST_DAY_OF_ZIP = (1980, 1, 1, 0, 0, 0)
 
 
-def image_metadata(mean: float, stddev: float, channels: int, with_labels: bool) -> bytes:
-    """The block of a model of one image and one vector of scores.
+def image_metadata(mean: float, stddev: float, with_labels: bool) -> bytes:
+    """The block of a model of one RGB image and one vector of scores.
 
     Args:
         mean: What is subtracted from the pixels' values of 0 to 255.
         stddev: What they are divided by then.
-        channels: One or three.
         with_labels: Whether the file `labels.txt` behind the model names the classes.
     """
     builder = flatbuffers.Builder()
     normalization = _table(builder, [(0, _floats(builder, [mean])), (1, _floats(builder, [stddev]))])
     unit = _table(builder, [(1, normalization)], [(0, _NORMALIZATION_OPTIONS)])
-    properties = _table(builder, [], [(0, _RGB if channels == 3 else _GRAYSCALE)])
+    properties = _table(builder, [], [(0, _RGB)])
     content = _table(builder, [(1, properties)], [(0, _IMAGE_PROPERTIES)])
     source = [(0, builder.CreateString("image")), (3, content), (4, _tables(builder, [unit]))]
     source = _table(builder, source)

@@ -8,7 +8,6 @@ the package that made it. LiteRT passes over it.
 import dataclasses
 import importlib.metadata
 import json
-import math
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -55,7 +54,7 @@ def annotate(
 
     Raises:
         ValueError: If the labels are no strings, or not one for each class; if there is a normalization and the network
-            does not take one image of one or three channels, or it is no pair of a finite and a positive number.
+            is none of one RGB image and of several classes, or it is no pair of a finite and a positive number.
         ConversionError: If LiteRT cannot run the file, or its outputs change.
     """
     if not isinstance(artifact, TFLiteArtifact):
@@ -63,7 +62,7 @@ def annotate(
     inputs, outputs = _describe(artifact.content)
     if labels is not None:
         labels = check_class_names(labels, outputs[0]["shape"][-1])
-    scaling = None if normalization is None else _check_normalization(normalization, inputs)
+    scaling = None if normalization is None else _check_normalization(normalization, inputs, outputs, labels)
     metadata = {
         "package": "cvhn-tf",
         "version": importlib.metadata.version("cvhn-tf"),
@@ -81,14 +80,18 @@ def annotate(
     }
     metadata = {key: value for key, value in metadata.items() if value is not None}
     files = files_behind(artifact.content)
+    outdated = set()
+    if "normalization" in (artifact.metadata or {}):  # what was written for it is told anew, or no more
+        outdated.add(image_metadata.NAME)
+        files.pop(image_metadata.LABELS, None)
     blocks = {_NAME: json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode()}
     if scaling is not None:
         blocks[image_metadata.NAME] = image_metadata.image_metadata(
-            mean=scaling[0], stddev=scaling[1], channels=inputs[0]["shape"][-1], with_labels=labels is not None
+            mean=scaling[0], stddev=scaling[1], with_labels=labels is not None
         )
         if labels is not None:
             files[image_metadata.LABELS] = "\n".join(labels).encode()
-    content = with_files(_with_blocks(artifact.content, blocks), files)
+    content = with_files(_with_blocks(artifact.content, blocks, outdated), files)
     if not all(np.array_equal(*pair) for pair in zip(_run(artifact.content), _run(content), strict=True)):
         raise ConversionError("The file gives other outputs once metadata is in it")
     return dataclasses.replace(artifact, content=content, metadata=metadata)
@@ -130,19 +133,29 @@ def read_metadata(source: TFLiteArtifact | bytes | bytearray | memoryview | str 
     return metadata
 
 
-def _check_normalization(normalization, inputs):
-    """Mean and stddev as numbers."""
-    channels = inputs[0]["shape"][-1]
-    if len(inputs) != 1 or len(inputs[0]["shape"]) != 4 or channels not in (1, 3):
+def _check_normalization(normalization, inputs, outputs, labels):
+    """Mean and stddev as numbers, for a network that MediaPipe's ImageClassifier takes."""
+    image, scores = inputs[0], outputs[0]
+    fits = (
+        (len(inputs), len(outputs)) == (1, 1)
+        and (len(image["shape"]), image["shape"][-1], image["dtype"]) == (4, 3, "float32")
+        and (len(scores["shape"]), scores["dtype"]) == (2, "float32")
+        and scores["shape"][-1] > 1
+    )
+    if not fits:
+        described = (f"{t['name']!r} of shape {t['shape']}, {t['dtype']}" for t in (*inputs, *outputs))
         raise ValueError(
-            "Expected a network of one image of one or three channels with `normalization`. Received: inputs "
-            + ", ".join(f"{tensor['name']!r} of shape {tensor['shape']}" for tensor in inputs)
+            "Expected a network of one RGB image and scores of several classes, in floats, with `normalization`: "
+            f"MediaPipe takes no other. Received: {', '.join(described)}"
         )
+    if any("\n" in label for label in labels or ()):
+        raise ValueError(f"Expected `labels` of a line each with `normalization`. Received: labels={labels!r}")
     try:
         mean, stddev = (float(part) for part in normalization)
     except (TypeError, ValueError):
         mean, stddev = 0.0, 0.0
-    if not (math.isfinite(mean) and 0 < stddev < math.inf):
+    limits = np.finfo("float32")  # in which they are written
+    if not (abs(mean) <= float(limits.max) and float(limits.tiny) <= stddev <= float(limits.max)):
         raise ValueError(
             "Expected `normalization` to be a pair of a finite mean and a positive stddev, numbers for all channels: "
             f"MediaPipe scales no channel by itself. Received: normalization={normalization!r}"
@@ -150,10 +163,10 @@ def _check_normalization(normalization, inputs):
     return mean, stddev
 
 
-def _with_blocks(content, blocks):
-    """The file with named buffers that no operation reads."""
+def _with_blocks(content, blocks, outdated):
+    """The file with named buffers that no operation reads, and without those that are outdated."""
     model = parse(content)
-    model.metadata = [entry for entry in model.metadata or [] if entry.name not in blocks]
+    model.metadata = [entry for entry in model.metadata or [] if entry.name not in {*blocks, *outdated}]
     for name, data in blocks.items():
         model.metadata.append(schema.MetadataT(name, len(model.buffers)))
         model.buffers.append(schema.BufferT(np.frombuffer(data, "uint8")))

@@ -108,7 +108,8 @@ def quantization_aware(
     """
     check_training(epochs, learning_rate, batch_size)
     check_integer("seed", seed, at_least=0, below=2**31)
-    check_client_computes(as_client(client), "int8")
+    runner = as_client(client)
+    check_client_computes(runner, "int8")
     if importlib.util.find_spec("tensorflow_model_optimization") is None:
         raise ImportError(
             "Quantization-aware training needs tensorflow-model-optimization: pip install 'cvhn-tf[quantization-aware]'"
@@ -123,7 +124,7 @@ def quantization_aware(
     data = TrainingData(x, y, batch_size, None, None)
     data.check_finite()
     data.check_labels(loss, trained.outputs)
-    _check_beforehand(trained, x, client)
+    _check_beforehand(trained, x, runner)
     momentum = short_momentum(data.count_batches() * epochs)
     for _, _, arguments, _ in graph["layers"]:
         if "momentum" in arguments:
@@ -142,7 +143,7 @@ def quantization_aware(
         count = len(layer.weights)
         layer.set_weights(weights[:count])
         weights = weights[count:]
-    return verified_file(content, trained, x, y, as_client(client)), trained
+    return verified_file(content, trained, x, y, runner), trained
 
 
 def _check_beforehand(model, x, client):

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from cvhn_tf.export.conversion.finish import finished, lacking
+from cvhn_tf.export.conversion.finish import check_client_has, finished
 from cvhn_tf.export.conversion.unquantized import unquantized
 from cvhn_tf.export.evaluation.accuracy_loss import check_accuracy, loses_more
 from cvhn_tf.export.evaluation.evaluate import accuracy, keras_outputs
@@ -39,6 +39,7 @@ def verified_file(content, trained, x, y, client):
         ConversionError: If it does not do in LiteRT what the Keras model does.
     """
     content = finished(content, trained, client)
+    lacking = check_client_has(client, content)
     inputs = verification_inputs(trained, x)
     chosen = np.linspace(0, len(x) - 1, min(len(x), _MOST_CHECKED)).round().astype(int)
     x, y = x[chosen], y[chosen]
@@ -53,7 +54,7 @@ def verified_file(content, trained, x, y, client):
         False,
         verified.relative_error,
         verified_examples=verified.examples,
-        caveats=verified.caveats + lacking(content, client),
+        caveats=verified.caveats + lacking,
         unquantized=unquantized(content, "int8"),
         clients=client.names,
         verified_by=verified.clients,

@@ -146,13 +146,14 @@ def best(
     ```
     """
     budgets = Budgets(max_bytes, max_gzip_bytes, max_description_bits, max_latency_ms, max_arena_bytes, min_accuracy)
-    if max_arena_bytes is not None and "micro" not in as_client(client).names:
-        raise ValueError(f"Expected client='micro' with `max_arena_bytes`. Received: client={client!r}")
+    runner = as_client(client)
+    if max_arena_bytes is not None and "micro" not in runner.names:
+        raise ValueError(f"Expected client='micro' with `max_arena_bytes`. Received: client={runner.name!r}")
     if max_arena_bytes is not None:
         micro.check_is_available()
-    if max_latency_ms is not None and as_client(client).speed is None:
+    if max_latency_ms is not None and runner.speed is None:
         raise ValueError(
-            f"Expected no `max_latency_ms` for client={client!r}, of which the time on this machine says nothing. "
+            f"Expected no `max_latency_ms` for client={runner.name!r}, of which the time on this machine says nothing. "
             f"Received: max_latency_ms={max_latency_ms!r}"
         )
     check_model(model)
@@ -165,24 +166,24 @@ def best(
     for structure in structures:
         check_structure(structure)
     if quantizations is None:
-        quantizations = available_quantizations(representative_data is not None, as_client(client))
+        quantizations = available_quantizations(representative_data is not None, runner)
     quantizations = as_list("quantizations", quantizations)
-    check_quantizations(quantizations, representative_data, as_client(client))
+    check_quantizations(quantizations, representative_data, runner)
     data = as_arrays(data)
     network = model.at(model.complexity_range.low)
     check_convertible("model", network)
-    check_client_takes(as_client(client), network)
+    check_client_takes(runner, network)
     x, y = as_examples(network, data)
     if representative_data is not None:
         as_input_arrays(network, representative_data)
     if labels is not None:
         check_class_names(labels, network.outputs[0].shape[-1])
 
-    is_sparse = as_client(client).sparse is None
+    is_sparse = runner.sparse is None
     prunings = Prunings(model, x, y, representative_data, max_latency_ms is not None, is_sparse)
 
     def searched(some_budgets):
-        trials = Trials(prunings, some_budgets, quantizations, x, y, representative_data, labels, client)
+        trials = Trials(prunings, some_budgets, quantizations, x, y, representative_data, labels, runner)
         with _progress(verbose, trials) as progress:
             search(trials, model.complexity_range, complexities, sparsities, structures, progress)
         return trials

@@ -64,7 +64,7 @@ def smallest(
     check_share("max_accuracy_loss", max_accuracy_loss)
     if not set(rounded or ()) <= {8, 4}:
         raise ValueError(f"Expected `rounded` for 8 and 4 bits. Received: rounded for {list(rounded or ())}")
-    as_client(client)
+    runner = as_client(client)
     check_network("keras_model", keras_model)
     check_convertible("keras_model", keras_model)
     check_finite_weights("keras_model", keras_model)
@@ -72,14 +72,14 @@ def smallest(
     keras_model = in_float32(keras_model)
     inputs = verification_inputs(keras_model, representative_data)
     artifacts, failures, graphs = [], [], FrozenGraphs()
-    for quantization in available_quantizations(representative_data is not None, as_client(client)):
+    for quantization in available_quantizations(representative_data is not None, runner):
         for model in _models(keras_model, quantization, rounded or {}):
             try:
-                artifacts.append(to_tflite_from(graphs, model, quantization, "auto", representative_data, client))
+                artifacts.append(to_tflite_from(graphs, model, quantization, "auto", representative_data, runner))
             except ConversionError as failure:
                 failures.append(str(failure))
     if examples is not None and artifacts:
-        exact = to_tflite_from(graphs, keras_model, sparse=False, client=client)
+        exact = to_tflite_from(graphs, keras_model, sparse=False, client=runner)
         float_accuracy = evaluate_tflite(exact, *examples).accuracy
     for artifact in sorted(artifacts, key=lambda artifact: artifact.size_bytes):
         if examples is not None:

@@ -51,6 +51,8 @@ _RELEASES = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM": {4: (2, 12)},
 }
 _FOUR_BITS_FROM = (2, 17)
+# LiteRT 1.1 and TFLite 2.14 divide no signed integers of 8 bits, whose version is that of floats.
+_INTEGER_DIVISION_FROM = (2, 19)
 
 
 def make_versions_true(model) -> None:
@@ -70,7 +72,10 @@ def least_runtime(model) -> tuple[int, int]:
     for graph in model.subgraphs:
         for operator in graph.operators:
             version = model.operatorCodes[operator.opcodeIndex].version
-            oldest = max(oldest, _RELEASES.get(operation_of(model, operator), {}).get(version, (2, 10)))
+            name = operation_of(model, operator)
+            oldest = max(oldest, _RELEASES.get(name, {}).get(version, (2, 10)))
+            if name == "DIV" and type_name(graph.tensors[operator.outputs[0]]) == "INT8":
+                oldest = max(oldest, _INTEGER_DIVISION_FROM)
         if any(type_name(tensor) == "INT4" for tensor in graph.tensors):
             oldest = max(oldest, _FOUR_BITS_FROM)
     return oldest

@@ -4,6 +4,10 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import os
+import pathlib
+import re
+import subprocess
+import sys
 import tempfile
 import threading
 
@@ -16,6 +20,19 @@ from cvhn_tf.export.verification.litert import as_float, as_stored
 _STEP = 16
 _LARGEST_ARENA = 2**30
 _one_at_a_time = threading.Lock()
+# In a process of its own: in an arena that is too small tflite-micro may end it.
+_FIRST_THAT_FITS = """
+import sys
+from tflite_micro import runtime
+path, size, step = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+while True:
+    print(size, flush=True)
+    try:
+        runtime.Interpreter.from_file(path, arena_size=size)
+        break
+    except RuntimeError:
+        size += step
+"""
 
 
 def is_available() -> bool:
@@ -65,7 +82,8 @@ class MicroModel:
 
     def run(self, inputs):
         """Outputs for a batch, example by example: list of arrays for a list of arrays, in the file's order."""
-        rows = [self._run_one([array[i : i + 1] for array in inputs]) for i in range(len(inputs[0]))]
+        with _reasons():
+            rows = [self._run_one([array[i : i + 1] for array in inputs]) for i in range(len(inputs[0]))]
         return [np.concatenate(outputs) for outputs in zip(*rows, strict=True)]
 
     def _run_one(self, inputs):
@@ -81,28 +99,28 @@ class MicroModel:
 def arena_bytes(content) -> int:
     """Memory in bytes that tflite-micro needs for a file's tensors on this machine, to 16 bytes.
 
-    Found by bisection: it is the least arena in which all tensors find a place. On a microcontroller of 32 bits, whose
-    pointers are half as long, it is somewhat less.
+    The least arena in which all tensors find a place. On a microcontroller of 32 bits, whose pointers are half as long,
+    it is somewhat less.
 
     Raises:
         RuntimeError: If tflite-micro cannot run the file.
     """
-    from tflite_micro import runtime
-
-    def fits(size):
-        with contextlib.suppress(RuntimeError):
-            runtime.Interpreter.from_bytes(content, arena_size=size)
-            return True
-        return False
-
-    MicroModel(content)
-    with _reasons():
-        high = next(size for size in _sizes(content) if fits(size)) // _STEP
-        low = 0
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if fits(middle * _STEP) else (middle, high)
-    return high * _STEP
+    model = MicroModel(content)
+    with _reasons() as lines:
+        model._interpreter.print_allocations()
+        lines.seek(0)
+        (total,) = map(int, re.findall(rb"Arena allocation total (\d+) bytes", lines.read()))
+    with tempfile.TemporaryDirectory(prefix="cvhn_tf-") as folder:
+        path = pathlib.Path(folder) / "model.tflite"
+        path.write_bytes(content)
+        size = -(-total // _STEP) * _STEP
+        while True:  # what is needed beside the tensors while they are placed is not in the total
+            command: list = [sys.executable, "-c", _FIRST_THAT_FITS, path, str(size), str(_STEP)]
+            process = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            size = int(process.stdout.split()[-1])
+            if process.returncode == 0:
+                return size
+            size += _STEP
 
 
 def _sizes(content):

@@ -79,13 +79,7 @@ def verify(
     Raises:
         ConversionError: If LiteRT or tflite-micro refuses the file, or gives other outputs.
     """
-    unscalable = unscalable_output(content) if ENCODINGS[quantization].calibrated else None
-    if unscalable is not None:
-        raise ConversionError(
-            f"LiteRT cannot run the file: the outputs of a layer, '{unscalable}', were all nearly zero on "
-            "`representative_data`, so that 8-bit integers have no scale for them. `compact` removes units that "
-            "never fire"
-        )
+    check_scalable(content)
     if tolerance is None:
         tolerance = ENCODINGS[quantization].tolerance
     litert = _open(content, keras_model)
@@ -107,7 +101,9 @@ def verify(
     if "micro" in client.names:
         if micro.is_available():
             few = [array[:_MOST_IN_MICRO] for array in inputs]
-            comparisons.append(_compare(_open_micro(content), keras_model, quantization, tolerance, few))
+            comparisons.append(
+                _compare(_open_micro(content), keras_model, quantization, tolerance, few, "tflite-micro")
+            )
             clients += (micro.version(),)
         else:
             caveats += (_WITHOUT_MICRO,)
@@ -117,6 +113,17 @@ def verify(
         caveats,
         clients,
     )
+
+
+def check_scalable(content: bytes) -> None:
+    """Raises a `ConversionError` if LiteRT could not scale the integers of a layer back; it may end the process."""
+    unscalable = unscalable_output(content)
+    if unscalable is not None:
+        raise ConversionError(
+            f"LiteRT cannot run the file: the outputs of a layer, '{unscalable}', were all nearly zero on "
+            "`representative_data`, so that 8-bit integers have no scale for them. `compact` removes units that "
+            "never fire"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +151,7 @@ def _open(content, keras_model):
     return litert
 
 
-def _compare(litert, keras_model, quantization, tolerance, inputs):
+def _compare(litert, keras_model, quantization, tolerance, inputs, runner="LiteRT"):
     """Runs both on the inputs.
 
     Raises:
@@ -163,15 +170,16 @@ def _compare(litert, keras_model, quantization, tolerance, inputs):
         try:
             outputs = litert.run(batch)
         except (RuntimeError, ValueError) as error:
-            raise ConversionError(f"LiteRT cannot run the file: {error}") from error
+            raise ConversionError(f"{runner} cannot run the file: {error}") from error
         for off, variation, ours, theirs in zip(errors, variations, outputs, expected, strict=True):
             off.add(theirs, ours)
             variation.add(theirs)
     worst = float(np.max([error.relative for error in errors]))
     if not worst <= tolerance:  # also if it is NaN
         advice = ENCODINGS[quantization].advice
+        of_runner = "" if runner == "LiteRT" else f" in {runner}"
         raise OutputsDifferError(
-            f"The file's outputs differ from the Keras model's: relative error {worst:.3g}, "
+            f"The file's outputs{of_runner} differ from the Keras model's: relative error {worst:.3g}, "
             f"more than {tolerance:g}" + (f". {advice}" if advice and worst > 0 else "")
         )
     return _Comparison(worst, examples, tuple(i for i, v in enumerate(variations) if v.is_constant))

@@ -197,12 +197,64 @@ def test_versions_say_what_integers_of_the_quantizer_ask_for(files):
         assert written.rstrip(b"\0") == release and len(written) == 16
 
 
-def test_file_that_needs_a_newer_runtime_than_its_client_names_says_so():
+def test_file_that_needs_a_newer_runtime_than_its_client_names_is_refused():
     six_axes = [layers.Reshape((2, 2, 2, 2, 2)), layers.Permute((5, 4, 3, 2, 1)), layers.Flatten()]
     network = keras.Sequential([keras.Input((32,)), *six_axes, layers.Dense(3)])
-    (caveat,) = export.to_tflite(network, client="any").caveats
-    assert caveat == "The file needs TFLite 2.12 or newer, and client='any' stands for 2.10 too"
+    with pytest.raises(export.ConversionError, match=r"needs TFLite 2\.12 or newer, and client='any' stands for 2\.10"):
+        export.to_tflite(network, client="any")
     assert export.to_tflite(network, client="cpu").caveats == ()
+
+
+def test_operations_that_old_runtimes_have_for_floats_only_are_refused_in_integers():
+    network = keras.Sequential([keras.Input((6,)), layers.Dense(8), layers.Activation("softsign"), layers.Dense(3)])
+    data = examples_for(network)
+    for client in ("any", "cpu", "tflite"):
+        with pytest.raises(export.ConversionError, match=r"needs TFLite 2\.19 or newer"):
+            export.to_tflite(network, "int8", representative_data=data, client=client)
+        assert export.smallest(network, data, client=client).quantization != "int8"
+
+
+def test_dilated_convolutions_are_refused_for_tflite_micro():
+    network = keras.Sequential([keras.Input((12, 12, 6)), layers.Conv2D(16, 3, dilation_rate=2, padding="same")])
+    with pytest.raises(export.ConversionError, match=r"tflite-micro computes dilated convolutions .* client='any'"):
+        export.to_tflite(network, client="micro")
+    assert export.to_tflite(network, client="any").size_bytes > 0
+
+
+def test_sparse_float16_is_not_taken_beside_transposed_convolutions():
+    network = keras.Sequential([keras.Input((4, 5, 6)), layers.Conv2DTranspose(32, 3), layers.Conv2D(4, 1)])
+    rng = np.random.default_rng(0)
+    network.set_weights([np.where(rng.random(w.shape) < 0.95, 0, w) for w in network.get_weights()])
+    assert not export.to_tflite(network, "float16", client="cpu").sparse
+    assert export.to_tflite(network, client="cpu").sparse
+    with pytest.raises(export.ConversionError, match="transposed convolutions wrongly beside sparse float16"):
+        export.to_tflite(network, "float16", sparse=True, client="cpu")
+
+
+def test_units_of_very_different_scale_are_told_where_kernels_have_one_scale(networks):
+    network = keras.models.clone_model(networks["lenet"])
+    kernel, bias, following, last = (weight.numpy() for weight in network.weights[2:])
+    scales = np.geomspace(0.1, 10, 64)
+    network.set_weights(
+        [w.numpy() for w in networks["lenet"].weights[:2]] + [kernel * scales, bias, following / scales[:, None], last]
+    )
+    data = examples_for(network)
+    (caveat,) = export.to_tflite(network, "dynamic_range", representative_data=data).caveats
+    assert "one for each layer: with client='cpu' the relative error would be" in caveat
+    assert export.to_tflite(network, "dynamic_range", representative_data=data, client="cpu").caveats == ()
+
+
+def test_clients_may_come_from_a_generator(networks, compiled, data):
+    names = ("gpu", "micro")
+    assert export.smallest(networks["steps"], client=(name for name in names)).clients == names
+    comparison = export.compare(compiled(), data, [1.0], [0.0], client=(name for name in names))
+    assert [row.quantization for row in comparison] == [None]
+
+
+@pytest.mark.parametrize("integer_only", ["yes", 2, None])
+def test_integer_only_is_true_or_false(integer_only, networks):
+    with pytest.raises(ValueError, match=r"`integer_only` to be True or False. Received: integer_only="):
+        export.to_tflite(networks["lenet"], "int8", integer_only=integer_only)
 
 
 def test_file_with_an_operation_that_a_client_lacks_somewhere_says_so():
@@ -262,7 +314,7 @@ def test_arena_is_the_least_in_which_all_tensors_find_a_place(files):
         size = arena_bytes(content)
         MicroModel(content, arena_bytes=size)
         with pytest.raises(RuntimeError, match=r"\w"):
-            MicroModel(content, arena_bytes=size - 16)
+            MicroModel(content, arena_bytes=size - 16)  # too little by so few bytes is told, and ends no process
     assert arena_bytes(files("separable", "int8", "micro").content) < arena_bytes(
         files("separable", None, "micro").content
     )

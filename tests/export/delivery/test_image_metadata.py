@@ -95,8 +95,11 @@ def test_files_behind_a_model_outlive_another_annotation(artifact):
     scaled = export.annotate(given, labels=["a", "b", "c"], normalization=(0, 255))
     with zipfile.ZipFile(io.BytesIO(scaled.content)) as archive:
         assert archive.namelist() == ["vocabulary.txt", "labels.txt"] and archive.read("labels.txt") == b"a\nb\nc"
-    again = export.annotate(scaled, complexity=2.0)
-    assert block_of(again.content) == block_of(scaled.content)
+    again = export.annotate(scaled, complexity=2.0)  # which tells no normalization any more
+    assert again.metadata.get("normalization") is None
+    assert all(entry.name != b"TFLITE_METADATA" for entry in parse(again.content).metadata)
+    with zipfile.ZipFile(io.BytesIO(again.content)) as archive:
+        assert archive.namelist() == ["vocabulary.txt"]
 
 
 def test_equal_files_have_equal_bytes(artifact):
@@ -104,7 +107,9 @@ def test_equal_files_have_equal_bytes(artifact):
     assert files[0] == files[1]
 
 
-@pytest.mark.parametrize("normalization", [1.0, (0, 0), (0, -1), (np.nan, 1), ([1, 2, 3], [1, 1, 1]), "ab", (1, 2, 3)])
+@pytest.mark.parametrize(
+    "normalization", [1.0, (1e39, 1), (0, 1e-50), (0, 0), (0, -1), (np.nan, 1), ([1, 2, 3], [1, 1, 1]), "ab", (1, 2, 3)]
+)
 def test_normalization_that_is_none_is_refused(normalization, artifact):
     with pytest.raises(ValueError, match=r"Expected `normalization` to be a pair .* Received: normalization="):
         export.annotate(artifact, normalization=normalization)
@@ -112,5 +117,13 @@ def test_normalization_that_is_none_is_refused(normalization, artifact):
 
 def test_normalization_is_for_networks_of_one_image():
     network = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
-    with pytest.raises(ValueError, match=r"one image of one or three channels .* of shape \[1, 3\]"):
+    with pytest.raises(ValueError, match=r"one RGB image and scores of several classes.* of shape \[1, 3\]"):
         export.annotate(export.to_tflite(network), normalization=(0, 255))
+    grey = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(2)])
+    with pytest.raises(ValueError, match="one RGB image"):
+        export.annotate(export.to_tflite(grey), normalization=(0, 255))
+
+
+def test_labels_of_several_lines_are_refused(artifact):
+    with pytest.raises(ValueError, match="`labels` of a line each"):
+        export.annotate(artifact, labels=["a", "b\nc", "d"], normalization=(0, 255))
