@@ -79,7 +79,8 @@ def verify(
     Raises:
         ConversionError: If LiteRT or tflite-micro refuses the file, or gives other outputs.
     """
-    check_scalable(content)
+    if ENCODINGS[quantization].calibrated:
+        check_scalable(content)
     if tolerance is None:
         tolerance = ENCODINGS[quantization].tolerance
     litert = _open(content, keras_model)
