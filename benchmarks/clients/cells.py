@@ -61,7 +61,7 @@ class Cell:
             count = len(networks.split())
             if count:
                 parts.append(word if count == self.files else f"{word} ({count} of {self.files})")
-        return ", ".join(parts) + ("†" if self.partly else "")
+        return (", ".join(parts) or "–") + ("†" if self.partly else "")
 
 
 def cells_of(client: str, cases: dict, outcomes: dict) -> list[Cell]:

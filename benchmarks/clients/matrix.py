@@ -57,11 +57,14 @@ def run_clients(clients):
     cases = json.loads((FOLDER / "files" / "cases.json").read_text())
     versions, found = {}, []
     for client in clients:
-        done = run(client, list(cases["files"]), FOLDER)
+        spared = {
+            name: {"left_out": True} for name, file in cases["files"].items() if file["encoding"] in client.spares
+        }
+        done = run(client, [name for name in cases["files"] if name not in spared], FOLDER)
         print(f"{client.title}: {done.version or done.problem}", flush=True)
         versions[client.name] = {"version": done.version, "problem": done.problem}
         if done.version is not None:
-            of_client = cells.cells_of(client.name, cases, done.outcomes)
+            of_client = cells.cells_of(client.name, cases, {**done.outcomes, **spared})
             found += of_client
             for cell in of_client:
                 print(f"  {cell.made_for:7} {cell.encoding:17} {cell}", flush=True)

@@ -22,6 +22,7 @@ class Client:
         takes: Names of `to_tflite(client=…)` whose files it has to compute right.
         command: Makes its environment in a folder, and returns the command that takes the folder of the files, a file
             for results, and names of files.
+        spares: Encodings that are not run in it, since it has faults with them that end it.
         longest_s: Seconds after which a run of all files counts as hanging.
     """
 
@@ -29,6 +30,7 @@ class Client:
     title: str
     takes: tuple[str, ...]
     command: Callable[[pathlib.Path], Sequence[str]]
+    spares: tuple[str, ...] = ()
     longest_s: float = 600
 
 
@@ -87,7 +89,11 @@ CLIENTS = [
     Client("litert-arm64", "LiteRT Interpreter, ARM64", _CPU, _arm64("ai-edge-litert", "numpy")),
     Client("litert-1.1", "LiteRT 1.1", _CPU, _python("interpreter", "litert-1.1", "ai-edge-litert==1.1.2", "numpy<2")),
     Client(
-        "litert-1.0", "LiteRT 1.0", ("any",), _python("interpreter", "litert-1.0", "ai-edge-litert==1.0.1", "numpy<2")
+        "litert-1.0",
+        "LiteRT 1.0",
+        ("any",),
+        _python("interpreter", "litert-1.0", "ai-edge-litert==1.0.1", "numpy<2"),
+        spares=("dynamic_int4",),
     ),
     Client(
         "tflite",

@@ -13,7 +13,7 @@ _NO_EXPANSION = "has no operation that expands integers to float weights"
 CPU = Client(
     names=("cpu",),
     title="LiteRT from 1.1 on, on a CPU",
-    encodings=tuple(ENCODINGS),  # 1.0 too, but for 'dynamic_int4' with convolutions, which it computes wrongly
+    encodings=tuple(ENCODINGS),  # 1.0 too, but for 'dynamic_int4' with convolutions
     runtime=(2, 18),
 )
 GPU = Client(
