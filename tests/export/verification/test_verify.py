@@ -8,9 +8,11 @@ import pytest
 from keras import layers, ops
 
 from cvhn_tf import export
+from cvhn_tf.export.tflite.flatbuffer import operation_of, parse, serialize
 from cvhn_tf.export.verification import activity, inputs
 from cvhn_tf.export.verification import verify as run_verification
 from cvhn_tf.export.verification.inputs import verification_inputs
+from cvhn_tf.export.verification.requantization import unscalable_output
 
 
 def network_that_wakes_at(threshold):
@@ -117,3 +119,22 @@ def test_batches_of_a_fixed_size_are_compared_whole():
     assert export.to_tflite(network).relative_error < 1e-5
     artifact = export.to_tflite(network, representative_data=x)
     assert artifact.relative_error < 1e-5 and artifact.verified_examples == 16
+
+
+@pytest.mark.parametrize("layer", ["Add", "Subtract"])
+def test_sums_whose_integers_have_no_scale_are_found_in_the_file(layer):
+    source = keras.Input((6,))
+    branches = [layers.Dense(4)(source), layers.Dense(4)(source)]
+    network = keras.Model(source, layers.Dense(3)(getattr(layers, layer)()(branches)))
+    x = np.random.default_rng(0).normal(size=(20, 6)).astype("float32")
+    content = export.to_tflite(network, "int8", representative_data=x).content
+    assert unscalable_output(content) is None
+    model = parse(content)
+    graph = model.subgraphs[0]
+    (of_sum,) = (
+        graph.tensors[operator.outputs[0]]
+        for operator in graph.operators
+        if operation_of(model, operator) in ("ADD", "SUB")
+    )
+    of_sum.quantization.scale = [float(of_sum.quantization.scale[0]) * 2.0**-25]  # looked at, and not run
+    assert unscalable_output(serialize(model)) == of_sum.name.decode()
