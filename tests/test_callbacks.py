@@ -92,7 +92,7 @@ def test_what_cannot_be_watched_is_refused_before_the_training(compiled, data, t
         ComplexityBoard(tmp_path, data, complexities=[1000.0]),
         export.SizeAccuracyCurve(tmp_path, data, complexities=[1000.0]),
     ):
-        with pytest.raises(ValueError, match="Received: complexity=1000"):
+        with pytest.raises(ValueError, match="Received: complexities=1000"):
             model.fit(*data, epochs=1, verbose=0, callbacks=[callback])
     assert int(model.optimizer.iterations) == 0
 

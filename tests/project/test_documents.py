@@ -83,7 +83,8 @@ def try_one_combination(monkeypatch):
             given.apply_defaults()
             for argument in settings:
                 if argument in given.arguments:
-                    given.arguments[argument] = (given.arguments[argument] or (1.0,))[:1]
+                    few = (None,) if argument == "quantizations" else (1.0,)
+                    given.arguments[argument] = (given.arguments[argument] or few)[:1]
             return function(*given.args, **given.kwargs)
 
         monkeypatch.setattr(export, name, short)
