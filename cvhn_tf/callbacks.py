@@ -100,7 +100,7 @@ class ComplexityBoard(EveryFewEpochs):
         chosen = (
             (bounds.low, bounds.default_complexity, bounds.high) if self.complexities is None else self.complexities
         )
-        checked = [bounds.check(complexity) for complexity in chosen]
+        checked = [bounds.check(complexity, "complexities") for complexity in chosen]
         self._writers = {
             complexity: tf.summary.create_file_writer(str(self.log_dir / f"complexity_{complexity:g}"))
             for complexity in checked
