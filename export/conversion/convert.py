@@ -215,7 +215,10 @@ def _with_fewest_scales(made, keras_model, quantization, client):
         return made(scale_of_kernel=False)
     if of_kernels[1].relative_error <= _SMALL_ERROR:
         return of_kernels
-    of_units = made(scale_of_kernel=False)
+    try:
+        of_units = made(scale_of_kernel=False)
+    except ConversionError:
+        return of_kernels
     return min(of_kernels, of_units, key=lambda pair: pair[1].relative_error)
 
 
@@ -223,7 +226,10 @@ def _told_of_scales(made, client):
     """The file with one scale for each Dense kernel, which says so if a scale for each unit would be much better."""
     content, verified = made(scale_of_kernel=True)
     if verified.relative_error > _SMALL_ERROR:
-        _, of_units = made(scale_of_kernel=False, anywhere=True)
+        try:
+            _, of_units = made(scale_of_kernel=False, anywhere=True)
+        except ConversionError:
+            return content, verified
         if verified.relative_error > _MUCH * of_units.relative_error:
             caveat = (
                 f"Units of Dense layers differ much in scale, and files for client={client.name!r} have one for each "

@@ -11,6 +11,7 @@ from keras import layers
 
 from cvhn_tf import export
 from cvhn_tf.export.clients import CLIENTS, as_client
+from cvhn_tf.export.conversion import convert
 from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.tflite.flatbuffer import operation_of, parse, type_name
 from cvhn_tf.export.tflite.versions import least_runtime
@@ -242,6 +243,22 @@ def test_units_of_very_different_scale_are_told_where_kernels_have_one_scale(net
     (caveat,) = export.to_tflite(network, "dynamic_range", representative_data=data).caveats
     assert "one for each layer: with client='cpu' the relative error would be" in caveat
     assert export.to_tflite(network, "dynamic_range", representative_data=data, client="cpu").caveats == ()
+
+
+@pytest.mark.parametrize("quantization", ["dynamic_range", "int8"])
+def test_file_with_one_scale_is_taken_where_the_other_fails(quantization, networks, monkeypatch):
+    made = convert.converted
+
+    def of_kernels_only(*args):
+        if args[-1] is False:
+            raise export.ConversionError("no scales of units here")
+        return made(*args)
+
+    monkeypatch.setattr(convert, "converted", of_kernels_only)
+    monkeypatch.setattr(convert, "_SMALL_ERROR", -1.0)
+    data = examples_for(networks["lenet"])
+    artifact = export.to_tflite(networks["lenet"], quantization, representative_data=data)
+    assert artifact.caveats == () and artifact.size_bytes > 0
 
 
 def test_clients_may_come_from_a_generator(networks, compiled, data):
