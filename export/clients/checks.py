@@ -7,8 +7,7 @@ from cvhn_tf.export.clients.table import CLIENTS
 def check_client_computes(client: Client, quantization: str | None) -> None:
     """Raises a `ValueError` if the client does not compute a quantization right."""
     if quantization not in client.encodings:
-        cause = client.causes.get(str(quantization))
-        cause = f"{client.title} was not seen to compute it right" if cause is None else whole(client, cause)
+        cause = client.causes.get(str(quantization), f"{client.title} was not seen to compute it right")
         raise ValueError(
             f"Expected `quantization` to be one of {client.encodings} for client={client.name!r}: {cause}. "
             + instead([other for other in CLIENTS.values() if quantization in other.encodings])
@@ -20,7 +19,7 @@ def check_client_reads(client: Client, sparse: bool | str) -> None:
     """Raises a `ValueError` if zeros are to be stored in the sparse encoding, which the client does not read."""
     if sparse is True and client.sparse is not None:
         raise ValueError(
-            f"Expected `sparse` to be False or 'auto' for client={client.name!r}: {whole(client, client.sparse)}. "
+            f"Expected `sparse` to be False or 'auto' for client={client.name!r}: {client.sparse}. "
             + instead([other for other in CLIENTS.values() if other.sparse is None])
             + "Received: sparse=True"
         )
@@ -35,11 +34,6 @@ def check_client_takes(client: Client, keras_model) -> None:
                 + instead([other for other in CLIENTS.values() if other.free_sizes])
                 + f"Received: input {tensor.name!r} of shape {tuple(tensor.shape)}"
             )
-
-
-def whole(client: Client, clause: str) -> str:
-    """A clause of a client with its subject, which those of several clients have already."""
-    return clause if len(client.names) > 1 or client.name == "any" else f"{client.title} {clause}"
 
 
 def instead(others: list[Client]) -> str:

@@ -1,5 +1,6 @@
 """What one program that runs TFLite files computes right."""
 
+import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 
@@ -14,10 +15,10 @@ class Client:
         names: Names that `client` takes for it.
         title: What it is, in words.
         encodings: The quantizations that it computes right.
-        causes: Quantization -> why it does not compute it, a clause on `title`.
-        refuses: Operation -> why files that hold it are refused, a clause on `title`.
-        lacks: Operation -> where the client lacks it, a sentence without a full stop.
-        sparse: None if it reads zeros in TFLite's sparse encoding; else why it does not, a clause on `title`.
+        causes: Quantization -> why it does not compute it, a sentence without a full stop.
+        refuses: Operation -> why files that hold it are refused, likewise.
+        lacks: Operation -> where the client lacks it though it runs such files elsewhere, likewise.
+        sparse: None if it reads zeros in TFLite's sparse encoding; else why it does not, likewise.
         free_batch: Whether it takes a file whose number of examples is left open.
         free_sizes: Whether it takes inputs of other sizes that are left open.
         runtime: Oldest version of TFLite whose operations it has.
@@ -56,12 +57,17 @@ def common(title: str, clients: Sequence[Client], names: Sequence[str] | None = 
         names=tuple(dict.fromkeys(names)),
         title=title,
         encodings=tuple(q for q in ENCODINGS if all(q in client.encodings for client in clients)),
-        causes={q: f"{client.title} {cause}" for client in reversed(clients) for q, cause in client.causes.items()},
-        refuses={o: f"{client.title} {why}" for client in clients for o, why in client.refuses.items()},
-        lacks={operation: where for client in clients for operation, where in client.lacks.items()},
-        sparse=next((f"{client.title} {client.sparse}" for client in clients if client.sparse is not None), None),
+        causes=_of_first(client.causes for client in clients),
+        refuses=_of_first(client.refuses for client in clients),
+        lacks=_of_first(client.lacks for client in clients),
+        sparse=next((client.sparse for client in clients if client.sparse is not None), None),
         free_batch=all(client.free_batch for client in clients),
         free_sizes=all(client.free_sizes for client in clients),
         runtime=min(client.runtime for client in clients),
         speed=None if all(client.speed is None for client in clients) else Client.speed,
     )
+
+
+def _of_first(mappings):
+    """All of some mappings, with what the first of them has where several have a key."""
+    return dict(collections.ChainMap(*mappings))

@@ -7,8 +7,7 @@ from cvhn_tf.export.clients.client import Client, common
 from cvhn_tf.export.tflite.encodings import ENCODINGS
 
 _FLOAT_AND_CLASSIC: tuple[str | None, ...] = (None, "float16", "dynamic_range", "int8")
-# What several clients do with weights that TFLite's own quantization does not make.
-_NO_EXPANSION = "has no operation that expands integers to float weights"
+_NO_EXPANSION = "LiteRT's GPU accelerator has no operation that expands integers to float weights"
 
 CPU = Client(
     names=("cpu",),
@@ -21,7 +20,7 @@ GPU = Client(
     title="LiteRT's GPU accelerator",
     encodings=_FLOAT_AND_CLASSIC,
     causes={"weight_only_int8": _NO_EXPANSION, "weight_only_int4": _NO_EXPANSION},
-    sparse="takes sparse weights for dense ones, or refuses them",
+    sparse="LiteRT's GPU accelerator takes sparse weights for dense ones, or refuses them",
     free_sizes=False,
     runtime=(2, 18),
     speed=None,
@@ -31,7 +30,7 @@ WEB = Client(
     title="LiteRT.js",
     encodings=tuple(ENCODINGS),
     lacks={"GATHER": "LiteRT.js refuses GATHER on WebGPU, by which `compact` selects features, but not in WebAssembly"},
-    sparse="takes sparse weights for dense ones on WebGPU",
+    sparse="LiteRT.js takes sparse weights for dense ones on WebGPU",
     free_batch=False,
     free_sizes=False,
     runtime=(2, 18),
@@ -40,7 +39,10 @@ TFLITE = Client(
     names=("tflite",),
     title="TFLite 2.10 to 2.16",
     encodings=(*_FLOAT_AND_CLASSIC, "weight_only_int8"),
-    causes={"weight_only_int4": "has no integers of 4 bits", "dynamic_int4": "reads integers of 4 bits as of 8"},
+    causes={
+        "weight_only_int4": "TFLite 2.10 to 2.16 has no integers of 4 bits",
+        "dynamic_int4": "TFLite 2.10 to 2.16 reads integers of 4 bits as of 8",
+    },
     runtime=(2, 10),
 )
 MICRO = Client(
@@ -48,14 +50,16 @@ MICRO = Client(
     title="tflite-micro",
     encodings=(None, "int8"),
     causes={
-        "float16": "has no operation that expands float16 weights",
-        "dynamic_range": "multiplies no floats with integers",
-        "weight_only_int8": "reads the scales of all channels as one",
-        "weight_only_int4": "has no operation that expands integers of 4 bits",
-        "dynamic_int4": "multiplies no floats with integers",
+        "float16": "tflite-micro has no operation that expands float16 weights",
+        "dynamic_range": "tflite-micro multiplies no floats with integers",
+        "weight_only_int8": "tflite-micro reads the scales of all channels as one",
+        "weight_only_int4": "tflite-micro has no operation that expands integers of 4 bits",
+        "dynamic_int4": "tflite-micro multiplies no floats with integers",
     },
-    refuses={"SPACE_TO_BATCH_ND": "computes dilated convolutions in part from memory that was never written"},
-    sparse="takes sparse weights for dense ones",
+    refuses={
+        "SPACE_TO_BATCH_ND": "tflite-micro computes dilated convolutions in part from memory that was never written"
+    },
+    sparse="tflite-micro takes sparse weights for dense ones",
     free_batch=False,
     free_sizes=False,
     runtime=(2, 18),

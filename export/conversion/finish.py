@@ -1,14 +1,11 @@
 """The last changes to a file that a converter made: shapes, names and versions as its clients need them."""
 
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-from cvhn_tf.export.clients.checks import instead, whole
+from cvhn_tf.export.clients.checks import instead
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.conversion.sparse_parts import keep_from_channels
-from cvhn_tf.export.conversion.static_shapes import make_shapes_static
+from cvhn_tf.export.conversion.static_shapes import make_shapes_static, shapes_for
 from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, operation_of, parse, serialize
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
-from cvhn_tf.export.verification.quiet import native_stderr_off
 from cvhn_tf.export.verification.verify import ConversionError, check_scalable
 
 
@@ -40,9 +37,10 @@ def check_client_has(client, content) -> tuple[str, ...]:
     used = [operation_of(model, operator) for graph in model.subgraphs for operator in graph.operators]
     for operation in used:
         if operation in client.refuses:
-            cause = whole(client, client.refuses[operation])
             others = [other for other in CLIENTS.values() if operation not in other.refuses]
-            raise ConversionError(f"The file is not for client={client.name!r}: {cause}. {instead(others)}".rstrip())
+            raise ConversionError(
+                f"The file is not for client={client.name!r}: {client.refuses[operation]}. {instead(others)}".rstrip()
+            )
     release = least_runtime(model)
     if release > client.runtime:
         needed, oldest = (".".join(map(str, version)) for version in (release, client.runtime))
@@ -56,19 +54,12 @@ def check_client_has(client, content) -> tuple[str, ...]:
 
 def _of_one_example(model):
     """The file with all sizes as they are for one example: what the converter wrote for free ones, 1, may be wrong."""
-    try:
-        with native_stderr_off():
-            interpreter = Interpreter(
-                model_content=serialize(model),
-                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            )
-            interpreter.allocate_tensors()
-    except (RuntimeError, ValueError):  # as the verification will find, which says it
-        return model
     (graph, *others) = model.subgraphs
-    for place, tensor in enumerate(graph.tensors):
+    shapes = shapes_for(model)
+    if shapes is None:
+        return model
+    for tensor, shape in zip(graph.tensors, shapes, strict=True):
         if tensor.shapeSignature is not None:
-            shape = [int(size) for size in interpreter._get_tensor_details(place, 0)["shape"]]
             if len(shape) == len(tensor.shape) and all(shape):
                 tensor.shape = shape
             tensor.shapeSignature = None

@@ -44,29 +44,44 @@ def _measured_sizes(model):
 
     The converter takes more sizes for free than are: those of a layer that computes them from others that are known.
     """
-    shapes = []
-    for examples in (1, 2):
-        try:
-            with native_stderr_off():
-                interpreter = Interpreter(
-                    model_content=serialize(model),
-                    experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-                )
-                for detail in interpreter.get_input_details():
-                    if -1 in detail["shape_signature"][1:] or detail["shape_signature"][0] != -1:
-                        return {}
-                    interpreter.resize_tensor_input(detail["index"], [examples, *detail["shape"][1:]])
-                interpreter.allocate_tensors()
-                interpreter.invoke()  # on zeros: some sizes are computed no earlier
-        except (RuntimeError, ValueError):
-            return {}
-        count = len(model.subgraphs[0].tensors)
-        shapes.append([list(map(int, interpreter._get_tensor_details(i, 0)["shape"])) for i in range(count)])
+    graph = model.subgraphs[0]
+    if any(sizes_of(graph.tensors[i])[:1] != [-1] or -1 in sizes_of(graph.tensors[i])[1:] for i in graph.inputs):
+        return {}
+    # On zeros: some sizes are computed no earlier than in a run.
+    shapes = [shapes_for(model, examples, run=True) for examples in (1, 2)]
+    if None in shapes:
+        return {}
     return {
         place: [size if size == other else -1 for size, other in zip(one, two, strict=True)]
         for place, (one, two) in enumerate(zip(*shapes, strict=True))
         if len(one) == len(two)
     }
+
+
+def shapes_for(model, examples=None, run=False) -> list[list[int]] | None:
+    """Shapes of the first graph's tensors for so many examples, None if LiteRT takes no such file.
+
+    Args:
+        model: `ModelT`, whose inputs have no other free sizes.
+        examples: None for as many as are written in the file, one where their number is free.
+        run: Whether to run it, on zeros.
+    """
+    try:
+        with native_stderr_off():
+            interpreter = Interpreter(
+                model_content=serialize(model),
+                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            )
+            if examples is not None:
+                for detail in interpreter.get_input_details():
+                    interpreter.resize_tensor_input(detail["index"], [examples, *detail["shape"][1:]])
+            interpreter.allocate_tensors()
+            if run:
+                interpreter.invoke()
+    except (RuntimeError, ValueError):  # as the verification will find, which says it
+        return None
+    count = len(model.subgraphs[0].tensors)
+    return [list(map(int, interpreter._get_tensor_details(i, 0)["shape"])) for i in range(count)]
 
 
 def _has_computed_shape(model, graph, operator):

@@ -111,6 +111,7 @@ def test_several_clients_get_what_all_of_them_compute(networks, files):
     assert artifact.clients == ("gpu", "micro")
     with pytest.raises(ValueError, match="tflite-micro has no operation that expands float16"):
         export.to_tflite(networks["lenet"], "float16", client=("gpu", "micro"))
+    assert as_client(("any", "micro")).causes["weight_only_int4"] == CLIENTS["any"].causes["weight_only_int4"]
     assert set(as_client("any").encodings) == {None, "float16", "dynamic_range", "int8"}
     assert as_client("any").runtime == (2, 10)
 
