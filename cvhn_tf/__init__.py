@@ -10,6 +10,7 @@ from cvhn_tf.hypernetwork import VariationalHypernetwork
 from cvhn_tf.layers.variational import Variational
 from cvhn_tf.optimizers import PivotAdam, default_optimizer
 from cvhn_tf.saving import load_model
+from cvhn_tf.structure import Choice, OptionalPaths
 from cvhn_tf.training.resumption import Backup
 from cvhn_tf.training.shuffling import shuffled_batches
 
@@ -17,7 +18,9 @@ __version__ = "0.2.0"
 
 __all__ = [
     "Backup",
+    "Choice",
     "ComplexityRange",
+    "OptionalPaths",
     "PivotAdam",
     "Variational",
     "VariationalHypernetwork",

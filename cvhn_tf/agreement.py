@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvhn_tf.structure.choices import is_choice
+
 _EXAMPLES = 2
 _FREE = 8  # size of axes whose length is not given
 _TOLERANCES = {"float16": 0.05, "bfloat16": 0.3}  # of the narrowest type that a layer computes in, else 0.001
@@ -28,7 +30,7 @@ def granted():
         _is_granted.reset(token)
 
 
-def check_agreement(target, graph):
+def check_agreement(target, graph, usage=None):
     """Raises a `ValueError` unless a graph gives the target's outputs, and runs in training.
 
     Where the target itself cannot compute random examples, nothing can be said.
@@ -36,12 +38,15 @@ def check_agreement(target, graph):
     Args:
         target: Built functional or Sequential Keras model.
         graph: Its variational graph, of the inputs `[*inputs, complexity, seed]`, before it was trained.
+        usage: `Usage` of a target with choices, whose graph has a structure for one input more.
     """
     if _is_granted.get():
         return
-    flat = [_examples(tensor) for tensor in graph.inputs[:-2]]
+    flat = [_examples(tensor) for tensor in graph.inputs[: len(target.inputs)]]
     structure = target.inputs[0] if isinstance(target, keras.Sequential) else target._inputs_struct
     drawn = [tf.ones([1]), tf.constant([0, 0])]
+    if usage is not None:
+        drawn.append(tf.constant([usage.outside_a_hypernetwork()], tf.float32))
     try:
         with _as_before(_seeds(target)):
             expected = keras.tree.flatten(target(keras.tree.pack_sequence_as(structure, flat), training=False))
@@ -85,7 +90,9 @@ def _seeds(model):
 
 def _is_of_keras(layer):
     """Whether its class is one whose training is known; `SpectralNormalization` assigns values to its weights."""
-    return type(layer).__module__.startswith("keras.") and not isinstance(layer, keras.layers.SpectralNormalization)
+    return is_choice(layer) or (
+        type(layer).__module__.startswith("keras.") and not isinstance(layer, keras.layers.SpectralNormalization)
+    )
 
 
 def _examples(tensor):

@@ -2,16 +2,18 @@
 
 import dataclasses
 import inspect
-import math
 
 import keras
 from keras import tree
 
-from cvhn_tf.architecture import finalize_normalization, free_name, make_again, make_network, with_frozen
-from cvhn_tf.checks.arrays import flatten_inputs
+from cvhn_tf.architecture import finalize_normalization, free_name, make_again, with_frozen
 from cvhn_tf.checks.finite_weights import check_finite_weights
 from cvhn_tf.layers.variational import Variational
 from cvhn_tf.layers.wrappable import check_parts
+from cvhn_tf.structure.choices import is_choice
+from cvhn_tf.structure.usage import Usage, is_graph
+from cvhn_tf.structure.weighted import WeightedPaths
+from cvhn_tf.target import Target
 from cvhn_tf.tensors.paths import by_path
 
 # Normalisation keeps one set of weights for all complexities: its scale only makes sense with its statistics.
@@ -23,92 +25,19 @@ _DETERMINISTIC_LAYERS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """What is left of the target network once its weights are drawn from a posterior.
-
-    A plain object, so that Keras does not track what it refers to a second time.
-
-    Args:
-        config: Serialised target.
-        input_names: Names of the inputs, in the structure of the target's inputs.
-        output_names: Names of the layers that make the outputs; None for a Sequential model.
-        paths: Path of each variable of a network made from `config`, in its order of `variables`, as by `by_path`.
-        sources: For each of these variables where its value comes from: a pair of a `Variational` layer and the
-            index of the weight in its posteriors, or the variable of a deterministic layer.
-    """
-
-    config: dict
-    input_names: object
-    output_names: list | None
-    paths: list
-    sources: list
-
-    def flatten_inputs(self, inputs):
-        """The list of input tensors, from a structure like the target's or a dict keyed by input names."""
-        return flatten_inputs(inputs, self.input_names)
-
-    def layers(self):
-        """The `Variational` layers, each once."""
-        return list({id(source[0]): source[0] for source in self.sources if isinstance(source, tuple)}.values())
-
-    def of_each_weight(self, values_of_layer):
-        """Maps the path of each weight that has a posterior to its entry in `values_of_layer(layer)`."""
-        of_layer = {id(layer): values_of_layer(layer) for layer in self.layers()}
-        return {
-            path: of_layer[id(source[0])][source[1]]
-            for path, source in zip(self.paths, self.sources, strict=True)
-            if isinstance(source, tuple)
-        }
-
-    def make_network(self, drawn):
-        """A new plain Keras model of the target's architecture.
-
-        Args:
-            drawn: Dict from the path of each weight that has a posterior to its value.
-        """
-        network = make_network(self.config)
-        for variable, path, source in zip(network.variables, self.paths, self.sources, strict=True):
-            variable.assign(drawn[path] if isinstance(source, tuple) else source)
-            variable._path = path  # layers without names of their own have others in each network
-        finalize_normalization(network)
-        return network
-
-    def describe_parameters(self, graph, parameterization) -> str:
-        """Two lines for the end of a summary: how large the target is, and the hypernetwork that gives its weights.
-
-        Args:
-            graph: The variational graph.
-            parameterization: `cvhn_tf.parameterizations.Parameterization` of its layers.
-        """
-        weights = {id(weight) for weight in graph.weights}
-        drawn = sum(math.prod(weight.shape) for layer in self.layers() for weight in layer.replaced_weights())
-        deterministic = sum(
-            math.prod(source.shape)
-            for source in self.sources
-            if id(source) in weights  # and not the state of a dropout's seed
-        )
-        # By identity: layers may share variables.
-        trained = {
-            id(variable): math.prod(variable.shape) for layer in self.layers() for variable in layer.trainable_variables
-        }
-        parameters = sum(trained.values())
-        return (
-            f" Target '{graph.name}': {drawn + deterministic:,} parameters, {drawn:,} of them with a posterior\n"
-            f" Hypernetwork {type(parameterization).__name__}: {parameters:,} parameters, "
-            f"{parameters / drawn:.1f} for each weight with a posterior"
-        )
-
-
 def variational_graph(target, **variational_arguments):
     """Builds the functional model `[*inputs, complexity, seed] -> (outputs, [kl of each layer])`.
+
+    Where the target has choices, a draw of its structure of shape (complexities, paths of all choices) is one input
+    more, the last.
 
     Args:
         target: Built functional or Sequential Keras model.
         **variational_arguments: Arguments of each `Variational` layer.
 
     Returns:
-        The graph, and the `Target` that says which weight is where in it.
+        The graph, the `Target` that says which weight is where in it, and the `Usage` of the target, None where it has
+        no choices.
 
     Raises:
         ValueError: If the target is no built functional or Sequential model, has nothing to train, or a weight that is
@@ -128,8 +57,9 @@ def variational_graph(target, **variational_arguments):
     finalize_normalization(private)
     variables = by_path(private)
 
-    layers = {}
-    graph = _make_graph(private, layers, variational_arguments)
+    usage = Usage(private) if any(map(is_choice, private._flatten_layers())) else None
+    parts = _Parts(variational_arguments, usage)
+    graph, layers = _make_graph(private, parts), parts.layers
     variational = [layer for layer in layers.values() if isinstance(layer, Variational)]
     if not variational:
         raise ValueError(
@@ -141,7 +71,11 @@ def variational_graph(target, **variational_arguments):
     inputs = private.inputs if isinstance(private, keras.Sequential) else private._inputs_struct
     names = tree.map_structure(lambda tensor: tensor.name, inputs)
     output_names = getattr(private, "output_names", None) and list(private.output_names)
-    return graph, Target(config, names, output_names, list(variables), sources)
+    described = parts.described[id(graph)]
+    if usage is not None:
+        made_of = {id(layers[old]): old for old in layers}
+        usage.described = [usage.places[made_of[id(layer)]] for layer in described]
+    return graph, Target(config, names, output_names, list(variables), sources, described), usage
 
 
 def _check_target(target):
@@ -150,7 +84,7 @@ def _check_target(target):
             "Expected `target` to be a functional or Sequential Keras model, whose graph of layers is known. "
             f"Received: target={target!r}"
         )
-    if not _is_graph(target):
+    if not is_graph(target):
         raise ValueError(
             "Expected `target` to compute what its graph of layers says. "
             f"Received: target={target.name!r} of class {type(target).__name__}, which has a `call` of its own. "
@@ -164,35 +98,58 @@ def _check_target(target):
         )
 
 
-def _make_graph(model, layers, variational_arguments):
-    """Rebuilds `model` with `Variational` layers, nested models included.
+@dataclasses.dataclass
+class _Parts:
+    """What the graphs of a model and of those nested in it have in common.
 
-    `layers` maps the id of each old layer to the new one: a layer that is shared stays shared.
+    Args:
+        variational_arguments: Arguments of each `Variational` layer.
+        usage: `Usage` of the target, None where it has no choices.
+        layers: Maps the id of each old layer to the new one: a layer that is shared stays shared.
+        described: Maps the id of each graph to the layers of its KLs.
     """
-    complexity = keras.Input(batch_shape=(None,), dtype="float32", name=free_name(model, "complexity"))
-    seed = keras.Input(batch_shape=(2,), dtype="int32", name=free_name(model, "seed"))
-    nested, kls = set(), {}
+
+    variational_arguments: dict
+    usage: Usage | None
+    layers: dict = dataclasses.field(default_factory=dict)
+    described: dict = dataclasses.field(default_factory=dict)
+
+
+def _make_graph(model, parts):
+    """Rebuilds `model` with `Variational` layers, nested models included."""
+    given = [
+        keras.Input(batch_shape=(None,), dtype="float32", name=free_name(model, "complexity")),
+        keras.Input(batch_shape=(2,), dtype="int32", name=free_name(model, "seed")),
+    ]
+    if parts.usage is not None:
+        shape = (None, sum(parts.usage.sizes))
+        given.append(keras.Input(batch_shape=shape, dtype="float32", name=free_name(model, "structure")))
+    complexity, seed, *structure = given
+    layers, nested, kls = parts.layers, set(), {}
 
     def replace(layer):
         if id(layer) not in layers:
-            if _is_graph(layer):
-                layers[id(layer)] = _make_graph(layer, layers, variational_arguments)
+            if is_graph(layer):
+                layers[id(layer)] = _make_graph(layer, parts)
+            elif is_choice(layer):
+                first = parts.usage.first_path(layer)
+                layers[id(layer)] = WeightedPaths(first, name=layer.name, dtype=layer.dtype_policy)
             elif _has_posterior(layer):
                 layers[id(layer)] = Variational(
-                    layer, salt=len(layers), dtype=layer.dtype_policy, **variational_arguments
+                    layer, salt=len(layers), dtype=layer.dtype_policy, **parts.variational_arguments
                 )
                 layers[id(layer)].build()
             else:
                 layers[id(layer)] = layer
-        if _is_graph(layer):
+        if is_graph(layer):
             nested.add(id(layers[id(layer)]))
         return layers[id(layer)]
 
     def call(layer, *args, **kwargs):
         if id(layer) in kls:
-            for part in layer._flatten_layers():
-                if isinstance(part, Variational):
-                    part.draw_for_several_calls()
+            for called in layer._flatten_layers():
+                if isinstance(called, Variational):
+                    called.draw_for_several_calls()
         if isinstance(layer, Variational):
             tensors = {name: value for name, value in kwargs.items() if _is_tensor(value)}
             # Keras notes in the graph that a layer was called with `training=False`, its default. It is not meant to
@@ -202,32 +159,33 @@ def _make_graph(model, layers, variational_arguments):
                 first = next(iter(inspect.signature(layer.layer.call).parameters))
                 args = (tensors.pop(first),)
             outputs, kl = layer(*args, **tensors, complexity=complexity, seed=seed, options=options)
+            kls[id(layer)] = [(layer, kl)]  # by layer, so that one that is called twice is described once
         elif id(layer) in nested:
             tensors = [_cast(x, own) for x, own in zip(tree.flatten(args), layer.inputs, strict=False)]
             masks = tree.flatten(kwargs.get("mask"))
-            given = {} if all(mask is None for mask in masks) else {"mask": [*masks, None, None]}
-            outputs, kl = layer([*tensors, complexity, seed], **given)
+            with_masks = {} if all(mask is None for mask in masks) else {"mask": [*masks, *[None] * len(given)]}
+            outputs, of_parts = layer([*tensors, *given], **with_masks)
+            kls[id(layer)] = list(zip(parts.described[id(layer)], of_parts, strict=True))
+        elif isinstance(layer, WeightedPaths):
+            return layer(*args, structure=structure[0])
         else:
             return layer(*args, **kwargs)
-        kls[id(layer)] = kl  # by layer, so that one that is called twice is described once
         return outputs
 
-    # clone_model wants a source with the same inputs as the clone, so it gets two that nothing uses.
-    unused = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in (complexity, seed)]
+    # clone_model wants a source with the same inputs as the clone, so it gets some that nothing uses.
+    unused = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in given]
     outputs = model.outputs[0] if isinstance(model, keras.Sequential) else model._outputs_struct
     source = keras.Model([*model.inputs, *unused], outputs)
     inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in model.inputs]
-    inputs += [complexity, seed]
+    inputs += given
     clone = keras.models.clone_model(source, inputs, clone_function=replace, call_function=call)
     outputs = clone._outputs_struct
     if isinstance(outputs, list | tuple) and len(outputs) == 1:
         outputs = outputs[0]  # as Keras has it when a functional model is called
-    return keras.Model(inputs, (outputs, tree.flatten(kls)), name=model.name)
-
-
-def _is_graph(layer):
-    """Whether it is a model whose layers compute all that it does. One with a `call` of its own is one layer."""
-    return isinstance(layer, keras.Sequential | keras.Function) and type(layer).call.__module__.startswith("keras.")
+    pairs = [pair for of_layer in kls.values() for pair in of_layer]
+    graph = keras.Model(inputs, (outputs, [kl for _, kl in pairs]), name=model.name)
+    parts.described[id(graph)] = [layer for layer, _ in pairs]
+    return graph
 
 
 def _has_posterior(layer):

@@ -11,28 +11,29 @@ The idea in five lines, for a step with complexities λ and a batch (x, y) of N 
 
 import math
 import random
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from cvhn_tf import agreement, estimators, parameterizations, predictive, priors
 from cvhn_tf.architecture import make_network
 from cvhn_tf.checks.arguments import check_initial_stddev, check_integer
 from cvhn_tf.checks.finite_weights import check_finite_variables
 from cvhn_tf.complexity import ComplexityDistribution, ComplexityRange, batch_shares
+from cvhn_tf.generating_model import GeneratingModel
 from cvhn_tf.graph import variational_graph
+from cvhn_tf.structure.arguments import StructureArguments
 from cvhn_tf.tensors import noise
 from cvhn_tf.tensors.counters import counter
 from cvhn_tf.training.data import TrainingData, check_finite_others
-from cvhn_tf.training.graph_model import GraphModel
 from cvhn_tf.training.kl_warmup import check_kl_warmup, kl_warmup_weight
 from cvhn_tf.workers import count_workers, of_chief
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
-class VariationalHypernetwork(GraphModel):
+class VariationalHypernetwork(GeneratingModel):
     """Trains the posterior of all weights of a Keras model, for a whole range of complexities at once.
 
     Args:
@@ -59,10 +60,20 @@ class VariationalHypernetwork(GraphModel):
         initial_stddev: Standard deviation of every weight before training, in [1e-8, 1e4]; unused where weights have no
             noise.
         seed: Seed of the complexities and the weight noise; drawn at random by default.
+        structure_cost: What a structure costs, where the target has choices: `"multiply_adds"` for one example, the
+            default; `"parameters"`; or a dict from the name of each layer to what a call of it costs, such as the
+            milliseconds that it takes on a device.
+        price: Nats for each example that all paths of all choices together cost at λ = 1; 0.05 by default. λ and the
+            warm-up weigh it as they weigh the KL.
+        budget: Cost below which a structure pays nothing, in the unit of `structure_cost`; 0 by default.
+        temperature: Pair of the temperatures of the relaxed draws of choices in the first and in the last step of
+            the first `fit`; (2.0, 0.2) by default. Between them it falls geometrically.
+        paths: `"all"`, the default, computes every path of a choice in every step; `"one"` only those of a draw,
+            which takes the time and memory of one network and gives noisier gradients.
 
     Raises:
         ValueError: If an argument is out of range, the target cannot be generated, or just one of `prior` and
-            `estimator` is deterministic.
+            `estimator` is deterministic, or choices are given a cost that cannot be told.
 
     Example:
 
@@ -75,7 +86,8 @@ class VariationalHypernetwork(GraphModel):
     ```
 
     Reference: O. Grebenkova, O. Bakhteev, V. Strijov, "Variational deep learning model optimization with
-    complexity control".
+    complexity control"; for the structure [Veniat & Denoyer, 2018](https://arxiv.org/abs/1706.00046) and
+    [Xie et al., 2018](https://arxiv.org/abs/1812.09926).
     """
 
     def __init__(
@@ -92,6 +104,11 @@ class VariationalHypernetwork(GraphModel):
         kl_warmup: int | float = 0.3,
         initial_stddev: float = 4e-3,
         seed: int | None = None,
+        structure_cost: str | Mapping[str, float] | None = None,
+        price: float | None = None,
+        budget: float | None = None,
+        temperature: Sequence[float] | None = None,
+        paths: str | None = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -110,7 +127,8 @@ class VariationalHypernetwork(GraphModel):
         seed = random.randint(1, 2**31 - 1) if seed is None else check_integer("seed", seed, at_least=0, below=2**31)
         self.seed = int(of_chief(self.distribute_strategy, seed))  # λ is drawn jointly
 
-        self._graph, self._target = variational_graph(
+        arguments = StructureArguments(structure_cost, price, budget, temperature, paths)
+        self._graph, self._target, usage = variational_graph(
             target,
             complexity_range=self.complexity_range,
             parameterization=self.parameterization,
@@ -119,7 +137,8 @@ class VariationalHypernetwork(GraphModel):
             initial_stddev=self.initial_stddev,
             shared=self.parameterization.create_shared(self.prior.posterior_parameters),
         )
-        agreement.check_agreement(target, self._graph)
+        self._search_structure(usage, arguments, self.parameterization)
+        agreement.check_agreement(target, self._graph, usage)
         self.input_names = [tensor.name for tensor in self.inputs]
         self.output_names = self._target.output_names
         # Each replica counts by itself: a count in common would make replicas take turns within `call`, and mix up
@@ -162,13 +181,17 @@ class VariationalHypernetwork(GraphModel):
         else:
             complexities = tf.reshape(self._complexity.value, [1])
         noise_seed = noise.of_replica(seed)  # λ in contrast is drawn jointly
-        outputs, kls = self._graph([*self._target.flatten_inputs(inputs), complexities, noise_seed], training=training)
-        kl = tf.add_n(kls)
+        drawn = [complexities, noise_seed, *self._structure_inputs(complexities, noise_seed, step, training)]
+        outputs, kls = self._run_graph([*self._target.flatten_inputs(inputs), *drawn], training)
+        kl, cost = self._describe(kls, complexities)
         beta = kl_warmup_weight(step, self._warmup_steps.value)
         shares = tf.constant(batch_shares(complexities.shape[0]))  # the NLL has the same
         kl_loss = tf.reduce_sum(shares * self.prior.kl_weight(complexities) * kl) * beta
         # N is unknown when a model is evaluated that was never fitted; its loss is then the NLL alone.
         self.add_loss(tf.math.divide_no_nan(kl_loss, self._train_size.value))
+        if cost is not None:
+            self.add_loss(tf.reduce_sum(shares * complexities * self._price(cost)) * beta)
+            self._cost_metric.update_state(cost, shares)
         self._complexity_metric.update_state(complexities, shares)
         self._kl_metric.update_state(kl / math.log(2), shares)
         if training:
@@ -204,6 +227,7 @@ class VariationalHypernetwork(GraphModel):
         is_over = 0 < self._warmup_steps.numpy() <= self._step.numpy()  # a second `fit` does not lower β again
         if not isinstance(self.kl_warmup, int) and not is_over:
             self._warmup_steps.assign(math.ceil(self.kl_warmup * epochs * data.count_batches()))
+        self._plan_temperature(data, epochs)
         return super().fit(
             x,
             y,
@@ -232,32 +256,6 @@ class VariationalHypernetwork(GraphModel):
         super().summary(line_length, positions, print_fn, expand_nested, **kwargs)
         (print_fn or print)(self._target.describe_parameters(self._graph, self.parameterization))
 
-    def posterior(self, complexity: float) -> dict[str, tfp.distributions.Normal]:
-        """The posterior N(μ(λ), σ²(λ)) of each weight, by the weight's path in `at(complexity)`.
-
-        Where nested models have layers of the same name, paths are made distinct by `_2`, `_3` and so on.
-
-        Under a deterministic prior each is a `tfp.distributions.Deterministic`: its stddev is 0.
-
-        Raises:
-            ValueError: If `complexity` is no number in the range.
-        """
-        complexities = tf.constant([self.complexity_range.check(complexity)], tf.float32)
-        posteriors = self._target.of_each_weight(lambda layer: layer.posteriors(complexities))
-        return {path: posterior[0] for path, posterior in posteriors.items()}
-
-    def description_length(self, complexity: float) -> float:
-        """KL(q(w | λ) ‖ p(w)) of the whole posterior in bits.
-
-        Under a fixed prior this is the bits-back code length of the weights. Under `AutomaticRelevance` and
-        `GroupRelevance`, whose priors are fitted to the weights, and under `LogUniform`, which is improper, it measures
-        information but is no code length. Under `L2` it is the penalty `Σ w² / (2 stddev²)` in the same unit, which
-        compares networks with each other only: the code of a number without noise has no end.
-        """
-        complexities = tf.constant([self.complexity_range.check(complexity)], tf.float32)
-        kls = [layer.kl(layer.posteriors(complexities), complexities) for layer in self._target.layers()]
-        return float(tf.add_n([tf.cast(kl, tf.float64) for kl in kls])[0]) / math.log(2)
-
     def predict_distribution(
         self, x: Any, complexity: float | None = None, samples: int = 32, **kwargs: Any
     ) -> predictive.ClassPrediction | predictive.ValuePrediction:
@@ -268,12 +266,6 @@ class VariationalHypernetwork(GraphModel):
         `outputs="values"`, a `ValuePrediction` of mean and variance.
         """
         return predictive.predict_distribution(self, x, complexity, samples, **kwargs)
-
-    def at(self, complexity: float) -> keras.Model:
-        """A new plain Keras model of the target's architecture that holds the posterior means at a λ in the range."""
-        complexities = tf.constant([self.complexity_range.check(complexity)], tf.float32)
-        means = self._target.of_each_weight(lambda layer: layer.means(complexities))
-        return self._target.make_network({path: mean[0] for path, mean in means.items()})
 
     def get_config(self):
         return {
@@ -290,6 +282,7 @@ class VariationalHypernetwork(GraphModel):
             "kl_warmup": self.kl_warmup,
             "initial_stddev": self.initial_stddev,
             "seed": self.seed,
+            **self._structure_arguments.get_config(),
         }
 
     @classmethod

@@ -121,8 +121,11 @@ class TrainingData:
         # Keras trains on the first part of arrays and validates on the rest.
         return math.floor(self._array_length() * (1 - self._validation_split))
 
-    def count_batches(self) -> int:
+    def count_batches(self, used_for: str = "the KL warm-up is a share of") -> int:
         """Number of steps of an epoch.
+
+        Args:
+            used_for: Who asks, for the error.
 
         Raises:
             ValueError: If neither the data nor `steps_per_epoch` tells.
@@ -134,7 +137,7 @@ class TrainingData:
         batches = self._cardinality()
         if batches is None:
             raise ValueError(
-                "The number of training steps, which the KL warm-up is a share of, cannot be told from the data. "
+                f"The number of training steps, which {used_for}, cannot be told from the data. "
                 "Expected `steps_per_epoch` in `fit`, or `kl_warmup` as a number of steps. "
                 f"Received: x={self._x!r}"
             )

@@ -7,7 +7,8 @@ from cvhn_tf.training.tracing import TracedOnce
 
 
 class GraphModel(TracedOnce):
-    """Base class: a subclass sets `_graph`, a functional model whose last two inputs are λ and the seed of the noise.
+    """Base class: a subclass sets `_graph`, a functional model whose last inputs are λ, the seed of the noise, and more
+    where it sets `_drawn_inputs`.
 
     Attributes:
         output_names: Names of the layers that make the outputs, by which losses, metrics and targets may be given.
@@ -16,6 +17,7 @@ class GraphModel(TracedOnce):
 
     output_names: list[str] | None = None
     input_names: list[str] | None = None
+    _drawn_inputs = 2
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if y is not None and y_pred is not None:
@@ -25,7 +27,7 @@ class GraphModel(TracedOnce):
     @property
     def inputs(self):
         """List of the target's inputs, each a `keras.KerasTensor`."""
-        return self._graph.inputs[:-2]
+        return self._graph.inputs[: -self._drawn_inputs]
 
     @property
     def outputs(self):

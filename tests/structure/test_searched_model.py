@@ -1,0 +1,261 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+from keras import layers
+
+import cvhn_tf
+from cvhn_tf.structure.one_path import run_one_path, straight_through
+
+
+def block(name, units, x):
+    x = layers.BatchNormalization(name=f"{name}_norm")(layers.Dense(units, name=name)(x))
+    return layers.Activation("relu", name=f"{name}_relu")(x)
+
+
+@pytest.fixture
+def target():
+    inputs = keras.Input((8,), name="x")
+    x = block("stem", 6, inputs)
+    x = cvhn_tf.Choice(name="block")([block("narrow", 6, x), block("deep", 6, block("wide", 32, x)), x])
+    own = keras.Input((6,))
+    inner = cvhn_tf.Choice(name="inner")([layers.Dense(6, name="within")(own), own])
+    x = keras.Model(own, inner, name="nested")(x)
+    x = cvhn_tf.OptionalPaths(name="paths")([x, layers.Dense(6, name="side")(x)])
+    return keras.Model(inputs, layers.Dense(3, "softmax", name="classes")(x), name="target")
+
+
+@pytest.fixture
+def fitted(target, data):
+    model = cvhn_tf.VariationalHypernetwork(target, seed=3, price=0.3)
+    model.compile(cvhn_tf.PivotAdam(3e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(*data, batch_size=16, epochs=3, verbose=0)
+    return model
+
+
+def test_structure_is_a_distribution_of_each_choice(fitted):
+    structure = fitted.structure(1.0)
+    assert list(structure) == ["block", "inner", "paths"]
+    assert isinstance(structure["block"], tfp.distributions.Categorical)
+    assert structure["block"].logits_parameter().shape == (3,) and structure["inner"].logits_parameter().shape == (2,)
+    assert structure["paths"].event_shape == (2,)
+    assert structure["paths"].sample(5).shape == (5, 2)
+    with pytest.raises(ValueError, match=r"Received: complexity=-1"):
+        fitted.structure(-1.0)
+
+
+def test_networks_are_those_of_the_most_probable_structure(fitted, data):
+    for complexity in (0.01, 1.0, 100.0):
+        network = fitted.at(complexity)
+        fitted.complexity = complexity
+        np.testing.assert_allclose(fitted.predict(data[0], verbose=0), network.predict(data[0], verbose=0), atol=1e-5)
+        names = {type(layer).__name__ for layer in network._flatten_layers()}
+        assert not names & {"Choice", "OptionalPaths"}
+        posterior = fitted.posterior(complexity)
+        assert set(posterior) <= {weight.path for weight in network.weights}
+        for weight in network.weights:
+            if weight.path in posterior:
+                np.testing.assert_allclose(weight, posterior[weight.path].mean(), rtol=1e-6)
+
+
+def test_any_other_structure_can_be_had(fitted, data):
+    network = fitted.at(1.0, structure={"block": 1, "paths": [False, True]})
+    names = {layer.name for layer in network._flatten_layers()}
+    assert {"wide", "deep", "side"} <= names and "narrow" not in names
+    for path, is_there in ((1, True), (0, False)):
+        assert ("wide/kernel" in fitted.posterior(1.0, {"block": path, "paths": [True, False]})) == is_there
+    by_hand = 8 * 6 + 6 * 32 + 32 * 6 + 6 * 6 + 6 * 3
+    inner = {"inner": 1}
+    assert fitted.structure_cost(1.0, {"block": 1, "paths": [False, True], **inner}) == by_hand
+    assert fitted.at(1.0, {"paths": [0, 0]}).predict(data[0], verbose=0).shape == (64, 3)
+    for structure, error in (
+        ({"block": 3}, r"the index of a path for 'block', an integer below 3. Received: structure\['block'\]=3"),
+        ({"block": True}, r"Received: structure\['block'\]=True"),
+        ({"paths": [1]}, r"2 truth values for 'paths', one for each path. Received: structure\['paths'\]=\[1\]"),
+        ({"blok": 1}, r"to name choices of the target, \['block', 'inner', 'paths'\]. Received: structure=\{'blok': 1"),
+    ):
+        with pytest.raises(ValueError, match=error):
+            fitted.at(1.0, structure=structure)
+
+
+def test_loss_is_as_documented(fitted, data):
+    complexity = 10.0
+    fitted.complexity = complexity
+    logs = fitted.evaluate(*data, batch_size=64, verbose=0, return_dict=True)
+    block, inner, paths = fitted.structure(complexity).values()
+    p, within = block.probs_parameter().numpy(), inner.probs_parameter().numpy()[0]
+    there = paths.distribution.probs_parameter().numpy()
+    # What follows the sum is used at all only if one of its paths is there.
+    used = 1 - np.prod(1 - there)
+    shares = {"stem": used, "narrow": used * p[0], "wide": used * p[1], "deep": used * p[1], "within": used * within}
+    shares |= {"side": there[1], "classes": 1.0}
+    kls = {
+        layer.name: float(layer.kl(layer.posteriors(tf.constant([complexity])), tf.constant([complexity]))[0])
+        for layer in fitted._target.layers()
+    }
+    entropy = lambda q: -sum(x * math.log(x) for x in q if x > 0)  # noqa: E731
+    of_choices = used * (math.log(3) - entropy(p)) + used * (math.log(2) - entropy([within, 1 - within]))
+    of_choices += sum(math.log(2) - entropy([x, 1 - x]) for x in there)
+    kl = sum(shares[name] * value for name, value in kls.items()) + of_choices
+    assert fitted.description_length(complexity) == pytest.approx(kl / math.log(2), rel=1e-4)
+    sizes = {"stem": 48, "narrow": 36, "wide": 192, "deep": 192, "within": 36, "side": 36, "classes": 18}
+    cost = sum(shares[name] * size for name, size in sizes.items())
+    assert logs["structure_cost"] == pytest.approx(cost, rel=1e-4)
+    expected = logs["nll"] + complexity * (kl / 64 + 0.3 * cost / sum(sizes.values()))
+    assert logs["loss"] == pytest.approx(expected, rel=1e-4)
+    budgeted = cvhn_tf.VariationalHypernetwork.from_config({**fitted.get_config(), "budget": cost + 1.0})
+    budgeted.set_weights(fitted.get_weights())
+    budgeted.compile(loss="sparse_categorical_crossentropy")
+    budgeted.complexity = complexity
+    logs = budgeted.evaluate(*data, batch_size=64, verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(logs["nll"] + complexity * kl / 64, rel=1e-4)
+
+
+def test_saved_model_has_structure_and_goes_on_as_before(fitted, data, tmp_path):
+    fitted.save(tmp_path / "model.keras")
+    loaded = cvhn_tf.load_model(tmp_path / "model.keras")
+    assert {**loaded.get_config(), "target": None} == {**fitted.get_config(), "target": None}
+    for model in (fitted, loaded):
+        model.fit(*data, batch_size=16, epochs=1, shuffle=False, verbose=0)
+    for ours, theirs in zip(loaded.weights, fitted.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    np.testing.assert_allclose(
+        loaded.structure(1.0)["block"].probs_parameter(), fitted.structure(1.0)["block"].probs_parameter()
+    )
+
+
+def test_cheap_structures_are_chosen_where_complexity_is_high():
+    rng = np.random.default_rng(0)
+    x = rng.choice([-1.0, 1.0], size=(512, 2)).astype("float32") + rng.normal(size=(512, 2)).astype("float32") * 0.1
+    y = (x[:, 0] * x[:, 1] > 0).astype("int32")  # which no linear network tells
+    inputs = keras.Input((2,))
+    hidden = layers.Dense(16, "relu", name="hidden")(inputs)
+    features = cvhn_tf.Choice(name="features")(
+        [layers.Dense(4, name="nonlinear")(hidden), layers.Dense(4, name="linear")(inputs)]
+    )
+    target = keras.Model(inputs, layers.Dense(2, "softmax")(features))
+    model = cvhn_tf.VariationalHypernetwork(target, seed=1, price=1.0, complexity_range=(1e-3, 10.0))
+    model.compile(cvhn_tf.PivotAdam(5e-3), "sparse_categorical_crossentropy")
+    model.fit(np.tile(x, (20, 1)), np.tile(y, 20), batch_size=64, epochs=6, verbose=0)
+    rich, poor = (model.structure(complexity)["features"].probs_parameter().numpy() for complexity in (1e-3, 10.0))
+    assert rich[0] > 0.8 and poor[1] > 0.8
+    accuracy = np.mean(model.at(1e-3).predict(x, verbose=0).argmax(-1) == y)
+    assert accuracy > 0.95
+    assert model.at(10.0).count_params() < model.at(1e-3).count_params()
+
+
+def test_several_complexities_a_step_have_a_structure_each(target, data):
+    model = cvhn_tf.VariationalHypernetwork(target, complexity_samples=3, seed=1)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    history = model.fit(*data, batch_size=16, epochs=1, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    weights = model._structure_inputs(
+        tf.constant([0.1, 1.0, 10.0]), tf.constant([1, 2]), tf.constant(0, tf.int64), True
+    )
+    assert weights[0].shape == (3, 7)
+    np.testing.assert_allclose(tf.reduce_sum(weights[0][:, :3], axis=-1), 1.0, rtol=1e-5)
+
+
+def test_mixed_precision(data):
+    policy = keras.DTypePolicy("mixed_bfloat16")
+    inputs = keras.Input((8,))
+    x = layers.Dense(6, dtype=policy)(inputs)
+    x = cvhn_tf.Choice(name="choice", dtype=policy)([layers.Dense(6, "relu", dtype=policy)(x), x])
+    target = keras.Model(inputs, layers.Dense(3, "softmax", dtype="float32")(x))
+    model = cvhn_tf.VariationalHypernetwork(target)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    history = model.fit(*data, batch_size=16, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    assert model.structure(1.0)["choice"].dtype == tf.int32
+    assert model._structure.weights[0].dtype == "float32"
+
+
+@pytest.mark.parametrize("complexities", [[1.0], [0.1, 10.0]])
+def test_one_path_computes_what_all_paths_give_for_a_draw_of_zeros_and_ones(target, data, complexities):
+    model = cvhn_tf.VariationalHypernetwork(target, seed=3, paths="one")
+    structure, complexities = model._structure, tf.constant(complexities)
+    before = model.get_weights()
+    for step in range(4):
+        draw = structure.sample(complexities, tf.constant([1, step]), 0.5)
+        seed = tf.constant([5, step])
+        results = []
+        for run in (
+            lambda inputs: model._graph(inputs, training=True),
+            lambda inputs: run_one_path(model._graph, inputs, True)[0],
+        ):
+            model.set_weights(before)
+            with tf.GradientTape() as tape:
+                hard = straight_through(draw, structure.sizes, structure.optional)
+                outputs, kls = run([tf.constant(data[0]), complexities, seed, hard])
+                loss = tf.reduce_sum(outputs[:, 0]) + tf.reduce_sum(tf.add_n(kls))
+            variables = [variable.value for variable in model.trainable_variables]
+            gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
+            results.append((outputs, *kls, *map(tf.convert_to_tensor, gradients)))
+        assert set(np.unique(hard)) <= {0.0, 1.0}
+        for all_paths, one_path in zip(*results, strict=True):
+            np.testing.assert_allclose(one_path, all_paths, atol=1e-5)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Counted(layers.Layer):
+    """Counts how often it is called in training, and adds a loss."""
+
+    def build(self, input_shape):
+        self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False, name="calls")
+
+    def call(self, inputs, training=False):
+        if training:
+            self.calls.assign_add(1.0)
+            self.add_loss(tf.constant(1.0))
+        return inputs
+
+
+def test_one_path_a_step_computes_nothing_else():
+    inputs = keras.Input((4,))
+    paths = [Counted(name=f"counted_{i}")(layers.Dense(4)(inputs)) for i in range(3)]
+    target = keras.Model(inputs, layers.Dense(1)(cvhn_tf.Choice(name="choice")(paths)))
+    for value, counts in (("one", 24), ("all", 72)):
+        model = cvhn_tf.VariationalHypernetwork(target, paths=value, seed=1, price=0.0)
+        model.compile("sgd", "mse")
+        logs = model.fit(np.ones((96, 4)), np.zeros((96, 1)), batch_size=4, verbose=0).history
+        calls = [float(weight.numpy()) for weight in model.weights if weight.path.endswith("calls")]
+        assert sum(calls) == counts and min(calls) > 0
+        assert logs["loss"][0] > logs["nll"][0] + counts / 24 * 0.99  # a loss of 1 for each call
+
+
+def test_bad_arguments_are_refused_before_any_work(target):
+    for arguments, error in (
+        ({"structure_cost": "watts"}, r"one of \['multiply_adds', 'parameters'\].*Received: structure_cost='watts'"),
+        ({"structure_cost": {"stem": -1.0}}, r"a number of 0 or more. Received: structure_cost=\{'stem': -1.0"),
+        ({"structure_cost": {"stem": 1.0}}, r"each layer with weights of `target`. Received: a table without 'stem_"),
+        ({"price": -0.1}, r"Expected `price` to be a number of 0 or more. Received: price=-0.1"),
+        ({"budget": math.nan}, r"Expected `budget` .* Received: budget=nan"),
+        ({"temperature": 1.0}, r"Expected `temperature` to be a pair.* Received: temperature=1.0"),
+        ({"temperature": (0.1, 1.0)}, r"Expected `temperature` to fall. Received: temperature=\(0.1, 1.0\)"),
+        ({"paths": "two"}, r"Expected `paths` to be one of \['all', 'one'\]. Received: paths='two'"),
+    ):
+        with pytest.raises(ValueError, match=error):
+            cvhn_tf.VariationalHypernetwork(target, **arguments)
+
+
+def test_targets_without_choices_take_no_arguments_of_structure():
+    target = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
+    for name, value in {"structure_cost": "parameters", "price": 1.0, "budget": 9.0, "paths": "one"}.items():
+        with pytest.raises(ValueError, match=rf"with `Choice` or `OptionalPaths` layers, to which `{name}` applies"):
+            cvhn_tf.VariationalHypernetwork(target, **{name: value})
+    model = cvhn_tf.VariationalHypernetwork(target)
+    assert model.structure(1.0) == {}
+    with pytest.raises(ValueError, match=r"Received: structure=\{'a': 1\} and a target without choices"):
+        model.at(1.0, structure={"a": 1})
+
+
+def test_steps_that_cannot_be_counted(target, data):
+    model = cvhn_tf.VariationalHypernetwork(target, train_size=64, kl_warmup=10)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    batches = tf.data.Dataset.from_tensor_slices(data).batch(16).repeat()
+    with pytest.raises(ValueError, match="which the temperature of choices falls over, cannot be told"):
+        model.fit(batches)
+    model.fit(batches, steps_per_epoch=2, verbose=0)
