@@ -6,7 +6,20 @@ import os
 import tempfile
 
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
-TARGETS = ("lenet_300_100", "lenet_5", "lenet_5_caffe", "mlp_50", "convnet")
+TARGETS = (
+    "lenet_300_100",
+    "lenet_5",
+    "lenet_5_caffe",
+    "mlp_50",
+    "convnet",
+    "searchable_mlp",
+    "searchable_convnet",
+    "convolutional_fabric",
+)
+# Of these, the ones whose structure is chosen.
+SEARCHABLE = TARGETS[-3:]
+# What `--structure-cost` may be, as in `cvhn_tf.VariationalHypernetwork`.
+STRUCTURE_COSTS = ("multiply_adds", "parameters")
 # What `--encoding` may be, as in `cvhn_tf.export.to_tflite` but for float32.
 _ENCODINGS = ("float16", "dynamic_range", "int8", "weight_only_int8", "weight_only_int4", "dynamic_int4")
 # What `--encoding` calls it -> what `cvhn_tf.export` calls it.
@@ -94,6 +107,26 @@ def check_learning_rate(value):
     """Raises a `ValueError` unless `value` is None, or positive and finite."""
     if value is not None and not 0.0 < value < math.inf:
         raise ValueError(f"Expected `--learning-rate` to be positive. Received: --learning-rate={value}")
+
+
+def check_structure_options(options, target):
+    """Raises a `ValueError` if options of a structure are given for a target without choices, or out of range.
+
+    Args:
+        options: Dict of the values of `--structure-cost`, `--price` and `--budget`, None where they are not given.
+        target: Name of the target.
+    """
+    given = {f"--{name.replace('_', '-')}": value for name, value in options.items() if value is not None}
+    for option, value in given.items():
+        if target not in SEARCHABLE:
+            raise ValueError(
+                f"Expected `--target` to be one of {', '.join(SEARCHABLE)} with `{option}`. "
+                f"Received: --target={target}, {option}={value}"
+            )
+        if option == "--structure-cost":
+            check_choice(option, value, STRUCTURE_COSTS)
+        elif not 0.0 <= value < math.inf:
+            raise ValueError(f"Expected `{option}` to be a number of 0 or more. Received: {option}={value}")
 
 
 def check_cluster(strategy):

@@ -87,6 +87,24 @@ class GeneratingModel(SearchedModel):
         distributions = self._structure.distributions(complexities)
         return {name: q[0] for name, q in zip(self._structure.names, distributions, strict=True)}
 
+    def most_probable_structure(self, complexity: float) -> dict[str, int | tuple[bool, ...]]:
+        """What `at(complexity)` has of each choice: the index of a `Choice`'s path, truth values for `OptionalPaths`.
+
+        Args:
+            complexity: λ, a number in the range.
+
+        Returns:
+            Dict by the names of the choices, such as `at` takes; empty if the target has none.
+        """
+        if self._structure is None:
+            return {}
+        paths = self._paths_at(complexity, None)
+        parts = zip(self._structure.names, self._structure.sizes, self._structure.optional, strict=True)
+        return {
+            name: tuple(path in paths[name] for path in range(size)) if optional else paths[name][0]
+            for name, size, optional in parts
+        }
+
     def structure_cost(self, complexity: float, structure: Mapping[str, Any] | None = None) -> float:
         """What one structure costs, in the unit of the argument `structure_cost`.
 

@@ -67,9 +67,10 @@ class VariationalHypernetwork(GeneratingModel):
             warm-up weigh it as they weigh the KL.
         budget: Cost below which a structure pays nothing, in the unit of `structure_cost`; 0 by default.
         temperature: Pair of the temperatures of the relaxed draws of choices in the first and in the last step of
-            the first `fit`; (2.0, 0.2) by default. Between them it falls geometrically.
-        paths: `"all"`, the default, computes every path of a choice in every step; `"one"` only those of a draw,
-            which takes the time and memory of one network and gives noisier gradients.
+            the first `fit`, whose gradients the draws have; (2.0, 0.5) by default. Between them it falls geometrically.
+        paths: `"all"`, the default, computes every path of a choice in every step, and its choices learn from how the
+            loss changes with each; `"one"` computes only those of a draw, which takes the time and memory of one
+            network, and its choices learn from the loss of the step.
 
     Raises:
         ValueError: If an argument is out of range, the target cannot be generated, or just one of `prior` and
@@ -127,6 +128,11 @@ class VariationalHypernetwork(GeneratingModel):
         seed = random.randint(1, 2**31 - 1) if seed is None else check_integer("seed", seed, at_least=0, below=2**31)
         self.seed = int(of_chief(self.distribute_strategy, seed))  # λ is drawn jointly
 
+        if paths == "one" and self.complexity_samples > 1:
+            raise ValueError(
+                "Expected `complexity_samples=1` with `paths='one'`, which judges a structure by the loss of its step. "
+                f"Received: complexity_samples={self.complexity_samples}"
+            )
         arguments = StructureArguments(structure_cost, price, budget, temperature, paths)
         self._graph, self._target, usage = variational_graph(
             target,
@@ -181,10 +187,12 @@ class VariationalHypernetwork(GeneratingModel):
         else:
             complexities = tf.reshape(self._complexity.value, [1])
         noise_seed = noise.of_replica(seed)  # λ in contrast is drawn jointly
-        drawn = [complexities, noise_seed, *self._structure_inputs(complexities, noise_seed, step, training)]
-        outputs, kls = self._run_graph([*self._target.flatten_inputs(inputs), *drawn], training)
-        kl, cost = self._describe(kls, complexities)
         beta = kl_warmup_weight(step, self._warmup_steps.value)
+        # What is chosen before its weights have learned is what learns fastest: choices wait until β is 1.
+        speed = tf.cast(beta >= 1, tf.float32)
+        drawn = [complexities, noise_seed, *self._structure_inputs(complexities, noise_seed, step, training, speed)]
+        outputs, kls = self._run_graph([*self._target.flatten_inputs(inputs), *drawn], training)
+        kl, cost = self._describe(kls, complexities, speed)
         shares = tf.constant(batch_shares(complexities.shape[0]))  # the NLL has the same
         kl_loss = tf.reduce_sum(shares * self.prior.kl_weight(complexities) * kl) * beta
         # N is unknown when a model is evaluated that was never fitted; its loss is then the NLL alone.
@@ -204,8 +212,9 @@ class VariationalHypernetwork(GeneratingModel):
         # Keras only builds its metrics.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         examples = tf.shape(keras.tree.flatten(y_pred)[0])[0]
-        self._nll_metric.update_state(loss * replicas - sum(self.losses), examples)
-        return loss
+        nll = loss * replicas - sum(self.losses)
+        self._nll_metric.update_state(nll, examples)
+        return self._with_gradient_of_draw(loss, nll)
 
     def fit(self, x=None, y=None, *, batch_size=None, epochs=1, validation_split=0.0, steps_per_epoch=None, **kwargs):
         """As `keras.Model.fit`, with N and the warm-up taken from the data.

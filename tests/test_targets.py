@@ -1,9 +1,12 @@
 """Reference target networks: their published sizes, and clear refusals."""
 
+import math
+
 import numpy as np
 import pytest
 
-from cvhn_tf import targets
+from cvhn_tf import OptionalPaths, targets
+from cvhn_tf.structure.usage import Usage
 
 
 @pytest.mark.parametrize(
@@ -14,6 +17,9 @@ from cvhn_tf import targets
         ("lenet_5", (28, 28, 1), 61_706),
         ("lenet_5_caffe", (28, 28, 1), 431_080),
         ("convnet", (32, 32, 3), 289_642),
+        ("searchable_mlp", (28, 28, 1), 384_042),
+        ("searchable_convnet", (32, 32, 3), 238_778),
+        ("convolutional_fabric", (32, 32, 3), 70_682),
     ],
 )
 def test_target_has_the_published_number_of_parameters(name, input_shape, parameters):
@@ -21,7 +27,17 @@ def test_target_has_the_published_number_of_parameters(name, input_shape, parame
 
 
 @pytest.mark.parametrize(
-    ("name", "side"), [("lenet_300_100", 1), ("mlp_50", 1), ("lenet_5", 12), ("lenet_5_caffe", 16), ("convnet", 4)]
+    ("name", "side"),
+    [
+        ("lenet_300_100", 1),
+        ("mlp_50", 1),
+        ("lenet_5", 12),
+        ("lenet_5_caffe", 16),
+        ("convnet", 4),
+        ("searchable_mlp", 1),
+        ("searchable_convnet", 4),
+        ("convolutional_fabric", 4),
+    ],
 )
 def test_target_gives_class_probabilities_on_the_smallest_images_it_takes(name, side):
     images = np.random.default_rng(0).random((2, side, side, 3), dtype="float32")
@@ -35,6 +51,17 @@ def test_target_gives_class_probabilities_on_the_smallest_images_it_takes(name, 
 def test_images_that_are_too_small_are_refused_with_the_size_needed(name, side):
     with pytest.raises(ValueError, match=rf"at least {side + 1}×{side + 1} pixels.*Received: input_shape=\({side}, 20"):
         targets.get(name, (side, 20, 1), 10)
+
+
+def test_searchable_targets_have_as_many_structures_as_they_say():
+    structures = {"searchable_mlp": 16, "searchable_convnet": 8_000, "convolutional_fabric": 2**28}
+    for name, expected in structures.items():
+        usage = Usage(targets.get(name, (8, 8, 1), 2))
+        optional = [isinstance(choice, OptionalPaths) for choice in usage.choices]
+        counts = [2**size if is_optional else size for size, is_optional in zip(usage.sizes, optional, strict=True)]
+        assert math.prod(counts) == expected
+    with pytest.raises(ValueError, match=r"sides 4 divides .* Received: input_shape=\(6, 8, 1\)"):
+        targets.get("convolutional_fabric", (6, 8, 1), 2)
 
 
 def test_unknown_target_is_refused_with_the_known_names():

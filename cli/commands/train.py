@@ -7,12 +7,15 @@ import typer
 
 from cvhn_tf_cli.arguments import (
     DATASETS,
+    SEARCHABLE,
     STRATEGIES,
+    STRUCTURE_COSTS,
     TARGETS,
     check_choice,
     check_cluster,
     check_learning_rate,
     check_model_output,
+    check_structure_options,
 )
 from cvhn_tf_cli.commands.shared import Seed, TrainingData
 from cvhn_tf_cli.loading import load_dataset, start_tensorflow
@@ -33,6 +36,24 @@ def train(
     learning_rate: Annotated[
         float | None, typer.Option(help="Largest learning rate; by default the schedule's own.", show_default=False)
     ] = None,
+    structure_cost: Annotated[
+        str | None,
+        typer.Option(
+            help=f"What a structure costs, {' or '.join(STRUCTURE_COSTS)}, for targets whose parts are chosen: "
+            f"{', '.join(SEARCHABLE)}.  [default: multiply_adds]",
+            show_default=False,
+        ),
+    ] = None,
+    price: Annotated[
+        float | None,
+        typer.Option(help="Nats that all parts together cost at complexity 1.  [default: 0.05]", show_default=False),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            help="Cost up to which a structure pays nothing, in its own unit.  [default: 0]", show_default=False
+        ),
+    ] = None,
     seed: Seed = 0,
     strategy: Annotated[
         str,
@@ -52,6 +73,8 @@ def train(
     """
     check_choice("--dataset", dataset, DATASETS)
     check_choice("--target", target, TARGETS)
+    structure = {"structure_cost": structure_cost, "price": price, "budget": budget}
+    check_structure_options(structure, target)
     check_learning_rate(learning_rate)
     check_model_output(output)
     check_choice("--strategy", strategy, ("auto", *STRATEGIES))
@@ -75,6 +98,7 @@ def train(
         quiet=quiet,
         strategy=distribution,
         restart=restart,
+        **{name: value for name, value in structure.items() if value is not None},
     )
     if quiet or not is_chief(distribution):
         return

@@ -58,6 +58,7 @@ def _file_name(row) -> str:
 def _show_comparison(comparison, kept, folder):
     rows = sorted(comparison.rows, key=lambda row: (row.size_bytes, -row.accuracy))
     shown = rows if len(rows) <= _LONGEST_TABLE else [row for row in rows if row in kept]
+    searched = any(row.choices for row in rows)
     table = make_table(
         "Smallest files first; ★: no smaller file is as accurate",
         *(
@@ -71,6 +72,7 @@ def _show_comparison(comparison, kept, folder):
             "unquantized",
             "accuracy",
             "latency_ms",
+            *(("multiply_adds", "choices") if searched else ()),
         ),
     )
     for row in shown:
@@ -85,6 +87,7 @@ def _show_comparison(comparison, kept, folder):
             f"{row.unquantized_bytes:,}",
             f"{row.accuracy:.4f}",
             f"{row.latency_ms:.4f}",
+            *((f"{row.multiply_adds or 0:,}", row.choices) if searched else ()),
         )
     show(table)
     if len(shown) < len(rows):

@@ -75,6 +75,7 @@ def train(
         "complexity_range": complexity_range,
         "learning_rate": learning_rate,
         "seed": seed,
+        **{name: hypernetwork[name] for name in ("structure_cost", "price", "budget") if name in hypernetwork},
     }
     backup = cvhn_tf.Backup(output.with_name(f"{output.stem}.partial{output.suffix}"), run)
     if restart and is_chief(strategy):

@@ -18,7 +18,7 @@ class StructureArguments:
         structure_cost: `"multiply_adds"`, `"parameters"`, or a dict of costs. By default `"multiply_adds"`.
         price: Nats for each training example that all paths together cost at λ = 1. By default 0.05.
         budget: Cost below which nothing is paid, in the unit of `structure_cost`; by default 0.
-        temperature: Pair of the temperatures of the first and of the last step. By default (2.0, 0.2).
+        temperature: Pair of the temperatures of the first and of the last step. By default (2.0, 0.5).
         paths: `"all"` or `"one"`. By default `"all"`.
     """
 
@@ -51,7 +51,7 @@ class StructureArguments:
 
     def with_defaults(self) -> "StructureArguments":
         """The arguments for a target that has choices."""
-        defaults = {"structure_cost": "multiply_adds", "price": 0.05, "budget": 0.0, "temperature": (2.0, 0.2)}
+        defaults = {"structure_cost": "multiply_adds", "price": 0.05, "budget": 0.0, "temperature": (2.0, 0.5)}
         given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
         return StructureArguments(**{**defaults, "paths": "all", **given})
 

@@ -5,6 +5,7 @@ import math
 import keras
 
 from cvhn_tf.structure.choices import is_choice
+from cvhn_tf.structure.usage import Usage
 from cvhn_tf.tensors import channels
 from cvhn_tf.tensors.linear import is_linear
 
@@ -95,6 +96,19 @@ def count_multiply_adds(layer, inputs, outputs) -> int:
     own = {axis % len(kernel.shape) for axis in (axes.input if transposed else axes.output)}
     each = math.prod(size for axis, size in enumerate(kernel.shape) if axis not in own)
     return each * (math.prod(inputs[0].shape[1:]) if transposed else written)
+
+
+def multiply_adds_of(network: keras.Model) -> int | None:
+    """Multiply-adds of a network for one example, None if they cannot be told.
+
+    Args:
+        network: Built functional or Sequential model.
+    """
+    usage = Usage(network)
+    try:
+        return sum(count_multiply_adds(usage.layers[call.layer], call.inputs, call.outputs) for call in usage.calls)
+    except ValueError:
+        return None
 
 
 def _unknown(layer, received):

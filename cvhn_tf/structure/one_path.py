@@ -2,9 +2,6 @@
 
 Whether a call of a layer is read follows backward from the outputs, as in `usage.py`, but for one draw. Calls that
 every structure reads are made as ever; each other one stands in a `tf.cond`, with zeros where it is not read.
-
-Reference: [Dong & Yang, 2019](https://arxiv.org/abs/1910.04465): one path a step, with the gradients of the relaxed
-draw.
 """
 
 import functools
@@ -17,24 +14,6 @@ from cvhn_tf.layers.substitution import call_under
 from cvhn_tf.layers.variational import Variational
 from cvhn_tf.structure.usage import is_graph, nodes_of
 from cvhn_tf.structure.weighted import WeightedPaths
-
-
-def straight_through(draw: tf.Tensor, sizes: list[int], optional: list[bool]) -> tf.Tensor:
-    """A draw with zeros and ones for values, and with the gradient of the relaxed draw that it comes from.
-
-    Args:
-        draw: Tensor of shape (complexities, paths of all choices).
-        sizes: Number of paths of each choice.
-        optional: For each whether its paths are optional.
-    """
-    hard = tf.concat(
-        [
-            tf.round(part) if is_optional else tf.one_hot(tf.argmax(part, -1), size)
-            for part, size, is_optional in zip(tf.split(draw, sizes, axis=-1), sizes, optional, strict=True)
-        ],
-        -1,
-    )
-    return hard + (draw - tf.stop_gradient(draw))  # exactly zeros and ones: what is added is zero
 
 
 def run_one_path(graph, inputs, training):

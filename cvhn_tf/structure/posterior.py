@@ -11,8 +11,9 @@ from cvhn_tf.layers.gradient_scale import scale_gradient
 
 tfd = tfp.distributions
 
-# Adam moves every variable as far in a step. A logit has to come from 0 to some 5 where a weight moves by 0.1.
-_LOGIT_SPEED = 10.0
+# Adam moves every variable as far in a step. A logit has to come from 0 to some 5 where a weight moves by 0.1; where it
+# follows the score function, whose gradients are noisier, it should not come there by chance.
+_SPEED_OF_ALL, _SPEED_OF_ONE = 10.0, 3.0
 
 
 class StructurePosterior(keras.layers.Layer):
@@ -26,9 +27,10 @@ class StructurePosterior(keras.layers.Layer):
         optional: For each whether its paths are optional.
         complexity_range: `ComplexityRange`.
         parameterization: How logits depend on λ: an instance from `cvhn_tf.parameterizations` that shares nothing.
+        draws_one: Whether logits learn by `sample_one`.
 
     Reference: [Maddison et al., 2016](https://arxiv.org/abs/1611.00712): draws of choices, relaxed by a temperature so
-    that gradients pass.
+    that gradients pass; [Jang et al., 2016](https://arxiv.org/abs/1611.01144): their values zero and one all the same.
     """
 
     def __init__(
@@ -38,11 +40,13 @@ class StructurePosterior(keras.layers.Layer):
         optional: list[bool],
         complexity_range: ComplexityRange,
         parameterization: parameterizations.Parameterization,
+        draws_one: bool = False,
         **kwargs,
     ) -> None:
         super().__init__(dtype="float32", autocast=False, **kwargs)  # in full precision under mixed precision
         self.names, self.sizes, self.optional = list(names), list(sizes), list(optional)
         self.complexity_range, self.parameterization = complexity_range, parameterization
+        self._speed = _SPEED_OF_ONE if draws_one else _SPEED_OF_ALL
 
     def build(self, input_shape=None):
         self._logits = [
@@ -51,50 +55,82 @@ class StructurePosterior(keras.layers.Layer):
         ]
         self.built = True
 
-    def distributions(self, complexity: tf.Tensor) -> list[tfp.distributions.Distribution]:
+    def distributions(
+        self, complexity: tf.Tensor, speed: tf.Tensor | float = 1.0
+    ) -> list[tfp.distributions.Distribution]:
         """q(z | λ) of each choice, of batch shape (complexities,).
 
         Args:
             complexity: Tensor of shape (complexities,).
+            speed: As in `probabilities`.
         """
         return [
             tfd.Independent(tfd.Bernoulli(logits), 1) if optional else tfd.Categorical(logits)
-            for logits, optional in zip(self._logits_at(complexity), self.optional, strict=True)
+            for logits, optional in zip(self._logits_at(complexity, speed), self.optional, strict=True)
         ]
 
-    def probabilities(self, complexity: tf.Tensor) -> list[tf.Tensor]:
-        """Probability of each path, tensors of shape (complexities, paths), one for each choice."""
+    def probabilities(self, complexity: tf.Tensor, speed: tf.Tensor | float = 1.0) -> list[tf.Tensor]:
+        """Probability of each path, tensors of shape (complexities, paths), one for each choice.
+
+        Args:
+            complexity: Tensor of shape (complexities,).
+            speed: Factor of the gradients of the logits, as in all that follows: 0 holds them where they are.
+        """
         return [
             tf.sigmoid(logits) if optional else tf.nn.softmax(logits)
-            for logits, optional in zip(self._logits_at(complexity), self.optional, strict=True)
+            for logits, optional in zip(self._logits_at(complexity, speed), self.optional, strict=True)
         ]
 
-    def kls(self, complexity: tf.Tensor) -> list[tf.Tensor]:
+    def kls(self, complexity: tf.Tensor, speed: tf.Tensor | float = 1.0) -> list[tf.Tensor]:
         """KL(q(z | λ) ‖ p(z)) of each choice in nats, tensors of shape (complexities,)."""
         priors = [
             tfd.Independent(tfd.Bernoulli(tf.zeros(size)), 1) if optional else tfd.Categorical(tf.zeros(size))
             for size, optional in zip(self.sizes, self.optional, strict=True)
         ]
-        posteriors = self.distributions(complexity)
+        posteriors = self.distributions(complexity, speed)
         return [q.kl_divergence(p) for q, p in zip(posteriors, priors, strict=True)]
 
-    def sample(self, complexity: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
-        """A relaxed draw of the structure: of each `Choice` weights that sum to one, of `OptionalPaths` each in [0, 1].
+    def sample(
+        self, complexity: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, speed: tf.Tensor | float = 1.0
+    ) -> tf.Tensor:
+        """A draw of the structure as zeros and ones, with the gradients of the relaxed draw that it comes from.
+
+        With relaxed values the weights would learn for mixtures of paths, of which no network is made.
 
         Args:
             complexity: Tensor of shape (complexities,).
             seed: Integer tensor of shape (2,).
-            temperature: Scalar tensor: towards 0 the draws come near 0 and 1.
+            temperature: Scalar tensor: towards 0 the relaxed draws come near 0 and 1.
+            speed: As in `probabilities`.
 
         Returns:
             Tensor of shape (complexities, paths of all choices).
         """
         draws = []
-        for i, (logits, optional) in enumerate(zip(self._logits_at(complexity), self.optional, strict=True)):
+        for i, (logits, optional) in enumerate(zip(self._logits_at(complexity, speed), self.optional, strict=True)):
             relaxed = tfd.RelaxedBernoulli if optional else tfd.RelaxedOneHotCategorical
             own_seed = tf.random.experimental.stateless_fold_in(seed, i)
-            draws.append(relaxed(temperature, logits=logits).sample(seed=own_seed))
+            draw = relaxed(temperature, logits=logits).sample(seed=own_seed)
+            hard = tf.round(draw) if optional else tf.one_hot(tf.argmax(draw, -1), draw.shape[-1])
+            draws.append(hard + (draw - tf.stop_gradient(draw)))
         return tf.concat(draws, -1)
+
+    def sample_one(
+        self, complexity: tf.Tensor, seed: tf.Tensor, speed: tf.Tensor | float = 1.0
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """A draw of the structure as zeros and ones, of the shape of `sample`, and its log-probability in nats.
+
+        Args:
+            complexity: Tensor of shape (complexities,).
+            seed: Integer tensor of shape (2,).
+            speed: As in `probabilities`.
+        """
+        draws, log_probability = [], tf.zeros_like(complexity)
+        for i, q in enumerate(self.distributions(complexity, speed)):
+            draw = q.sample(seed=tf.random.experimental.stateless_fold_in(seed, i))
+            log_probability += q.log_prob(draw)
+            draws.append(tf.cast(draw, tf.float32) if self.optional[i] else tf.one_hot(draw, self.sizes[i]))
+        return tf.concat(draws, -1), log_probability
 
     def mode(self, complexity: tf.Tensor) -> tf.Tensor:
         """The most probable structure as zeros and ones, of the shape of `sample`."""
@@ -108,10 +144,10 @@ class StructurePosterior(keras.layers.Layer):
             -1,
         )
 
-    def _logits_at(self, complexity):
+    def _logits_at(self, complexity, speed=1.0):
         encoded = self.complexity_range.encode(complexity)
-        scale = tf.reshape(1 / (1 + complexity), [-1, 1])  # as that of weights
+        scale = speed * tf.reshape(1 / (1 + complexity), [-1, 1])  # as that of weights
         return [
-            scale_gradient(_LOGIT_SPEED * self.parameterization.evaluate(logits, encoded), scale)
+            scale_gradient(self._speed * self.parameterization.evaluate(logits, encoded), scale)
             for logits in self._logits
         ]

@@ -14,9 +14,10 @@ import tensorflow as tf
 from cvhn_tf import parameterizations
 from cvhn_tf.complexity import ComplexityRange
 from cvhn_tf.structure.arguments import StructureArguments
+from cvhn_tf.structure.baseline import Baseline
 from cvhn_tf.structure.choices import OptionalPaths
 from cvhn_tf.structure.costs import Costs
-from cvhn_tf.structure.one_path import run_one_path, straight_through
+from cvhn_tf.structure.one_path import run_one_path
 from cvhn_tf.structure.posterior import StructurePosterior
 from cvhn_tf.structure.usage import Usage
 from cvhn_tf.tensors.counters import counter
@@ -28,6 +29,8 @@ class SearchedModel(GraphModel):
 
     complexity_range: ComplexityRange
     _structure: StructurePosterior | None = None
+    _baseline: Baseline | None = None
+    _drawn: tuple | None = None  # λ and log q(z | λ) of a call, for the loss of the same step
     _step: keras.Variable
 
     def _search_structure(self, usage: Usage | None, arguments: StructureArguments, parameterization) -> None:
@@ -54,10 +57,14 @@ class SearchedModel(GraphModel):
             [isinstance(choice, OptionalPaths) for choice in usage.choices],
             self.complexity_range,
             parameterization if constant else parameterizations.Hierarchical(),
+            arguments.paths == "one",
             name="structure",
         )
         self._structure.build()
         self._temperature_steps = counter("temperature_steps", 0)
+        if arguments.paths == "one":
+            self._baseline = Baseline(name="baseline")
+            self._baseline.build()
         self._cost_metric = keras.metrics.Mean("structure_cost")
 
     def _plan_temperature(self, data, epochs: int) -> None:
@@ -73,42 +80,67 @@ class SearchedModel(GraphModel):
         if self._structure is not None and not 0 < self._temperature_steps.numpy() <= self._step.numpy():
             self._temperature_steps.assign(epochs * data.count_batches("the temperature of choices falls over"))
 
-    def _structure_inputs(self, complexities, seed, step, training) -> list:
-        """What the graph takes of the structure: a draw in training, else the most probable one."""
+    def _structure_inputs(self, complexities, seed, step, training, speed=1.0) -> list:
+        """What the graph takes of the structure: a draw in training, else the most probable one.
+
+        Args:
+            complexities: Tensor of shape (complexities,).
+            seed: Integer tensor of shape (2,).
+            step: Integer tensor, the number of the step.
+            training: Whether to draw.
+            speed: Factor of the gradients of the logits.
+        """
         if self._structure is None:
             return []
         if not training:
             return [self._structure.mode(complexities)]
+        if self._baseline is not None:
+            draw, log_probability = self._structure.sample_one(complexities, seed, speed)
+            self._drawn = complexities, log_probability
+            return [draw]
         first, last = self._structure_arguments.temperature
         steps = self._temperature_steps.value
         progress = tf.where(steps > 0, tf.minimum(tf.cast(step, tf.float32) / tf.maximum(steps, 1.0), 1.0), 1.0)
-        draw = self._structure.sample(complexities, seed, first * (last / first) ** progress)
-        if self._structure_arguments.paths == "one":
-            draw = straight_through(draw, self._structure.sizes, self._structure.optional)
-        return [draw]
+        return [self._structure.sample(complexities, seed, first * (last / first) ** progress, speed)]
 
     def _run_graph(self, inputs, training):
         """Outputs and KLs of the graph; under `paths="one"` only what the draw reads is computed."""
-        if self._structure is None or self._structure_arguments.paths == "all":
+        if self._baseline is None:
             return self._graph(inputs, training=training)
         outputs, losses = run_one_path(self._graph, inputs, training)
         for loss in losses:
             self.add_loss(loss)
         return outputs
 
-    def _describe(self, kls, complexities):
+    def _with_gradient_of_draw(self, loss, nll):
+        """The loss, with a gradient of the logits where the loss itself has none, of one path that was drawn.
+
+        Args:
+            loss: Scalar tensor.
+            nll: Its part that depends on the draw, in nats for each example.
+        """
+        drawn, self._drawn = self._drawn, None
+        if drawn is None:
+            return loss
+        complexities, log_probability = drawn
+        advantage = self._baseline.advantage(nll, self.complexity_range.encode(complexities))
+        surrogate = tf.reduce_sum(tf.cast(advantage, loss.dtype) * tf.cast(log_probability, loss.dtype))
+        return loss + (surrogate - tf.stop_gradient(surrogate)) / tf.distribute.get_strategy().num_replicas_in_sync
+
+    def _describe(self, kls, complexities, speed=1.0):
         """The whole KL in nats and what the structure costs, two tensors of shape (complexities,).
 
         Args:
             kls: KL of each layer, in the order of the graph.
             complexities: Tensor of shape (complexities,).
+            speed: Factor of the gradients of the logits.
         """
         if self._structure is None:
             return tf.add_n(kls), None
-        of_paths = [tf.unstack(part, axis=-1) for part in self._structure.probabilities(complexities)]
+        of_paths = [tf.unstack(part, axis=-1) for part in self._structure.probabilities(complexities, speed)]
         of_layers, of_calls = self._usage.probabilities(of_paths)
         choices = [self._usage.places[id(choice)] for choice in self._usage.choices]
-        kls = [*kls, *(tf.cast(kl, kls[0].dtype) for kl in self._structure.kls(complexities))]
+        kls = [*kls, *(tf.cast(kl, kls[0].dtype) for kl in self._structure.kls(complexities, speed))]
         described = zip([*self._usage.described, *choices], kls, strict=True)
         kl = tf.add_n([tf.cast(of_layers[place], kl.dtype) * kl for place, kl in described])
         return kl, self._costs.expected(of_layers, of_calls) * tf.ones_like(complexities)

@@ -16,7 +16,7 @@ from cvhn_tf.export.compaction.compact import compact
 from cvhn_tf.export.comparison.pareto import pareto_front
 from cvhn_tf.export.comparison.plot import plot_front
 from cvhn_tf.export.comparison.report import report
-from cvhn_tf.export.comparison.tables import as_csv, written
+from cvhn_tf.export.comparison.tables import as_csv, choices_as_text, written
 from cvhn_tf.export.conversion.convert import to_tflite_from
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.conversion.quantizations import check_quantizations
@@ -32,6 +32,7 @@ from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.verification.verify import ConversionError
 from cvhn_tf.files.atomic import write_atomically
 from cvhn_tf.hypernetwork import VariationalHypernetwork
+from cvhn_tf.structure.costs import multiply_adds_of
 
 SPARSITIES = (0.0, 0.9, 0.95, 0.98, 0.985, 0.99)
 # What is compared by default.
@@ -59,6 +60,9 @@ class Row:
             probabilities.
         structure: What was pruned as one, as in `prune`.
         unquantized_bytes: Bytes of the tensors that the encoding has passed over.
+        choices: What is chosen at this λ, such as `"block_1=2 block_2=0"`, where the target has choices.
+        multiply_adds: Multiply-adds of the network in the file for one example, those by zeros included; None where
+            they cannot be told.
     """
 
     complexity: float
@@ -76,6 +80,8 @@ class Row:
     calibration_error: float | None = None
     structure: str = "weight"
     unquantized_bytes: int = 0
+    choices: str = ""
+    multiply_adds: int | None = None
 
     @property
     def encoding(self) -> str:
@@ -240,6 +246,7 @@ def compare(
     repeated: Any = RepeatedPruning(model)
     for complexity in complexities:
         bits = model.description_length(complexity)
+        choices = choices_as_text(model.most_probable_structure(complexity))
         histograms.append(snr_histogram(repeated, complexity, bits))
         for sparsity in sparsities:
             network = prune(repeated, complexity, sparsity, scope=scope, structure=structure)
@@ -249,6 +256,7 @@ def compare(
                 network = recalibrate(network, representative_data)
             keras_accuracy = accuracy(keras_outputs(network, x), y)
             network = compact(network)
+            multiply_adds = multiply_adds_of(network)
             graphs = FrozenGraphs()
             for quantization in quantizations:
                 try:
@@ -275,6 +283,8 @@ def compare(
                         calibration_error=measured.calibration_error,
                         structure=structure,
                         unquantized_bytes=artifact.unquantized_bytes,
+                        choices=choices,
+                        multiply_adds=multiply_adds,
                     )
                     rows.append(result)
                 if progress is not None:

@@ -24,3 +24,18 @@ def written(text: str, path: str | os.PathLike[str] | None) -> str:
     if path is not None:
         write_atomically(path, text.encode())
     return text
+
+
+def choices_as_text(structure) -> str:
+    """What is chosen, such as `"block=2 node=0+1"`.
+
+    Args:
+        structure: What `model.most_probable_structure` gives.
+    """
+
+    def paths(chosen):
+        if isinstance(chosen, int):
+            return str(chosen)
+        return "+".join(str(path) for path, is_there in enumerate(chosen) if is_there) or "none"
+
+    return " ".join(f"{name}={paths(chosen)}" for name, chosen in structure.items())

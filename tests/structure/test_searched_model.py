@@ -8,7 +8,8 @@ import tensorflow_probability as tfp
 from keras import layers
 
 import cvhn_tf
-from cvhn_tf.structure.one_path import run_one_path, straight_through
+from cvhn_tf import export
+from cvhn_tf.structure.one_path import run_one_path
 
 
 def block(name, units, x):
@@ -16,7 +17,7 @@ def block(name, units, x):
     return layers.Activation("relu", name=f"{name}_relu")(x)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def target():
     inputs = keras.Input((8,), name="x")
     x = block("stem", 6, inputs)
@@ -28,11 +29,21 @@ def target():
     return keras.Model(inputs, layers.Dense(3, "softmax", name="classes")(x), name="target")
 
 
-@pytest.fixture
-def fitted(target, data):
+@pytest.fixture(scope="module")
+def examples():
+    """64 examples of three well separated classes."""
+    rng = np.random.default_rng(0)
+    y = np.arange(64) % 3
+    x = rng.normal(size=(3, 8))[y] * 2 + rng.normal(size=(64, 8)) * 0.3
+    return x.astype("float32"), y
+
+
+@pytest.fixture(scope="module")
+def fitted(target, examples):
+    keras.utils.set_random_seed(0)
     model = cvhn_tf.VariationalHypernetwork(target, seed=3, price=0.3)
     model.compile(cvhn_tf.PivotAdam(3e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(*data, batch_size=16, epochs=3, verbose=0)
+    model.fit(*examples, batch_size=16, epochs=3, verbose=0)
     return model
 
 
@@ -116,15 +127,14 @@ def test_loss_is_as_documented(fitted, data):
 
 def test_saved_model_has_structure_and_goes_on_as_before(fitted, data, tmp_path):
     fitted.save(tmp_path / "model.keras")
-    loaded = cvhn_tf.load_model(tmp_path / "model.keras")
+    loaded, other = (cvhn_tf.load_model(tmp_path / "model.keras") for _ in range(2))
     assert {**loaded.get_config(), "target": None} == {**fitted.get_config(), "target": None}
-    for model in (fitted, loaded):
+    for name, q in fitted.structure(1.0).items():
+        np.testing.assert_array_equal(loaded.structure(1.0)[name].entropy(), q.entropy())
+    for model in (other, loaded):
         model.fit(*data, batch_size=16, epochs=1, shuffle=False, verbose=0)
-    for ours, theirs in zip(loaded.weights, fitted.weights, strict=True):
+    for ours, theirs in zip(loaded.weights, other.weights, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    np.testing.assert_allclose(
-        loaded.structure(1.0)["block"].probs_parameter(), fitted.structure(1.0)["block"].probs_parameter()
-    )
 
 
 def test_cheap_structures_are_chosen_where_complexity_is_high():
@@ -173,13 +183,12 @@ def test_mixed_precision(data):
     assert model._structure.weights[0].dtype == "float32"
 
 
-@pytest.mark.parametrize("complexities", [[1.0], [0.1, 10.0]])
-def test_one_path_computes_what_all_paths_give_for_a_draw_of_zeros_and_ones(target, data, complexities):
+def test_one_path_computes_what_all_paths_give_for_a_draw_of_zeros_and_ones(target, data):
     model = cvhn_tf.VariationalHypernetwork(target, seed=3, paths="one")
-    structure, complexities = model._structure, tf.constant(complexities)
+    structure, complexities = model._structure, tf.constant([1.0])
     before = model.get_weights()
     for step in range(4):
-        draw = structure.sample(complexities, tf.constant([1, step]), 0.5)
+        draw, _ = structure.sample_one(complexities, tf.constant([1, step]))
         seed = tf.constant([5, step])
         results = []
         for run in (
@@ -188,15 +197,32 @@ def test_one_path_computes_what_all_paths_give_for_a_draw_of_zeros_and_ones(targ
         ):
             model.set_weights(before)
             with tf.GradientTape() as tape:
-                hard = straight_through(draw, structure.sizes, structure.optional)
-                outputs, kls = run([tf.constant(data[0]), complexities, seed, hard])
+                outputs, kls = run([tf.constant(data[0]), complexities, seed, draw])
                 loss = tf.reduce_sum(outputs[:, 0]) + tf.reduce_sum(tf.add_n(kls))
             variables = [variable.value for variable in model.trainable_variables]
             gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
             results.append((outputs, *kls, *map(tf.convert_to_tensor, gradients)))
-        assert set(np.unique(hard)) <= {0.0, 1.0}
+        assert set(np.unique(draw)) <= {0.0, 1.0}
         for all_paths, one_path in zip(*results, strict=True):
             np.testing.assert_allclose(one_path, all_paths, atol=1e-5)
+
+
+def test_gradient_of_one_path_is_on_average_that_of_the_expected_loss(target):
+    structure = cvhn_tf.VariationalHypernetwork(target, seed=3, paths="one")._structure
+    for variable in structure.trainable_variables:
+        variable.assign(np.random.default_rng(0).normal(size=variable.shape) * 0.1)
+    losses = tf.constant([[1.0, 3.0, -2.0, 0.5, 0.0, 2.0, -1.0]])
+    with tf.GradientTape() as tape:
+        expected_loss = tf.reduce_sum(losses[0] * tf.concat(structure.probabilities(tf.constant([1.0])), -1)[0])
+    variables = [variable.value for variable in structure.trainable_variables]
+    expected = tape.gradient(expected_loss, variables)
+    with tf.GradientTape() as tape:
+        draws, log_probability = structure.sample_one(tf.ones(100_000), tf.constant([1, 2]))
+        advantage = tf.reduce_sum(losses * draws, axis=-1) - 7.0  # any baseline will do
+        surrogate = tf.reduce_mean(advantage * log_probability)
+    for estimate, exact in zip(tape.gradient(surrogate, variables), expected, strict=True):
+        np.testing.assert_allclose(estimate, exact, atol=0.15)
+    assert np.abs(expected[0]).max() > 1.0
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -235,6 +261,7 @@ def test_bad_arguments_are_refused_before_any_work(target):
         ({"budget": math.nan}, r"Expected `budget` .* Received: budget=nan"),
         ({"temperature": 1.0}, r"Expected `temperature` to be a pair.* Received: temperature=1.0"),
         ({"temperature": (0.1, 1.0)}, r"Expected `temperature` to fall. Received: temperature=\(0.1, 1.0\)"),
+        ({"paths": "one", "complexity_samples": 2}, r"`complexity_samples=1` with `paths='one'`.*=2"),
         ({"paths": "two"}, r"Expected `paths` to be one of \['all', 'one'\]. Received: paths='two'"),
     ):
         with pytest.raises(ValueError, match=error):
@@ -259,3 +286,14 @@ def test_steps_that_cannot_be_counted(target, data):
     with pytest.raises(ValueError, match="which the temperature of choices falls over, cannot be told"):
         model.fit(batches)
     model.fit(batches, steps_per_epoch=2, verbose=0)
+
+
+def test_files_are_compared_with_their_choices(fitted, examples):
+    comparison = export.compare(fitted, examples, complexities=[1.0], sparsities=[0.0], quantizations=[None])
+    (row,) = comparison.rows
+    chosen = fitted.most_probable_structure(1.0)
+    assert row.choices.startswith(f"block={chosen['block']} inner={chosen['inner']} paths=")
+    assert row.multiply_adds == fitted.structure_cost(1.0) and row.accuracy == row.keras_accuracy
+    assert f'"choices": "{row.choices}"' in comparison.to_json()
+    packed = export.pack(fitted, 1.0, sparsity=0.5)
+    assert not {"Choice", "OptionalPaths"} & {type(layer).__name__ for layer in export.unpack(packed)._flatten_layers()}
