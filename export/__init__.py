@@ -21,6 +21,7 @@ from cvhn_tf.export.quantization_aware_training.train import quantization_aware
 from cvhn_tf.export.rounding.integer_grid import round_weights
 from cvhn_tf.export.search.best import Best, best
 from cvhn_tf.export.search.candidate import Candidate
+from cvhn_tf.export.search.latency_table import LatencyTable, measure_latencies
 from cvhn_tf.export.search.smallest import smallest
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact, Unquantized
 from cvhn_tf.export.verification.verify import ConversionError
@@ -33,6 +34,7 @@ __all__ = [
     "Comparison",
     "ConversionError",
     "Evaluation",
+    "LatencyTable",
     "PackedModel",
     "Row",
     "SizeAccuracyCurve",
@@ -47,6 +49,7 @@ __all__ = [
     "entropy_coded_size",
     "evaluate_tflite",
     "finetune",
+    "measure_latencies",
     "pack",
     "polyphase",
     "prune",
