@@ -10,7 +10,7 @@ What is left, mean H(p), is noise in the data itself, which no further training 
 
 import dataclasses
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import keras
@@ -33,9 +33,13 @@ class _HasPosterior(Protocol):
     complexity: float
     complexity_range: ComplexityRange
 
-    def at(self, complexity: float) -> keras.Model: ...
+    def at(self, complexity: float, structure: Mapping[str, Any] | None = None) -> keras.Model: ...
 
-    def posterior(self, complexity: float) -> dict[str, tfp.distributions.Normal]: ...
+    def posterior(
+        self, complexity: float, structure: Mapping[str, Any] | None = None
+    ) -> dict[str, tfp.distributions.Normal]: ...
+
+    def structure(self, complexity: float) -> dict[str, tfp.distributions.Distribution]: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +84,7 @@ def predict_distribution(
     """Averages the predictions of networks drawn from the posterior at a complexity.
 
     Each draw sets the weights of one plain network, which predicts all of `x`: what layers do in training, such as
-    dropout, takes no part.
+    dropout, takes no part. Where the target has choices, each draw has a structure of its own.
 
     Args:
         model: `cvhn_tf.VariationalHypernetwork`.
@@ -116,7 +120,7 @@ def predict_distribution(
         raise ValueError(f"Expected a target with one output. Received: a target with {len(network.outputs)} outputs")
     as_input_arrays(network, x, "x")
     seed = random.randint(0, 2**31 - 1) if seed is None else int(seed) % 2**31
-    draws = _predictions(network, model.posterior(complexity), x, samples, batch_size, seed)
+    draws = _predictions(model, network, complexity, x, samples, batch_size, seed)
     if outputs == "values":
         return summarize_values(draws)
     return summarize_classes(_probabilities(draw, outputs) for draw in draws)
@@ -155,20 +159,36 @@ def summarize_values(draws: Iterable[np.ndarray]) -> ValuePrediction:
     return ValuePrediction(mean, squares / (count - 1))
 
 
-def _predictions(network, posteriors, x, samples, batch_size, seed):
+def _predictions(model, network, complexity, x, samples, batch_size, seed):
     """Gives the outputs of each drawn network, one array in float64 after the other."""
-    drawn = [(variable, posteriors[path]) for path, variable in by_path(network).items() if path in posteriors]
+    choices = model.structure(complexity)
+    networks = {} if choices else {(): _with_posteriors(network, model.posterior(complexity))}
     examples = len(keras.tree.flatten(x)[0])
     batches = [
         keras.tree.map_structure(lambda array, start=start: np.asarray(array)[start : start + batch_size], x)
         for start in range(0, examples, batch_size)
     ]
     for sample in range(samples):
+        structure = {
+            # Of seeds apart from those of the weights.
+            name: q.sample(seed=tf.random.experimental.stateless_fold_in([seed, sample], -1 - i)).numpy()
+            for i, (name, q) in enumerate(choices.items())
+        }
+        key = tuple(np.concatenate([np.ravel(chosen) for chosen in structure.values()])) if structure else ()
+        if key not in networks:
+            of_structure = complexity, structure
+            networks[key] = _with_posteriors(model.at(*of_structure), model.posterior(*of_structure))
+        network, drawn = networks[key]
         for i, (variable, posterior) in enumerate(drawn):
             noise = tf.random.experimental.stateless_fold_in([seed, sample], i)
             variable.assign(posterior.sample(seed=noise))
         outputs = [keras.tree.flatten(network.predict_on_batch(batch))[0] for batch in batches]
         yield np.concatenate(outputs).astype("float64")
+
+
+def _with_posteriors(network, posteriors):
+    """A network, and pairs of its variables and their posteriors."""
+    return network, [(variable, posteriors[path]) for path, variable in by_path(network).items() if path in posteriors]
 
 
 def _probabilities(draw, outputs):

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import keras
@@ -297,3 +298,17 @@ def test_files_are_compared_with_their_choices(fitted, examples):
     assert f'"choices": "{row.choices}"' in comparison.to_json()
     packed = export.pack(fitted, 1.0, sparsity=0.5)
     assert not {"Choice", "OptionalPaths"} & {type(layer).__name__ for layer in export.unpack(packed)._flatten_layers()}
+
+
+def test_predictions_are_drawn_over_structures_too(target, examples):
+    model = cvhn_tf.VariationalHypernetwork(target, seed=1, initial_stddev=1e-7)
+    x = examples[0][:4]
+    each = []
+    for block, inner, first, second in itertools.product(range(3), range(2), *[(False, True)] * 2):
+        structure = {"block": block, "inner": inner, "paths": (first, second)}
+        each.append(model.at(1.0, structure).predict(x, verbose=0))
+    prediction = model.predict_distribution(x, 1.0, samples=300, outputs="values", seed=2)
+    deviation = np.std(each, axis=0)
+    assert deviation.max() > 0.05  # all structures are equally probable, and weights have next to no noise
+    np.testing.assert_allclose(prediction.mean, np.mean(each, axis=0), atol=4 * deviation.max() / 300**0.5)
+    np.testing.assert_allclose(prediction.variance**0.5, deviation, atol=0.3 * deviation.max())
