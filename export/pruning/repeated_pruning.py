@@ -21,5 +21,10 @@ class RepeatedPruning:
             self._posterior, self._complexity = self._model.posterior(complexity), complexity
         return self._posterior
 
+    def at(self, complexity):
+        """That of the hypernetwork: a new network at each call, since `prune` changes it."""
+        means = {path: posterior.loc for path, posterior in self.posterior(complexity).items()}
+        return self._model._target.make_network(means)
+
     def __getattr__(self, name):
         return getattr(self._model, name)
