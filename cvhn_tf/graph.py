@@ -68,11 +68,16 @@ class Target:
             drawn: Dict from the path of each weight that has a posterior to its value.
         """
         network = make_network(self.config)
-        for variable, path, source in zip(network.variables, self.paths, self.sources, strict=True):
-            variable.assign(drawn[path] if isinstance(source, tuple) else source)
+        for variable, path in zip(network.variables, self.paths, strict=True):
             variable._path = path  # layers without names of their own have others in each network
+        self.set_weights(network, drawn)
         finalize_normalization(network)
         return network
+
+    def set_weights(self, network, drawn):
+        """Gives one that `make_network` made other weights; `drawn` as there."""
+        for variable, path, source in zip(network.variables, self.paths, self.sources, strict=True):
+            variable.assign(drawn[path] if isinstance(source, tuple) else source)
 
     def describe_parameters(self, graph, parameterization) -> str:
         """Two lines for the end of a summary: how large the target is, and the hypernetwork that gives its weights.

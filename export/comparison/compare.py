@@ -242,6 +242,7 @@ def compare(
         bits = model.description_length(complexity)
         histograms.append(snr_histogram(repeated, complexity, bits))
         for sparsity in sparsities:
+            repeated.take_back()
             network = prune(repeated, complexity, sparsity, scope=scope, structure=structure)
             layer_sparsities.append(layer_sparsity(network, complexity, sparsity, structure, histograms[-1].counts))
             kept = sum(int(np.count_nonzero(weight)) for weight in network.get_weights())
