@@ -55,11 +55,16 @@ class Target:
             drawn: Dict from the path of each weight that has a posterior to its value.
         """
         network = make_network(self.config)
-        for variable, path, source in zip(network.variables, self.paths, self.sources, strict=True):
-            variable.assign(drawn[path] if isinstance(source, tuple) else source)
+        for variable, path in zip(network.variables, self.paths, strict=True):
             variable._path = path  # layers without names of their own have others in each network
+        self.set_weights(network, drawn)
         finalize_normalization(network)
         return network
+
+    def set_weights(self, network, drawn):
+        """Gives one that `make_network` made other weights; `drawn` as there."""
+        for variable, path, source in zip(network.variables, self.paths, self.sources, strict=True):
+            variable.assign(drawn[path] if isinstance(source, tuple) else source)
 
     def decided(self, paths):
         """The `Target` of one structure: without choices, and without the weights of what is not chosen.

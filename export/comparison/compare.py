@@ -249,6 +249,7 @@ def compare(
         choices = choices_as_text(model.most_probable_structure(complexity))
         histograms.append(snr_histogram(repeated, complexity, bits))
         for sparsity in sparsities:
+            repeated.take_back()
             network = prune(repeated, complexity, sparsity, scope=scope, structure=structure)
             layer_sparsities.append(layer_sparsity(network, complexity, sparsity, structure, histograms[-1].counts))
             kept = sum(int(np.count_nonzero(weight)) for weight in network.get_weights())

@@ -25,6 +25,7 @@ from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.tflite.flatbuffer import has_operation, has_sparse_weights
 from cvhn_tf.export.verification.inputs import verification_inputs
+from cvhn_tf.export.verification.reference import Reference
 from cvhn_tf.export.verification.verify import ConversionError, OutputsDifferError, verify
 
 # The converter stores a tensor in a sparse encoding from this share of zeros on.
@@ -100,8 +101,9 @@ def to_tflite_from(
     """`to_tflite`, with `FrozenGraphs` that the conversions of one network to several encodings share."""
     client = as_client(client)
     _check(keras_model, quantization, sparse, representative_data, client, integer_only)
-    keras_model = in_float32(keras_model)
-    inputs = verification_inputs(keras_model, representative_data)
+    graphs.once(_check_finite, keras_model)
+    keras_model = graphs.once(in_float32, keras_model)
+    inputs = graphs.once(verification_inputs, keras_model, representative_data)
     calibration = None
     if ENCODINGS[quantization].calibrated:
         examples = [array[:_CALIBRATION_EXAMPLES] for array in inputs]  # which are spread over all of the data
@@ -139,7 +141,6 @@ def to_tflite_from(
 def _check(keras_model, quantization, sparse, representative_data, client, integer_only):
     check_network("keras_model", keras_model)
     check_convertible("keras_model", keras_model)
-    check_finite_weights("keras_model", keras_model)
     check_quantization(quantization)
     if sparse not in (True, False, "auto"):
         raise ValueError(f"Expected `sparse` to be True, False or 'auto'. Received: sparse={sparse!r}")
@@ -158,6 +159,10 @@ def _check(keras_model, quantization, sparse, representative_data, client, integ
             "Expected `representative_data`, some examples to calibrate the activations on, for "
             f"quantization={quantization!r}. Received: representative_data=None"
         )
+
+
+def _check_finite(keras_model):
+    check_finite_weights("keras_model", keras_model)
 
 
 def _layouts(keras_model, quantization, sparse, client):
@@ -182,7 +187,8 @@ def _convert_and_verify(graphs, keras_model, quantization, sparse, calibration, 
             file = _convert(graphs, model, quantization, sparse, calibration, scale_of_kernel)
             content = finished(file, keras_model, client)
             lacking = () if anywhere else check_client_has(client, content)
-            verified = verify(content, keras_model, quantization, inputs, client=client)
+            reference = graphs.once(Reference, keras_model, inputs)
+            verified = verify(content, keras_model, quantization, inputs, client=client, reference=reference)
             return content, dataclasses.replace(verified, caveats=verified.caveats + lacking)
 
         try:

@@ -4,7 +4,7 @@ import threading
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2_as_graph
 
 from cvhn_tf.export.verification.verify import ConversionError
 
@@ -13,7 +13,7 @@ _one_converter_at_a_time = threading.Lock()
 
 
 class FrozenGraphs:
-    """Graphs of networks, each traced once for all encodings of the network.
+    """What the conversions of a network to several encodings share: first of all its graph, which is traced once.
 
     ```python
     graphs = FrozenGraphs()
@@ -25,20 +25,41 @@ class FrozenGraphs:
     """
 
     def __init__(self):
-        self._frozen = {}
+        self._made = {}
+
+    def once(self, make, keras_model, other=None):
+        """`make(keras_model)`, or `make(keras_model, other)` if there is another object, the same for the same ones."""
+        key = make, id(keras_model), id(other)
+        if key not in self._made:
+            made = make(keras_model) if other is None else make(keras_model, other)
+            self._made[key] = made, keras_model, other  # which stay, since ids are used again
+        return self._made[key][0]
 
     def converter(self, keras_model):
         """A new `tf.lite.TFLiteConverter` of a functional or Sequential Keras model."""
-        if id(keras_model) not in self._frozen:
-            self._frozen[id(keras_model)] = keras_model, _freeze(keras_model)  # the model too: ids are reused
-        _, graph = self._frozen[id(keras_model)]
+        function, graph = self.once(_freeze, keras_model)
         with _one_converter_at_a_time:
             # With a function in the place of what holds the variables, it is not written as a SavedModel.
-            return tf.lite.TFLiteConverter.from_concrete_functions([graph], graph)
+            converter = _FrozenConverter.from_concrete_functions([function], function)
+        converter.graph = graph
+        return converter
+
+
+class _FrozenConverter(tf.lite.TFLiteConverter):
+    """TensorFlow's converter of a graph that is frozen already; its own freezes in each conversion again.
+
+    ```python
+    converter.graph = graph_def
+    ```
+    """
+
+    def _freeze_concrete_function(self):
+        (function,) = self._funcs
+        return self.graph, function.inputs, function.outputs, function
 
 
 def _freeze(keras_model):
-    """The function of a model's inference: its inputs and outputs are lists, in the model's order."""
+    """The function of a model's inference, and its `GraphDef`; inputs and outputs are lists, in the model's order."""
     signature = [tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name) for tensor in keras_model.inputs]
 
     @tf.function(input_signature=signature, autograph=False)
@@ -55,4 +76,4 @@ def _freeze(keras_model):
                 f"The network assigns to a weight at inference ({operation.name.removesuffix('/' + operation.type)}), "
                 "but the weights of a file stay as they are"
             )
-    return convert_variables_to_constants_v2(function, lower_control_flow=False)
+    return convert_variables_to_constants_v2_as_graph(function, lower_control_flow=False)

@@ -12,6 +12,15 @@ from cvhn_tf.export.tflite.artifact import TFLiteArtifact, content_of
 from cvhn_tf.export.verification.litert import open_file
 from cvhn_tf.training.data import check_finite, check_labels
 
+# For all but the latency, which is that of one.
+_THREADS = os.cpu_count() or 1
+# What is run at a time.
+_BATCH = 1000
+# Of a file for a single example, so many are run one by one and at once, to see whether it can be resized.
+_PROBES = 8
+# Share of the outputs' largest magnitude.
+_ALIKE = 1e-4
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
@@ -56,7 +65,7 @@ def evaluate_tflite(
             not fit the file's inputs or are not finite, or labels name classes that it does not have.
     """
     content = content_of("artifact", artifact)
-    litert = open_file(content, threads=os.cpu_count() or 1)  # for all but the latency, which is that of one
+    litert = open_file(content, _THREADS)
     inputs = litert.take_inputs(x)
     y = np.asarray(y)
     if len(y) == 0 or any(len(array) != len(y) for array in inputs):
@@ -70,13 +79,35 @@ def evaluate_tflite(
     litert.check_inputs(inputs)
     if loss is None and (classes := litert.count_classes()) and y.size == len(y):
         check_labels("y", y, classes)
-    batches = [litert.run([a[i : i + 1000] for a in inputs])[0] for i in range(0, len(y), 1000)]
+    if litert.batch_is_fixed and len(y) > _PROBES and (resizable := _resizable(content, x)):
+        litert = resizable
+    batches = [litert.run([a[i : i + _BATCH] for a in inputs])[0] for i in range(0, len(y), _BATCH)]
     outputs = np.concatenate(batches)
     loss = None if loss is None else float(np.mean(loss(y, outputs)))
     right = accuracy(outputs, y)
     calibration = None if right is None else calibration_error(outputs, y)
     timed = open_file(content)
     return Evaluation(right, loss, timed.latency_ms(timed.take_inputs(x)), len(y), calibration)
+
+
+def _resizable(content, x):
+    """The file opened for any number of examples at a time, if it is for a single one and gives the same for many."""
+    one, many = open_file(content), open_file(content, _THREADS)
+    inputs = one.take_inputs(x)
+    many.take_inputs(x)
+    if any(detail["shape"][0] != 1 for detail in one.input_details):
+        return None
+    probes = [array[np.linspace(0, len(array) - 1, _PROBES).astype(int)] for array in inputs]
+    many.batch_is_fixed = False
+    try:
+        outputs = many.run(probes)
+    except (RuntimeError, ValueError):  # sizes that stand in the file, as those of a recurrent layer's state
+        return None
+    is_alike = all(
+        made.shape == expected.shape and np.allclose(made, expected, rtol=0, atol=_ALIKE * np.abs(expected).max())
+        for made, expected in zip(outputs, one.run(probes), strict=True)
+    )
+    return many if is_alike else None
 
 
 def keras_outputs(keras_model, x) -> np.ndarray:
@@ -86,8 +117,8 @@ def keras_outputs(keras_model, x) -> np.ndarray:
     """
     examples = len(keras.tree.flatten(x)[0])
     batches = [
-        keras_model(keras.tree.map_structure(lambda array, i=i: array[i : i + 1000], x), training=False)
-        for i in range(0, examples, 1000)
+        keras_model(keras.tree.map_structure(lambda array, i=i: array[i : i + _BATCH], x), training=False)
+        for i in range(0, examples, _BATCH)
     ]
     return np.concatenate([keras.ops.convert_to_numpy(batch) for batch in batches])
 

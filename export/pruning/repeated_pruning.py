@@ -1,11 +1,19 @@
-"""A hypernetwork that is asked for its posterior again and again, at one complexity after another."""
+"""A hypernetwork that is asked for its posterior and networks again and again, at one complexity after another."""
 
 
 class RepeatedPruning:
-    """Stands in for a hypernetwork in `prune` and `round_weights`, and computes the posterior of a complexity once.
+    """Stands in for a hypernetwork in `prune` and `round_weights`: the posterior of a complexity is computed once.
 
-    A search prunes the networks of one complexity at many sparsities. Only the last posterior is kept. The
+    A search prunes the networks of one complexity at many sparsities. Only the last posterior is kept. To make a
+    network takes longer than to prune it, so those that are no longer needed get the weights of the next ones. The
     hypernetwork must not be trained meanwhile.
+
+    ```python
+    repeated = RepeatedPruning(model)
+    for sparsity in sparsities:
+        repeated.take_back()
+        network = prune(repeated, complexity, sparsity)
+    ```
 
     Args:
         model: `cvhn_tf.VariationalHypernetwork`.
@@ -14,12 +22,30 @@ class RepeatedPruning:
     def __init__(self, model):
         self._model = model
         self._complexity = self._posterior = None
+        self._lent, self._free = [], []
 
     def posterior(self, complexity):
         """That of the hypernetwork."""
         if complexity != self._complexity:
             self._posterior, self._complexity = self._model.posterior(complexity), complexity
         return self._posterior
+
+    def at(self, complexity):
+        """As of the hypernetwork: a network that is the caller's until `take_back`."""
+        means = {path: posterior.loc for path, posterior in self.posterior(complexity).items()}
+        target = self._model._target
+        if self._free:
+            network = self._free.pop()
+            target.set_weights(network, means)
+        else:
+            network = target.make_network(means)
+        self._lent.append(network)
+        return network
+
+    def take_back(self):
+        """Lets the networks so far get other weights: nothing may read them from now on."""
+        self._free += self._lent
+        self._lent = []
 
     def __getattr__(self, name):
         return getattr(self._model, name)

@@ -175,6 +175,7 @@ class Prunings:
     def _turn_to(self, point):
         """Lets go of the networks of the last point."""
         self._last_point, self._pruned, self._compacted, self._candidates = point, {}, {}, {}
+        self._model.take_back()
         self.frozen_graphs = FrozenGraphs()  # what the encodings of one network share
 
     def _describe(self, point, pruned):

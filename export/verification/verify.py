@@ -11,9 +11,9 @@ from cvhn_tf.export.clients.client import Client
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.verification import micro
-from cvhn_tf.export.verification.activity import Variation, is_mostly_dead
-from cvhn_tf.export.verification.inputs import batch_size, further_inputs, outputs_of
+from cvhn_tf.export.verification.activity import Variation
 from cvhn_tf.export.verification.litert import LiteRTModel
+from cvhn_tf.export.verification.reference import Reference
 from cvhn_tf.export.verification.requantization import unscalable_output
 
 # After so long no further batch is begun.
@@ -59,6 +59,7 @@ def verify(
     inputs: list[np.ndarray],
     tolerance: float | None = None,
     client: Client = CLIENTS["any"],
+    reference: Reference | None = None,
 ) -> Verification:
     """Runs the file with LiteRT beside the Keras model; if it is for tflite-micro, with that too where it is installed.
 
@@ -72,6 +73,7 @@ def verify(
         inputs: Those of `verification_inputs`. They are compared batch by batch, for five seconds at most.
         tolerance: Largest relative error; by default that of the encoding.
         client: `Client` that will run the file.
+        reference: `Reference` of the model and the inputs, which several files share.
 
     Returns:
         `Verification`.
@@ -84,15 +86,14 @@ def verify(
     if tolerance is None:
         tolerance = ENCODINGS[quantization].tolerance
     litert = _open(content, keras_model)
-    comparison = _compare(litert, keras_model, quantization, tolerance, inputs)
+    if reference is None:
+        reference = Reference(keras_model, inputs)
+    comparison = _compare(litert, reference, quantization, tolerance)
     comparisons = [comparison]
-    first_batch = [array[: batch_size(keras_model, inputs)] for array in inputs]
     calibrated = ENCODINGS[quantization].calibrated
-    if not calibrated and (comparison.constant or is_mostly_dead(keras_model, first_batch)):
-        for further in further_inputs(keras_model, inputs):
-            if not all(np.isfinite(output).all() for output in outputs_of(keras_model, further)):
-                break
-            comparisons.append(_compare(litert, keras_model, quantization, tolerance, further))
+    if not calibrated and (comparison.constant or reference.is_mostly_dead):
+        for further in reference.further():
+            comparisons.append(_compare(litert, further, quantization, tolerance))
             if not (comparison.constant and comparisons[-1].constant):
                 break
     constant = set.intersection(*(set(comparison.constant) for comparison in comparisons))
@@ -101,10 +102,8 @@ def verify(
     examples = sum(comparison.examples for comparison in comparisons)
     if "micro" in client.names:
         if micro.is_available():
-            few = [array[:_MOST_IN_MICRO] for array in inputs]
-            comparisons.append(
-                _compare(_open_micro(content), keras_model, quantization, tolerance, few, "tflite-micro")
-            )
+            few = Reference(keras_model, [array[:_MOST_IN_MICRO] for array in inputs])
+            comparisons.append(_compare(_open_micro(content), few, quantization, tolerance, "tflite-micro"))
             clients += (micro.version(),)
         else:
             caveats += (_WITHOUT_MICRO,)
@@ -152,22 +151,22 @@ def _open(content, keras_model):
     return litert
 
 
-def _compare(litert, keras_model, quantization, tolerance, inputs, runner="LiteRT"):
-    """Runs both on the inputs.
+def _compare(litert, reference, quantization, tolerance, runner="LiteRT"):
+    """Runs both on the inputs of a `Reference`.
 
     Raises:
         ConversionError: If they differ.
     """
-    size, examples = batch_size(keras_model, inputs), 0
+    keras_model, examples = reference.keras_model, 0
     errors = [_Error() for _ in keras_model.outputs]
     variations = [Variation() for _ in keras_model.outputs]
     until = time.monotonic() + _MOST_SECONDS
-    while examples < len(inputs[0]) and (examples == 0 or time.monotonic() < until):
-        batch = [array[examples : examples + size] for array in inputs]
-        if examples > 0 and len(batch[0]) < size and keras_model.inputs[0].shape[0] is not None:
+    while examples < len(reference.inputs[0]) and (examples == 0 or time.monotonic() < until):
+        batch = reference.batch(examples)
+        if examples > 0 and len(batch[0]) < reference.batch_size and keras_model.inputs[0].shape[0] is not None:
             break  # a model that takes batches of one size only
+        expected = reference.outputs(examples)
         examples += len(batch[0])
-        expected = outputs_of(keras_model, batch)
         try:
             outputs = litert.run(batch)
         except (RuntimeError, ValueError) as error:

@@ -53,6 +53,22 @@ def test_repeated_pruning_computes_the_posterior_of_a_complexity_once(model, mon
     assert asked == [1.0, 0.1]
 
 
+def test_networks_are_used_again_once_they_are_taken_back_and_not_before(model):
+    repeated = RepeatedPruning(model)
+    points = [(1.0, 0.9), (1.0, 0.5), (0.1, 0.9)]
+    first = export.prune(repeated, *points[0])
+    assert export.prune(repeated, *points[1]) is not first
+    made = set()
+    for point in points:
+        repeated.take_back()
+        network = export.prune(repeated, *point)
+        made.add(id(network))
+        for mine, theirs in zip(network.weights, export.prune(model, *point).weights, strict=True):
+            assert mine.path == theirs.path
+            np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+    assert len(made) < len(points)
+
+
 def test_layer_scope_prunes_each_kernel_alike(model):
     for kernel in kernels(export.prune(model, 1.0, 0.75, scope="layer")).values():
         assert np.count_nonzero(kernel == 0) == round(0.75 * kernel.size)
