@@ -8,6 +8,11 @@ from cvhn_tf.export.tflite.encodings import ENCODINGS
 
 _FLOAT_AND_CLASSIC: tuple[str | None, ...] = (None, "float16", "dynamic_range", "int8")
 _NO_EXPANSION = "LiteRT's GPU accelerator has no operation that expands integers to float weights"
+_NO_TABLES = (
+    "GPUs look up no tables, as those of Embedding: LiteRT's accelerator refuses the file unless the CPU may run that "
+    "part, and LiteRT.js runs it in WebAssembly alone"
+)
+_SPLITS = ("SPLIT", "SPLIT_V")  # which the accelerator computes wrongly where it leaves parts unread
 
 CPU = Client(
     names=("cpu",),
@@ -20,6 +25,8 @@ GPU = Client(
     title="LiteRT's GPU accelerator",
     encodings=_FLOAT_AND_CLASSIC,
     causes={"weight_only_int8": _NO_EXPANSION, "weight_only_int4": _NO_EXPANSION},
+    lacks={"EMBEDDING_LOOKUP": _NO_TABLES},
+    sliced=_SPLITS,
     sparse="LiteRT's GPU accelerator takes sparse weights for dense ones, or refuses them",
     free_sizes=False,
     runtime=(2, 18),
@@ -29,7 +36,8 @@ WEB = Client(
     names=("web",),
     title="LiteRT.js",
     encodings=tuple(ENCODINGS),
-    lacks={"GATHER": "LiteRT.js refuses GATHER on WebGPU, by which `compact` selects features, but not in WebAssembly"},
+    lacks={"EMBEDDING_LOOKUP": _NO_TABLES, "GATHER": "LiteRT.js refuses GATHER on WebGPU, but not in WebAssembly"},
+    sliced=("GATHER", *_SPLITS),
     sparse="LiteRT.js takes sparse weights for dense ones on WebGPU",
     free_batch=False,
     free_sizes=False,

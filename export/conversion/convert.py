@@ -21,6 +21,7 @@ from cvhn_tf.export.conversion.unquantized import unquantized
 from cvhn_tf.export.conversion.weight_only import quantize_by_recipe
 from cvhn_tf.export.networks.check_network import check_convertible, check_network
 from cvhn_tf.export.networks.full_precision import in_float32
+from cvhn_tf.export.networks.select_features import with_longer_runs
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.tflite.flatbuffer import has_operation, has_sparse_weights
@@ -101,6 +102,8 @@ def to_tflite_from(
     client = as_client(client)
     _check(keras_model, quantization, sparse, representative_data, client, integer_only)
     keras_model = in_float32(keras_model)
+    if "GATHER" in client.sliced:
+        keras_model = with_longer_runs(keras_model, ENCODINGS[quantization].weight_bytes)
     inputs = verification_inputs(keras_model, representative_data)
     calibration = None
     if ENCODINGS[quantization].calibrated:

@@ -3,8 +3,9 @@
 from cvhn_tf.export.clients.checks import instead
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.conversion.sparse_parts import keep_from_channels
-from cvhn_tf.export.conversion.static_shapes import make_shapes_static, shapes_for
+from cvhn_tf.export.conversion.static_shapes import drop_unread, make_shapes_static, shapes_for
 from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, operation_of, parse, serialize
+from cvhn_tf.export.tflite.slices import slice_in_place
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
 from cvhn_tf.export.verification.verify import ConversionError, check_scalable
 
@@ -21,6 +22,8 @@ def finished(content, keras_model, client) -> bytes:
     check_scalable(content)
     model = parse(content)
     make_shapes_static(model)
+    if slice_in_place(model, client.sliced):
+        drop_unread(model)
     keep_from_channels(model)
     keep_keras_names(model, keras_model)
     make_versions_true(model)
@@ -34,7 +37,7 @@ def check_client_has(client, content) -> tuple[str, ...]:
         ConversionError: If the client refuses the file, or computes it wrongly.
     """
     model = parse(content)
-    used = [operation_of(model, operator) for graph in model.subgraphs for operator in graph.operators]
+    used = [_operation(model, graph, operator) for graph in model.subgraphs for operator in graph.operators]
     for operation in used:
         if operation in client.refuses:
             others = [other for other in CLIENTS.values() if operation not in other.refuses]
@@ -50,6 +53,14 @@ def check_client_has(client, content) -> tuple[str, ...]:
             f"{instead(others)}".rstrip()
         )
     return tuple(where for operation, where in client.lacks.items() if operation in used)
+
+
+def _operation(model, graph, operator):
+    """Name of an operation, that of look-ups in tables if it is one."""
+    operation = operation_of(model, operator)
+    if operation == "GATHER" and model.buffers[graph.tensors[operator.inputs[0]].buffer].data is not None:
+        return "EMBEDDING_LOOKUP"
+    return operation
 
 
 def _of_one_example(model):

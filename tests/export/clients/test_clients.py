@@ -15,6 +15,7 @@ from cvhn_tf.export.conversion import convert
 from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.tflite.flatbuffer import operation_of, parse, type_name
 from cvhn_tf.export.tflite.versions import least_runtime
+from cvhn_tf.export.verification.litert import LiteRTModel
 from cvhn_tf.export.verification.micro import MicroModel, arena_bytes
 
 
@@ -275,15 +276,55 @@ def test_integer_only_is_true_or_false(integer_only, networks):
         export.to_tflite(networks["lenet"], "int8", integer_only=integer_only)
 
 
-def test_file_with_an_operation_that_a_client_lacks_somewhere_says_so():
+def selecting(places):
+    """A network that reads some of its 64 features only."""
     network = keras.Sequential([keras.Input((64,)), layers.Dense(40, "relu"), layers.Dense(5)])
     kernel = network.layers[0].kernel
-    kernel.assign(kernel.numpy() * (np.arange(64) % 8 == 0)[:, None])
-    selecting = export.compact(network)
-    assert export.to_tflite(selecting, client="gpu").caveats == ()
-    for client in ("any", "web"):
-        (caveat,) = export.to_tflite(selecting, client=client).caveats
-        assert caveat.startswith("LiteRT.js refuses GATHER on WebGPU")
+    kernel.assign(kernel.numpy() * np.isin(np.arange(64), places)[:, None])
+    return export.compact(network)
+
+
+@pytest.mark.parametrize("quantization", CLIENTS["web"].encodings)
+@pytest.mark.parametrize("places", [range(8, 40), [*range(3), *range(30, 44)], range(0, 64, 8)])
+def test_selected_features_are_slices_for_clients_without_gather(places, quantization):
+    network = selecting(list(places))
+    data = examples_for(network)
+    expected = network.predict(data, verbose=0)
+    for client in ("web", "any") if quantization in CLIENTS["any"].encodings else ("web",):
+        artifact = export.to_tflite(network, quantization, representative_data=data, client=client)
+        assert "GATHER" not in versions(artifact.content) and artifact.caveats == ()
+        batch = LiteRTModel(artifact).run([data])[0]  # resized
+        assert np.abs(batch - expected).max() < ENCODINGS[quantization].tolerance * np.abs(expected).max()
+    there = export.to_tflite(network, quantization, representative_data=data, client="cpu")
+    assert "GATHER" in versions(there.content)
+
+
+def test_gaps_are_read_again_where_their_weights_take_less_than_a_slice():
+    network = selecting(list(range(0, 64, 8)))  # seven features of forty weights in each gap, 280 bytes in 8 bits
+    slices = [
+        [operation_of(model, operator) for operator in model.subgraphs[0].operators].count("STRIDED_SLICE")
+        for model in (parse(export.to_tflite(network, q, client="any").content) for q in (None, "dynamic_range"))
+    ]
+    assert slices == [8, 0]
+
+
+def test_parts_of_a_split_that_nothing_reads_are_not_split_off_for_gpus():
+    inputs = keras.Input((24,))
+    network = keras.Model(inputs, layers.Dense(5)(keras.ops.split(layers.Dense(24)(inputs), [6, 13], axis=1)[1]))
+    for client in ("any", "gpu", "web"):
+        assert not {"SPLIT", "SPLIT_V"} & set(versions(export.to_tflite(network, client=client).content))
+    assert "SPLIT_V" in versions(export.to_tflite(network, client="cpu").content)
+
+
+def test_file_with_an_operation_that_a_client_lacks_somewhere_says_so():
+    inputs = keras.Input((6,), dtype="int32")
+    network = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(layers.Embedding(20, 4)(inputs))))
+    for client in ("any", "gpu", "web"):
+        (caveat,) = export.to_tflite(network, client=client).caveats
+        assert caveat.startswith("GPUs look up no tables, as those of Embedding")
+    (caveat,) = export.to_tflite(network, "weight_only_int8", client="web").caveats
+    assert caveat.startswith("GPUs look up no tables, as those of Embedding")
+    assert export.to_tflite(network, client="cpu").caveats == ()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
