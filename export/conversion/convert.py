@@ -25,6 +25,7 @@ from cvhn_tf.export.networks.select_features import with_longer_runs
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.tflite.flatbuffer import has_operation, has_sparse_weights
+from cvhn_tf.export.verification import web
 from cvhn_tf.export.verification.inputs import verification_inputs
 from cvhn_tf.export.verification.verify import ConversionError, OutputsDifferError, verify
 
@@ -52,7 +53,9 @@ def to_tflite(
     accelerator), `"web"` (LiteRT.js), `"tflite"` (TFLite 2.10 to 2.16), `"micro"` (tflite-micro), several of them, or
     `"any"`: what all of them but tflite-micro compute right. Weight-only encodings, 4 bits and TFLite's sparse
     encoding are for some clients only, such as `"cpu"`; another client refuses them by a `ValueError`. For `"web"` and
-    `"any"` the file is one for a single example, which LiteRT's interpreter can resize.
+    `"any"` the file is one for a single example, which LiteRT's interpreter can resize. One for `"micro"` is run by
+    tflite-micro too, where its package is installed; one for `"web"` by LiteRT.js in Node.js, where the environment
+    variable CVHN_TF_LITERT_JS names a folder node_modules that has @litertjs/core.
 
     A network of mixed precision becomes one of float32 first. Inputs and outputs of the file's signature have the
     names of the Keras model's, and its order. Weights that lie on a grid, as those of `round_weights` do, are stored as
@@ -156,6 +159,8 @@ def _check(keras_model, quantization, sparse, representative_data, client, integ
     check_client_computes(client, quantization)
     check_client_reads(client, sparse)
     check_client_takes(client, keras_model)
+    if "web" in client.names:
+        web.is_available()  # which looks at where LiteRT.js is said to be
     if ENCODINGS[quantization].calibrated and representative_data is None:
         raise ValueError(
             "Expected `representative_data`, some examples to calibrate the activations on, for "

@@ -10,7 +10,7 @@ import numpy as np
 from cvhn_tf.export.clients.client import Client
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.tflite.encodings import ENCODINGS
-from cvhn_tf.export.verification import micro
+from cvhn_tf.export.verification import micro, web
 from cvhn_tf.export.verification.activity import Variation, is_mostly_dead
 from cvhn_tf.export.verification.inputs import batch_size, further_inputs, outputs_of
 from cvhn_tf.export.verification.litert import LiteRTModel
@@ -18,8 +18,8 @@ from cvhn_tf.export.verification.requantization import unscalable_output
 
 # After so long no further batch is begun.
 _MOST_SECONDS = 5.0
-# tflite-micro's kernels on this machine are its slow, portable ones.
-_MOST_IN_MICRO = 8
+# Beside LiteRT: tflite-micro's kernels on this machine are its slow, portable ones, and LiteRT.js gets numbers as text.
+_FEW = 8
 _LITERT = "ai-edge-litert"
 _WITHOUT_MICRO = (
     "The file was not run by tflite-micro, whose package is not installed: pip install 'cvhn-tf[micro]' has it checked"
@@ -60,7 +60,9 @@ def verify(
     tolerance: float | None = None,
     client: Client = CLIENTS["any"],
 ) -> Verification:
-    """Runs the file with LiteRT beside the Keras model; if it is for tflite-micro, with that too where it is installed.
+    """Runs the file with LiteRT beside the Keras model, and with what it is made for where that is at hand.
+
+    tflite-micro is, for `"micro"`, where its package is installed; LiteRT.js, for `"web"`, where `web.VARIABLE` is set.
 
     Where the outputs do not vary, or most units with ReLU give zero, other inputs are drawn, of both signs and ever
     larger, until the outputs vary. Not for `"int8"`, whose activations hold what was calibrated and no more.
@@ -77,7 +79,7 @@ def verify(
         `Verification`.
 
     Raises:
-        ConversionError: If LiteRT or tflite-micro refuses the file, or gives other outputs.
+        ConversionError: If one of them refuses the file, or gives other outputs.
     """
     if ENCODINGS[quantization].calibrated:
         check_scalable(content)
@@ -99,15 +101,18 @@ def verify(
     caveats: tuple[str, ...] = _caveats(sorted(constant), keras_model)
     clients: tuple[str, ...] = (f"LiteRT {importlib.metadata.version(_LITERT)}",)
     examples = sum(comparison.examples for comparison in comparisons)
+    few = [array[:_FEW] for array in inputs]
     if "micro" in client.names:
         if micro.is_available():
-            few = [array[:_MOST_IN_MICRO] for array in inputs]
-            comparisons.append(
-                _compare(_open_micro(content), keras_model, quantization, tolerance, few, "tflite-micro")
-            )
+            opened = _open_micro(content)
+            comparisons.append(_compare(opened, keras_model, quantization, tolerance, few, "tflite-micro"))
             clients += (micro.version(),)
         else:
             caveats += (_WITHOUT_MICRO,)
+    if "web" in client.names and web.is_available():
+        opened = web.WebModel(content)
+        comparisons.append(_compare(opened, keras_model, quantization, tolerance, few, "LiteRT.js"))
+        clients += (web.version(),)
     return Verification(
         max(comparison.relative_error for comparison in comparisons),
         examples,
