@@ -8,6 +8,21 @@ from cvhn_tf.export.tflite.encodings import ENCODINGS
 
 _FLOAT_AND_CLASSIC: tuple[str | None, ...] = (None, "float16", "dynamic_range", "int8")
 _NO_EXPANSION = "LiteRT's GPU accelerator has no operation that expands integers to float weights"
+# Of those that networks of Keras become; as the package tflite-micro registers operations.
+_NOT_IN_MICRO = (
+    *(
+        "CONV_3D",
+        "CONV_3D_TRANSPOSE",
+        "GELU",
+        "ONE_HOT",
+        "POW",
+        "RANGE",
+        "REDUCE_ANY",
+        "REDUCE_PROD",
+        "REVERSE_SEQUENCE",
+    ),
+    *("RFFT2D", "SCATTER_ND", "SELECT", "SIGN", "TILE", "TOPK_V2", "WHERE", "BIDIRECTIONAL_SEQUENCE_LSTM"),
+)
 _NO_TABLES = (
     "GPUs look up no tables, as those of Embedding: LiteRT's accelerator refuses the file unless the CPU may run that "
     "part, and LiteRT.js runs it in WebAssembly alone"
@@ -65,7 +80,10 @@ MICRO = Client(
         "dynamic_int4": "tflite-micro multiplies no floats with integers",
     },
     refuses={
-        "SPACE_TO_BATCH_ND": "tflite-micro computes dilated convolutions in part from memory that was never written"
+        **{operation: f"tflite-micro has no operation {operation}" for operation in _NOT_IN_MICRO},
+        "EXP/INT8": "tflite-micro has EXP, as of exponential, selu or softplus, for floats only",
+        "SELECT_V2/INT32": "tflite-micro cannot choose between integers (SELECT_V2), as Embedding does",
+        "SPACE_TO_BATCH_ND": "tflite-micro computes dilated convolutions in part from memory that was never written",
     },
     sparse="tflite-micro takes sparse weights for dense ones",
     free_batch=False,

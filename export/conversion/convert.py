@@ -15,8 +15,8 @@ from cvhn_tf.export.conversion.finish import check_client_has, finished
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.conversion.pad_inputs import pad_inputs
 from cvhn_tf.export.conversion.quantizations import check_quantization
-from cvhn_tf.export.conversion.sparse_encoding import unblock_where_smaller
-from cvhn_tf.export.conversion.stored_integers import keep_grid
+from cvhn_tf.export.conversion.sparse_encoding import unblocked_where_smaller
+from cvhn_tf.export.conversion.stored_integers import keep_grid, may_be_on_grid
 from cvhn_tf.export.conversion.unquantized import unquantized
 from cvhn_tf.export.conversion.weight_only import quantize_by_recipe
 from cvhn_tf.export.networks.check_network import check_convertible, check_network
@@ -24,7 +24,6 @@ from cvhn_tf.export.networks.full_precision import in_float32
 from cvhn_tf.export.networks.select_features import with_longer_runs
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.tflite.encodings import ENCODINGS
-from cvhn_tf.export.tflite.flatbuffer import has_operation, has_sparse_weights
 from cvhn_tf.export.verification import web
 from cvhn_tf.export.verification.inputs import verification_inputs
 from cvhn_tf.export.verification.verify import ConversionError, OutputsDifferError, verify
@@ -215,7 +214,7 @@ def _with_fewest_scales(made, keras_model, quantization, client):
     if not encoding.calibrated:
         if client.runtime < _SCALES_OF_UNITS_FROM:
             return _told_of_scales(made, client)
-        if any(map(_may_be_on_grid, _kernels(keras_model))):  # of which each unit has a step of its own
+        if any(map(may_be_on_grid, _kernels(keras_model))):  # of which each unit has a step of its own
             return made(scale_of_kernel=False)
     try:
         of_kernels = made(scale_of_kernel=True)
@@ -258,22 +257,12 @@ def _convert(graphs, keras_model, quantization, sparse, calibration, scale_of_ke
         check_has_no_loop(keras_model)
     content = converted(graphs, keras_model, quantization, sparse, calibration, scale_of_kernel)
     if sparse:
-        if not has_sparse_weights(content):
-            raise ConversionError("TensorFlow's converter found no weights to store in a sparse encoding")
-        if encoding.bits == 16 and has_operation(content, "TRANSPOSE_CONV"):
-            raise ConversionError("LiteRT computes transposed convolutions wrongly beside sparse float16 weights")
-        return unblock_where_smaller(content)
+        return unblocked_where_smaller(content)
     may_have_grid = encoding.integer_bits is not None and not encoding.calibrated
-    if may_have_grid and any(map(_may_be_on_grid, _kernels(keras_model))):
+    if may_have_grid and any(map(may_be_on_grid, _kernels(keras_model))):
         return keep_grid(content, converted(graphs, keras_model, None, False, None))
     return content
 
 
 def _kernels(keras_model):
     return (keras.ops.convert_to_numpy(weight) for weight in keras_model.weights if len(weight.shape) > 1)
-
-
-def _may_be_on_grid(kernel):
-    """Whether values repeat, as they do on a grid; it saves a conversion where they do not."""
-    kept = kernel[kernel != 0]
-    return 2 * len(np.unique(kept)) <= len(kept)

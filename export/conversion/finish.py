@@ -1,10 +1,15 @@
 """The last changes to a file that a converter made: shapes, names and versions as its clients need them."""
 
+import math
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
 from cvhn_tf.export.clients.checks import instead
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.conversion.sparse_parts import keep_from_channels
 from cvhn_tf.export.conversion.static_shapes import drop_unread, make_shapes_static, shapes_for
-from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, operation_of, parse, serialize
+from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, operation_of, parse, serialize, type_name
 from cvhn_tf.export.tflite.slices import slice_in_place
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
 from cvhn_tf.export.verification.verify import ConversionError, check_scalable
@@ -19,8 +24,8 @@ def finished(content, keras_model, client) -> bytes:
         client: `Client`. If it takes no free batch, the file is one for a single example. The interpreter can still
             resize it.
     """
-    check_scalable(content)
     model = parse(content)
+    check_scalable(model)
     make_shapes_static(model)
     if slice_in_place(model, client.sliced):
         drop_unread(model)
@@ -38,7 +43,7 @@ def check_client_has(client, content) -> tuple[str, ...]:
     """
     model = parse(content)
     used = [_operation(model, graph, operator) for graph in model.subgraphs for operator in graph.operators]
-    for operation in used:
+    for operation in (name for pair in used for name in pair):
         if operation in client.refuses:
             others = [other for other in CLIENTS.values() if operation not in other.refuses]
             raise ConversionError(
@@ -52,15 +57,15 @@ def check_client_has(client, content) -> tuple[str, ...]:
             f"The file needs TFLite {needed} or newer, and client={client.name!r} stands for {oldest} too. "
             f"{instead(others)}".rstrip()
         )
-    return tuple(where for operation, where in client.lacks.items() if operation in used)
+    return tuple(where for operation, where in client.lacks.items() if operation in dict(used))
 
 
 def _operation(model, graph, operator):
-    """Name of an operation, that of look-ups in tables if it is one."""
+    """Name of an operation, that of look-ups in tables if it is one, and the name with the type of the output."""
     operation = operation_of(model, operator)
     if operation == "GATHER" and model.buffers[graph.tensors[operator.inputs[0]].buffer].data is not None:
-        return "EMBEDDING_LOOKUP"
-    return operation
+        operation = "EMBEDDING_LOOKUP"
+    return operation, f"{operation}/{type_name(graph.tensors[operator.outputs[0]])}"
 
 
 def _of_one_example(model):
@@ -77,4 +82,21 @@ def _of_one_example(model):
     for other in others:
         for tensor in other.tensors:
             tensor.shapeSignature = None
+    _fill(model, graph)
     return model
+
+
+def _fill(model, graph):
+    """Constants in the place of FILL, as of the first states of recurrent layers. More examples share them."""
+    filled = []
+    for operator in graph.operators:
+        if operation_of(model, operator) == "FILL":
+            value = model.buffers[graph.tensors[operator.inputs[1]].buffer].data
+            made = graph.tensors[operator.outputs[0]]
+            if value is not None and made.shape is not None:
+                model.buffers.append(schema.BufferT(np.tile(np.frombuffer(value, "uint8"), math.prod(made.shape))))
+                made.buffer = len(model.buffers) - 1
+                filled.append(operator)
+    if filled:
+        graph.operators = [operator for operator in graph.operators if operator not in filled]
+        drop_unread(model)

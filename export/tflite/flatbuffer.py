@@ -132,17 +132,6 @@ def weight_types(content) -> set[str]:
     return {_TYPE_NAMES[tensor.type] for tensor, _ in constants(parse(content))}
 
 
-def has_sparse_weights(content) -> bool:
-    """Whether some weights are in a sparse encoding."""
-    return any(tensor.sparsity is not None for tensor, _ in constants(parse(content)))
-
-
-def has_operation(content, name) -> bool:
-    """Whether a file computes an operation, such as `"CONV_2D"`."""
-    model = parse(content)
-    return any(operation_of(model, operator) == name for graph in model.subgraphs for operator in graph.operators)
-
-
 def keep_keras_names(model, keras_model) -> None:
     """Gives a `ModelT` a signature, by which inputs and outputs have the names and the order of the Keras model's.
 

@@ -68,7 +68,7 @@ def verify(
     larger, until the outputs vary. Not for `"int8"`, whose activations hold what was calibrated and no more.
 
     Args:
-        content: The file.
+        content: The file, of which `check_scalable` has raised nothing.
         keras_model: Built functional or Sequential Keras model.
         quantization: As in `to_tflite`.
         inputs: Those of `verification_inputs`. They are compared batch by batch, for five seconds at most.
@@ -81,12 +81,11 @@ def verify(
     Raises:
         ConversionError: If one of them refuses the file, or gives other outputs.
     """
-    if ENCODINGS[quantization].calibrated:
-        check_scalable(content)
     if tolerance is None:
         tolerance = ENCODINGS[quantization].tolerance
+    advice = ENCODINGS[quantization].advice + ENCODINGS[quantization].alternatives(client.encodings)
     litert = _open(content, keras_model)
-    comparison = _compare(litert, keras_model, quantization, tolerance, inputs)
+    comparison = _compare(litert, keras_model, tolerance, inputs, advice)
     comparisons = [comparison]
     first_batch = [array[: batch_size(keras_model, inputs)] for array in inputs]
     calibrated = ENCODINGS[quantization].calibrated
@@ -94,7 +93,7 @@ def verify(
         for further in further_inputs(keras_model, inputs):
             if not all(np.isfinite(output).all() for output in outputs_of(keras_model, further)):
                 break
-            comparisons.append(_compare(litert, keras_model, quantization, tolerance, further))
+            comparisons.append(_compare(litert, keras_model, tolerance, further, advice))
             if not (comparison.constant and comparisons[-1].constant):
                 break
     constant = set.intersection(*(set(comparison.constant) for comparison in comparisons))
@@ -105,13 +104,13 @@ def verify(
     if "micro" in client.names:
         if micro.is_available():
             opened = _open_micro(content)
-            comparisons.append(_compare(opened, keras_model, quantization, tolerance, few, "tflite-micro"))
+            comparisons.append(_compare(opened, keras_model, tolerance, few, advice, "tflite-micro"))
             clients += (micro.version(),)
         else:
             caveats += (_WITHOUT_MICRO,)
     if "web" in client.names and web.is_available():
         opened = web.WebModel(content)
-        comparisons.append(_compare(opened, keras_model, quantization, tolerance, few, "LiteRT.js"))
+        comparisons.append(_compare(opened, keras_model, tolerance, few, advice, "LiteRT.js"))
         clients += (web.version(),)
     return Verification(
         max(comparison.relative_error for comparison in comparisons),
@@ -121,9 +120,13 @@ def verify(
     )
 
 
-def check_scalable(content: bytes) -> None:
-    """Raises a `ConversionError` if LiteRT could not scale the integers of a layer back; it may end the process."""
-    unscalable = unscalable_output(content)
+def check_scalable(model) -> None:
+    """Raises a `ConversionError` if LiteRT could not scale the integers of a layer back; it may end the process.
+
+    Args:
+        model: `ModelT`. What stands here runs a file only once that was checked.
+    """
+    unscalable = unscalable_output(model)
     if unscalable is not None:
         raise ConversionError(
             f"LiteRT cannot run the file: the outputs of a layer, '{unscalable}', were all nearly zero on "
@@ -157,7 +160,7 @@ def _open(content, keras_model):
     return litert
 
 
-def _compare(litert, keras_model, quantization, tolerance, inputs, runner="LiteRT"):
+def _compare(litert, keras_model, tolerance, inputs, advice, runner="LiteRT"):
     """Runs both on the inputs.
 
     Raises:
@@ -182,7 +185,6 @@ def _compare(litert, keras_model, quantization, tolerance, inputs, runner="LiteR
             variation.add(theirs)
     worst = float(np.max([error.relative for error in errors]))
     if not worst <= tolerance:  # also if it is NaN
-        advice = ENCODINGS[quantization].advice
         of_runner = "" if runner == "LiteRT" else f" in {runner}"
         raise OutputsDifferError(
             f"The file's outputs{of_runner} differ from the Keras model's: relative error {worst:.3g}, "

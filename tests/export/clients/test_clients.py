@@ -1,5 +1,6 @@
 """A file is made for the clients that will run it; what they cannot compute is refused with what to take instead."""
 
+import dataclasses
 import importlib.metadata
 import re
 
@@ -357,8 +358,44 @@ def test_inputs_and_outputs_are_integers_on_request(client, networks):
 def test_file_that_tflite_micro_refuses_is_an_error_with_its_reason():
     inputs = keras.Input((4, 4, 4, 2))
     network = keras.Model(inputs, layers.Conv3D(2, 2)(inputs))
-    with pytest.raises(export.ConversionError, match=r"tflite-micro cannot run the file: .*CONV_3D"):
+    with pytest.raises(export.ConversionError, match=r"not for client='micro': tflite-micro has no operation CONV_3D"):
         export.to_tflite(network, client="micro")
+    unknowing = dataclasses.replace(CLIENTS["micro"], refuses={})
+    with pytest.raises(export.ConversionError, match=r"tflite-micro cannot run the file: .*CONV_3D"):
+        export.to_tflite(network, client=unknowing)
+
+
+@pytest.mark.parametrize(
+    "layer, operation, quantizations",
+    [
+        (layers.UpSampling1D(2), "TILE", (None, "int8")),
+        (layers.Activation("gelu"), "GELU", (None, "int8")),
+        (layers.Activation("softplus"), "EXP, as of exponential", ("int8",)),
+        (layers.Embedding(20, 4), r"integers \(SELECT_V2\), as Embedding does", (None, "int8")),
+    ],
+)
+def test_what_tflite_micro_lacks_is_said_without_running_it(layer, operation, quantizations, monkeypatch):
+    monkeypatch.setattr("cvhn_tf.export.verification.micro.is_available", lambda: False)
+    is_table = isinstance(layer, layers.Embedding)
+    shape, dtype = ((6,), "int32") if is_table else ((6, 4), "float32")
+    network = keras.Sequential([keras.Input(shape, dtype=dtype), layer, layers.Flatten(), layers.Dense(3)])
+    data = np.random.default_rng(0).integers(0, 20, (40, 6)) if is_table else examples_for(network)
+    for quantization in quantizations:
+        with pytest.raises(export.ConversionError, match=rf"not for client='micro': tflite-micro .*{operation}.*'cpu'"):
+            export.to_tflite(network, quantization, representative_data=data, client="micro")
+
+
+@pytest.mark.parametrize("layer", [layers.LSTM, layers.GRU, layers.SimpleRNN])
+@pytest.mark.parametrize("quantization", [None, "int8"])
+def test_unrolled_layers_begin_with_constants_in_files_for_one_example(layer, quantization):
+    network = keras.Sequential([keras.Input((4, 5)), layer(6, unroll=True), layers.Dense(3)])
+    data = examples_for(network)
+    artifact = export.to_tflite(network, quantization, representative_data=data, client=("any", "micro"))
+    assert len(artifact.verified_by) == 2  # by tflite-micro too
+    assert not {"FILL", "SHAPE"} & set(versions(artifact.content))
+    expected = network.predict(data, verbose=0)
+    batch = LiteRTModel(artifact).run([data])[0]  # resized
+    assert np.abs(batch - expected).max() < ENCODINGS[quantization].tolerance * np.abs(expected).max()
 
 
 def test_file_for_tflite_micro_says_if_it_was_not_run_there(networks, monkeypatch):
