@@ -29,6 +29,7 @@ def finished(content, keras_model, client) -> bytes:
     make_shapes_static(model)
     if slice_in_place(model, client.sliced):
         drop_unread(model)
+    _expand_weights_first(model)
     keep_from_channels(model)
     keep_keras_names(model, keras_model)
     make_versions_true(model)
@@ -66,6 +67,16 @@ def _operation(model, graph, operator):
     if operation == "GATHER" and model.buffers[graph.tensors[operator.inputs[0]].buffer].data is not None:
         operation = "EMBEDDING_LOOKUP"
     return operation, f"{operation}/{type_name(graph.tensors[operator.outputs[0]])}"
+
+
+def _expand_weights_first(model):
+    """Puts operations on constants alone in front: then all that is left to the processor comes before a GPU's part.
+
+    LiteRT.js fails on WebGPU, in browsers without JSPI, where some of it comes between two parts of the GPU.
+    """
+    for graph in model.subgraphs:
+        given = {int(i) for i in graph.inputs} | {int(i) for operator in graph.operators for i in operator.outputs}
+        graph.operators.sort(key=lambda operator: not given.isdisjoint(map(int, operator.inputs)))
 
 
 def _of_one_example(model):

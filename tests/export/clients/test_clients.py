@@ -309,6 +309,13 @@ def test_gaps_are_read_again_where_their_weights_take_less_than_a_slice():
     assert slices == [8, 0]
 
 
+def test_weights_are_expanded_before_what_gpus_compute():
+    network = selecting(list(range(8, 40)))
+    (graph,) = (model := parse(export.to_tflite(network, "weight_only_int8", client="web").content)).subgraphs
+    operations = [operation_of(model, operator) for operator in graph.operators]
+    assert operations == ["DEQUANTIZE", "DEQUANTIZE", "STRIDED_SLICE", "FULLY_CONNECTED", "FULLY_CONNECTED"]
+
+
 def test_parts_of_a_split_that_nothing_reads_are_not_split_off_for_gpus():
     inputs = keras.Input((24,))
     network = keras.Model(inputs, layers.Dense(5)(keras.ops.split(layers.Dense(24)(inputs), [6, 13], axis=1)[1]))
