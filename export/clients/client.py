@@ -16,8 +16,8 @@ class Client:
         title: What it is, in words.
         encodings: The quantizations that it computes right.
         causes: Quantization -> why it does not compute it, a sentence without a full stop.
-        refuses: Operation, or operation and type of its output as in EXP/INT8 -> why files that hold it are refused,
-            likewise.
+        refuses: Operation, or operation and type of its output as in EXP/INT8, or CONV_2D/GROUPS -> why files that hold
+            it are refused, likewise.
         lacks: Operation -> where the client lacks it though it runs such files elsewhere, likewise. EMBEDDING_LOOKUP is
             GATHER too where it looks up a table that the file holds.
         sliced: Operations in whose place it gets slices where these do the same.

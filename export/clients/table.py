@@ -23,6 +23,7 @@ _NOT_IN_MICRO = (
     ),
     *("RFFT2D", "SCATTER_ND", "SELECT", "SIGN", "TILE", "TOPK_V2", "WHERE", "BIDIRECTIONAL_SEQUENCE_LSTM"),
 )
+_NO_GROUPS = {"CONV_2D/GROUPS": "GPUs take convolutions in groups for convolutions of all channels"}
 _NO_TABLES = (
     "GPUs look up no tables, as those of Embedding: LiteRT's accelerator refuses the file unless the CPU may run that "
     "part, and LiteRT.js runs it in WebAssembly alone"
@@ -40,6 +41,7 @@ GPU = Client(
     title="LiteRT's GPU accelerator",
     encodings=_FLOAT_AND_CLASSIC,
     causes={"weight_only_int8": _NO_EXPANSION, "weight_only_int4": _NO_EXPANSION},
+    refuses=_NO_GROUPS,
     lacks={"EMBEDDING_LOOKUP": _NO_TABLES},
     sliced=_SPLITS,
     sparse="LiteRT's GPU accelerator takes sparse weights for dense ones, or refuses them",
@@ -51,6 +53,7 @@ WEB = Client(
     names=("web",),
     title="LiteRT.js",
     encodings=tuple(ENCODINGS),
+    refuses=_NO_GROUPS,
     lacks={"EMBEDDING_LOOKUP": _NO_TABLES, "GATHER": "LiteRT.js refuses GATHER on WebGPU, but not in WebAssembly"},
     sliced=("GATHER", *_SPLITS),
     sparse="LiteRT.js takes sparse weights for dense ones on WebGPU",

@@ -22,6 +22,7 @@ from cvhn_tf.export.conversion.weight_only import quantize_by_recipe
 from cvhn_tf.export.networks.check_network import check_convertible, check_network
 from cvhn_tf.export.networks.full_precision import in_float32
 from cvhn_tf.export.networks.select_features import with_longer_runs
+from cvhn_tf.export.networks.without_groups import without_groups
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.verification import web
@@ -33,6 +34,8 @@ _LEAST_SPARSITY = 0.3
 _CALIBRATION_EXAMPLES = 200
 # Dense layers with float activations read a scale for each unit from this release on.
 _SCALES_OF_UNITS_FROM = (2, 17)
+# As of `Client.refuses`: a client that has not these gets a convolution for each group.
+_GROUPS = "CONV_2D/GROUPS"
 # Of a file with one scale for each Dense kernel; of a larger one, scales for each unit are tried too.
 _SMALL_ERROR = 0.05
 _MUCH = 1.5
@@ -104,6 +107,8 @@ def to_tflite_from(
     client = as_client(client)
     _check(keras_model, quantization, sparse, representative_data, client, integer_only)
     keras_model = in_float32(keras_model)
+    if _GROUPS in client.refuses:
+        keras_model = without_groups(keras_model)
     if "GATHER" in client.sliced:
         keras_model = with_longer_runs(keras_model, ENCODINGS[quantization].weight_bytes)
     inputs = verification_inputs(keras_model, representative_data)

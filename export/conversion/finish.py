@@ -9,7 +9,7 @@ from cvhn_tf.export.clients.checks import instead
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.conversion.sparse_parts import keep_from_channels
 from cvhn_tf.export.conversion.static_shapes import drop_unread, make_shapes_static, shapes_for
-from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, operation_of, parse, serialize, type_name
+from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, operation_of, parse, serialize, sizes_of, type_name
 from cvhn_tf.export.tflite.slices import slice_in_place
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
 from cvhn_tf.export.verification.verify import ConversionError, check_scalable
@@ -66,7 +66,14 @@ def _operation(model, graph, operator):
     operation = operation_of(model, operator)
     if operation == "GATHER" and model.buffers[graph.tensors[operator.inputs[0]].buffer].data is not None:
         operation = "EMBEDDING_LOOKUP"
+    if operation == "CONV_2D" and sizes_of(graph.tensors[operator.inputs[0]])[3] != _depth(graph, operator):
+        return operation, "CONV_2D/GROUPS"
     return operation, f"{operation}/{type_name(graph.tensors[operator.outputs[0]])}"
+
+
+def _depth(graph, operator):
+    """Number of channels that a filter of a convolution reads."""
+    return sizes_of(graph.tensors[operator.inputs[1]])[3]
 
 
 def _expand_weights_first(model):

@@ -316,6 +316,24 @@ def test_weights_are_expanded_before_what_gpus_compute():
     assert operations == ["DEQUANTIZE", "DEQUANTIZE", "STRIDED_SLICE", "FULLY_CONNECTED", "FULLY_CONNECTED"]
 
 
+@pytest.mark.parametrize("quantization", CLIENTS["any"].encodings)
+def test_convolutions_in_groups_are_convolutions_of_each_group_for_gpus(quantization):
+    image = keras.Input((6, 6, 4))
+    inside = keras.Sequential([keras.Input((6, 6, 8)), layers.Conv2D(6, 3, groups=2)])
+    x = inside(layers.Conv2D(8, 3, padding="same", groups=4, activation="relu")(image))
+    x = layers.Conv1D(4, 2, groups=2, bias_initializer="normal")(layers.Reshape((16, 6))(x))
+    network = keras.Model(image, layers.Dense(5)(layers.Flatten()(x)))
+    data = examples_for(network)
+    expected = network.predict(data, verbose=0)
+    for client, count in (("any", 8), ("web", 8), ("gpu", 8), ("cpu", 3)):
+        artifact = export.to_tflite(network, quantization, representative_data=data, client=client)
+        model = parse(artifact.content)
+        operations = [operation_of(model, operator) for operator in model.subgraphs[0].operators]
+        assert operations.count("CONV_2D") + operations.count("DEPTHWISE_CONV_2D") == count
+        off = np.abs(LiteRTModel(artifact).run([data])[0] - expected).max()
+        assert off < ENCODINGS[quantization].tolerance * np.abs(expected).max()
+
+
 def test_parts_of_a_split_that_nothing_reads_are_not_split_off_for_gpus():
     inputs = keras.Input((24,))
     network = keras.Model(inputs, layers.Dense(5)(keras.ops.split(layers.Dense(24)(inputs), [6, 13], axis=1)[1]))
