@@ -41,12 +41,12 @@ def check_choice(option, value, choices):
         raise ValueError(f"Expected `{option}` to be one of {', '.join(choices)}. Received: {option}={value}")
 
 
-def parse_clients(text) -> list[str]:
-    """Names of clients, separated by commas; raises a `ValueError` unless all are known."""
-    names = [name.strip() for name in text.split(",")]
+def parse_names(option, texts, choices) -> list[str]:
+    """The names in texts like "any,micro", each once; raises a `ValueError` unless all are among `choices`."""
+    names = [name.strip() for text in texts for name in text.split(",")]
     for name in names:
-        check_choice("--client", name, CLIENTS)
-    return names
+        check_choice(option, name, choices)
+    return list(dict.fromkeys(names))
 
 
 def check_sparsity(option, value):

@@ -12,6 +12,7 @@ TOOLS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "chromedriver": ("chromedriver",),
     "g++": ("g++", "clang++"),
+    "node": ("node",),
     "npm": ("npm",),
 }
 

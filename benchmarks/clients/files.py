@@ -12,29 +12,44 @@ from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.conversion.convert import to_tflite_from
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.tflite.encodings import ENCODINGS
+from cvhn_tf.export.verification.inputs import outputs_of
 
 _EXAMPLES = 3
+
+
+def described(model, inputs: list) -> dict:
+    """What runners need of a network: its inputs and Keras's outputs, flat, a list for each example.
+
+    Args:
+        model: Keras model.
+        inputs: List of arrays, one for each input.
+    """
+    count = len(inputs[0])
+    rows = [outputs_of(model, [array[i : i + 1] for array in inputs]) for i in range(count)]
+    return {
+        "inputs": [
+            {"dtype": str(x.dtype), "shape": [1, *x.shape[1:]], "examples": x.reshape(count, -1).tolist()}
+            for x in inputs
+        ],
+        "outputs": [np.concatenate(output).reshape(count, -1).tolist() for output in zip(*rows, strict=True)],
+    }
 
 
 def make_files(folder: pathlib.Path) -> None:
     """Files with Keras's outputs on a few examples, in a folder that is made anew; `cases.json` lists them.
 
-    What is the same for several clients is there once. In `cases.json`, `networks` has inputs and outputs, flat, one
-    list for each example; `files` says what a file holds, and by how much its outputs may differ as a share of the
-    largest one; `made` says what it was made for.
+    What is the same for several clients is there once. In `cases.json`, `networks` is as of `described`; `files` says
+    what a file holds, and by how much its outputs may differ as a share of the largest one; `made` says what it was
+    made for.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     cases = {"networks": {}, "files": {}, "made": []}
     for name, model in networks().items():
         x, _ = examples(model, _EXAMPLES)
-        y = np.concatenate([np.asarray(model(x[i : i + 1])) for i in range(_EXAMPLES)])
+        cases["networks"][name] = described(model, [x])
+        y = np.array(cases["networks"][name]["outputs"][0])
         assert y.std(axis=0).mean() > 0.1 * np.abs(y).max(), f"{name}: outputs that hardly depend on the input"
-        cases["networks"][name] = {
-            "shape": [1, *x.shape[1:]],
-            "inputs": x.reshape(_EXAMPLES, -1).tolist(),
-            "outputs": y.tolist(),
-        }
         sparse, graphs = name.startswith("sparse"), FrozenGraphs()
         for client in CLIENTS.values():
             for quantization in client.encodings:

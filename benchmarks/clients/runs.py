@@ -26,19 +26,27 @@ class Run:
     outcomes: Mapping[str, dict] = dataclasses.field(default_factory=dict)
 
 
-def run(client: Client, files: Sequence[str], folder: pathlib.Path) -> Run:
-    """Sets a client up in a folder, and runs the files of its folder `files`."""
+def run(client: Client, files: Sequence[str], folder: pathlib.Path, work: pathlib.Path | None = None) -> Run:
+    """Sets a client up in a folder, and runs files.
+
+    Args:
+        client: `Client`.
+        files: Names of files.
+        folder: Folder of the clients.
+        work: Folder with the files in its folder `files`, and for results; by default that of the clients.
+    """
+    work = work or folder
     try:
         command = client.command(folder)
     except UnavailableError as error:
         return Run(None, str(error))
-    version, outcomes, end = _lines(client, command, files, folder)
+    version, outcomes, end = _lines(client, command, files, work)
     if version is None:
         return Run(None, f"It did not start: {end or 'it wrote nothing'}")
     if len(outcomes) < len(files):  # and what ended it may have spoilt more than the file it ended with
         outcomes = {}
         for file in files:
-            _, alone, end = _lines(client, command, [file], folder)
+            _, alone, end = _lines(client, command, [file], work)
             outcomes |= alone or {file: {"refused": f"ends the process ({end or 'without a word'})"}}
     return Run(version, None, outcomes)
 

@@ -6,16 +6,17 @@ from typing import Annotated
 import typer
 
 from cvhn_tf_cli.arguments import (
+    CLIENTS,
     DATASETS,
     QUANTIZATIONS,
     SPARSITIES,
     check_choice,
     check_sparsity,
     check_writable,
-    parse_clients,
+    parse_names,
     parse_numbers,
 )
-from cvhn_tf_cli.commands.shared import Client, Model, TrainingData, command_line
+from cvhn_tf_cli.commands.shared import ANY, Client, Model, TrainingData, command_line
 from cvhn_tf_cli.loading import load_dataset, load_model
 
 
@@ -33,7 +34,7 @@ def compare(
     encodings: Annotated[
         str, typer.Option(help=f"Separated by commas, of {', '.join(QUANTIZATIONS)}.")
     ] = "float32,dynamic_range",
-    client: Client = "any",
+    client: Client = ANY,
 ):
     """Export at many complexities, sparsities and encodings; measure every file; mark the best trade-offs."""
     check_choice("--dataset", dataset, DATASETS)
@@ -41,10 +42,8 @@ def compare(
     for sparsity in parsed_sparsities:
         check_sparsity("--sparsities", sparsity)
     parsed_complexities = parse_numbers("--complexities", complexities) if complexities else None
-    names = encodings.split(",")
-    for name in names:
-        check_choice("--encodings", name, QUANTIZATIONS)
-    clients = parse_clients(client)
+    names = parse_names("--encodings", [encodings], QUANTIZATIONS)
+    clients = parse_names("--client", client, CLIENTS)
     check_writable(output / "table.csv")
     hypernetwork = load_model(model)
     from cvhn_tf_cli.work import compare as work
@@ -67,7 +66,7 @@ def compare(
                 "--complexities": complexities,
                 "--sparsities": sparsities,
                 "--encodings": encodings,
-                "--client": client,
+                "--client": ",".join(clients),
                 "--output": output,
             },
         ),

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cvhn_tf_cli.arguments import (
+    CLIENTS,
     DATASETS,
     QUANTIZATIONS,
     SCOPES,
@@ -16,9 +17,9 @@ from cvhn_tf_cli.arguments import (
     check_least_step,
     check_sparsity,
     check_tflite_output,
-    parse_clients,
+    parse_names,
 )
-from cvhn_tf_cli.commands.shared import Client, Model, command_line
+from cvhn_tf_cli.commands.shared import ANY, Client, Model, command_line
 from cvhn_tf_cli.loading import load_dataset, load_model
 
 
@@ -106,7 +107,15 @@ def export(
             "budget does so by itself.",
         ),
     ] = False,
-    client: Client = "any",
+    client: Client = ANY,
+    integer_only: Annotated[
+        bool,
+        typer.Option(
+            "--integer-only",
+            help="With --encoding int8 and without a budget: inputs and outputs of the file are integers too, on "
+            "scales that it tells.",
+        ),
+    ] = False,
     output: Annotated[pathlib.Path, typer.Option(help="File to write.")] = pathlib.Path("model.tflite"),
 ):
     """Write one TFLite file, of a given complexity and sparsity or the best within budgets.
@@ -126,7 +135,7 @@ def export(
     }
     budgets = {option: value for option, value in budgets.items() if value is not None}
     check_choice("--encoding", encoding, ("auto", *QUANTIZATIONS))
-    clients = parse_clients(client)
+    clients = parse_names("--client", client, CLIENTS)
     if sparsity is not None:
         check_sparsity("--sparsity", sparsity)
     if structure is not None:
@@ -139,8 +148,11 @@ def export(
         "--max-accuracy-loss": max_accuracy_loss,
         "--finetune-epochs": finetune_epochs or None,
         "--polyphase": polyphase or None,
+        "--integer-only": integer_only or None,
     }
     check_budgets(budgets, dataset, unsearched)
+    if integer_only and encoding != "int8":
+        raise ValueError(f"Expected `--encoding int8` with `--integer-only`. Received: --encoding={encoding}")
     if max_accuracy_loss is not None:
         check_accuracy_loss(max_accuracy_loss)
     if step is not None:
@@ -162,7 +174,7 @@ def export(
         from cvhn_tf_cli.work import budget
 
         given = {"--complexity": complexity, "--sparsity": sparsity, "--structure": structure, "--dataset": dataset}
-        chosen = {"--encoding": encoding, "--client": client, "--output": output}
+        chosen = {"--encoding": encoding, "--client": ",".join(clients), "--output": output}
         budget.export_within(
             hypernetwork,
             output,
@@ -191,7 +203,8 @@ def export(
             "finetune_epochs": finetune_epochs,
         }
         options = {f"--{name.replace('_', '-')}": value for name, value in settings.items()}
-        options |= {"--client": client, "--dataset": dataset, "--output": output}
-        command = command_line("export", model, options, flags=["--polyphase"] if polyphase else [])
-        settings |= {"client": clients, "polyphase": polyphase}
+        options |= {"--client": ",".join(clients), "--dataset": dataset, "--output": output}
+        flags = [flag for flag, given in {"--polyphase": polyphase, "--integer-only": integer_only}.items() if given]
+        command = command_line("export", model, options, flags=flags)
+        settings |= {"client": clients, "polyphase": polyphase, "integer_only": integer_only}
         work.export(hypernetwork, output, dataset=images, command=command, **settings)

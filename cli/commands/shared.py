@@ -11,12 +11,14 @@ from cvhn_tf_cli.arguments import CLIENTS, DATASETS
 Model = Annotated[pathlib.Path, typer.Argument(help="Model that `train` wrote.", show_default=False)]
 TrainingData = Annotated[str, typer.Option("--dataset", help=f"One of {', '.join(DATASETS)}.")]
 Client = Annotated[
-    str,
+    list[str],
     typer.Option(
         "--client",
-        help=f"What will run the file, of {', '.join(CLIENTS)}; several are separated by commas. any: all but micro.",
+        help=f"What will run the file, of {', '.join(CLIENTS)}; several are separated by commas, or given one by one. "
+        "any: all but micro.",
     ),
 ]
+ANY = ["any"]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Equal seeds give equal runs.")]
 
 

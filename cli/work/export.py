@@ -32,6 +32,7 @@ def export(
     dataset=None,
     finetune_epochs=0,
     polyphase=False,
+    integer_only=False,
 ):
     """Writes the network at one complexity to `output` and prints its figures; accuracy and latency on `dataset`.
 
@@ -76,7 +77,13 @@ def export(
         ]
     else:
         artifacts = [
-            stages.to_tflite(smaller, QUANTIZATIONS[encoding], representative_data=calibration, client=client)
+            stages.to_tflite(
+                smaller,
+                QUANTIZATIONS[encoding],
+                representative_data=calibration,
+                client=client,
+                integer_only=integer_only,
+            )
             for smaller in networks
         ]
     artifact = min(artifacts, key=lambda artifact: artifact.size_bytes)

@@ -16,8 +16,11 @@ class Client:
         title: What it is, in words.
         encodings: The quantizations that it computes right.
         causes: Quantization -> why it does not compute it, a sentence without a full stop.
-        refuses: Operation -> why files that hold it are refused, likewise.
-        lacks: Operation -> where the client lacks it though it runs such files elsewhere, likewise.
+        refuses: Operation, or operation and type of its output as in EXP/INT8, or CONV_2D/GROUPS -> why files that hold
+            it are refused, likewise.
+        lacks: Operation -> where the client lacks it though it runs such files elsewhere, likewise. EMBEDDING_LOOKUP is
+            GATHER too where it looks up a table that the file holds.
+        sliced: Operations in whose place it gets slices where these do the same.
         sparse: None if it reads zeros in TFLite's sparse encoding; else why it does not, likewise.
         free_batch: Whether it takes a file whose number of examples is left open.
         free_sizes: Whether it takes inputs of other sizes that are left open.
@@ -31,6 +34,7 @@ class Client:
     causes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     refuses: Mapping[str, str] = dataclasses.field(default_factory=dict)
     lacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    sliced: tuple[str, ...] = ()
     sparse: str | None = None
     free_batch: bool = True
     free_sizes: bool = True
@@ -60,6 +64,7 @@ def common(title: str, clients: Sequence[Client], names: Sequence[str] | None = 
         causes=_of_first(client.causes for client in clients),
         refuses=_of_first(client.refuses for client in clients),
         lacks=_of_first(client.lacks for client in clients),
+        sliced=tuple(dict.fromkeys(operation for client in clients for operation in client.sliced)),
         sparse=next((client.sparse for client in clients if client.sparse is not None), None),
         free_batch=all(client.free_batch for client in clients),
         free_sizes=all(client.free_sizes for client in clients),

@@ -8,6 +8,27 @@ from cvhn_tf.export.tflite.encodings import ENCODINGS
 
 _FLOAT_AND_CLASSIC: tuple[str | None, ...] = (None, "float16", "dynamic_range", "int8")
 _NO_EXPANSION = "LiteRT's GPU accelerator has no operation that expands integers to float weights"
+# Of those that networks of Keras become; as the package tflite-micro registers operations.
+_NOT_IN_MICRO = (
+    *(
+        "CONV_3D",
+        "CONV_3D_TRANSPOSE",
+        "GELU",
+        "ONE_HOT",
+        "POW",
+        "RANGE",
+        "REDUCE_ANY",
+        "REDUCE_PROD",
+        "REVERSE_SEQUENCE",
+    ),
+    *("RFFT2D", "SCATTER_ND", "SELECT", "SIGN", "TILE", "TOPK_V2", "WHERE", "BIDIRECTIONAL_SEQUENCE_LSTM"),
+)
+_NO_GROUPS = {"CONV_2D/GROUPS": "GPUs take convolutions in groups for convolutions of all channels"}
+_NO_TABLES = (
+    "GPUs look up no tables, as those of Embedding: LiteRT's accelerator refuses the file unless the CPU may run that "
+    "part, and LiteRT.js runs it in WebAssembly alone"
+)
+_SPLITS = ("SPLIT", "SPLIT_V")  # which the accelerator computes wrongly where it leaves parts unread
 
 CPU = Client(
     names=("cpu",),
@@ -20,6 +41,9 @@ GPU = Client(
     title="LiteRT's GPU accelerator",
     encodings=_FLOAT_AND_CLASSIC,
     causes={"weight_only_int8": _NO_EXPANSION, "weight_only_int4": _NO_EXPANSION},
+    refuses=_NO_GROUPS,
+    lacks={"EMBEDDING_LOOKUP": _NO_TABLES},
+    sliced=_SPLITS,
     sparse="LiteRT's GPU accelerator takes sparse weights for dense ones, or refuses them",
     free_sizes=False,
     runtime=(2, 18),
@@ -29,7 +53,9 @@ WEB = Client(
     names=("web",),
     title="LiteRT.js",
     encodings=tuple(ENCODINGS),
-    lacks={"GATHER": "LiteRT.js refuses GATHER on WebGPU, by which `compact` selects features, but not in WebAssembly"},
+    refuses=_NO_GROUPS,
+    lacks={"EMBEDDING_LOOKUP": _NO_TABLES, "GATHER": "LiteRT.js refuses GATHER on WebGPU, but not in WebAssembly"},
+    sliced=("GATHER", *_SPLITS),
     sparse="LiteRT.js takes sparse weights for dense ones on WebGPU",
     free_batch=False,
     free_sizes=False,
@@ -57,7 +83,10 @@ MICRO = Client(
         "dynamic_int4": "tflite-micro multiplies no floats with integers",
     },
     refuses={
-        "SPACE_TO_BATCH_ND": "tflite-micro computes dilated convolutions in part from memory that was never written"
+        **{operation: f"tflite-micro has no operation {operation}" for operation in _NOT_IN_MICRO},
+        "EXP/INT8": "tflite-micro has EXP, as of exponential, selu or softplus, for floats only",
+        "SELECT_V2/INT32": "tflite-micro cannot choose between integers (SELECT_V2), as Embedding does",
+        "SPACE_TO_BATCH_ND": "tflite-micro computes dilated convolutions in part from memory that was never written",
     },
     sparse="tflite-micro takes sparse weights for dense ones",
     free_batch=False,

@@ -15,15 +15,17 @@ from cvhn_tf.export.conversion.finish import check_client_has, finished
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.conversion.pad_inputs import pad_inputs
 from cvhn_tf.export.conversion.quantizations import check_quantization
-from cvhn_tf.export.conversion.sparse_encoding import unblock_where_smaller
-from cvhn_tf.export.conversion.stored_integers import keep_grid
+from cvhn_tf.export.conversion.sparse_encoding import unblocked_where_smaller
+from cvhn_tf.export.conversion.stored_integers import keep_grid, may_be_on_grid
 from cvhn_tf.export.conversion.unquantized import unquantized
 from cvhn_tf.export.conversion.weight_only import quantize_by_recipe
 from cvhn_tf.export.networks.check_network import check_convertible, check_network
 from cvhn_tf.export.networks.full_precision import in_float32
+from cvhn_tf.export.networks.select_features import with_longer_runs
+from cvhn_tf.export.networks.without_groups import without_groups
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.tflite.encodings import ENCODINGS
-from cvhn_tf.export.tflite.flatbuffer import has_operation, has_sparse_weights
+from cvhn_tf.export.verification import web
 from cvhn_tf.export.verification.inputs import verification_inputs
 from cvhn_tf.export.verification.reference import Reference
 from cvhn_tf.export.verification.verify import ConversionError, OutputsDifferError, verify
@@ -33,6 +35,8 @@ _LEAST_SPARSITY = 0.3
 _CALIBRATION_EXAMPLES = 200
 # Dense layers with float activations read a scale for each unit from this release on.
 _SCALES_OF_UNITS_FROM = (2, 17)
+# As of `Client.refuses`: a client that has not these gets a convolution for each group.
+_GROUPS = "CONV_2D/GROUPS"
 # Of a file with one scale for each Dense kernel; of a larger one, scales for each unit are tried too.
 _SMALL_ERROR = 0.05
 _MUCH = 1.5
@@ -52,7 +56,9 @@ def to_tflite(
     accelerator), `"web"` (LiteRT.js), `"tflite"` (TFLite 2.10 to 2.16), `"micro"` (tflite-micro), several of them, or
     `"any"`: what all of them but tflite-micro compute right. Weight-only encodings, 4 bits and TFLite's sparse
     encoding are for some clients only, such as `"cpu"`; another client refuses them by a `ValueError`. For `"web"` and
-    `"any"` the file is one for a single example, which LiteRT's interpreter can resize.
+    `"any"` the file is one for a single example, which LiteRT's interpreter can resize. One for `"micro"` is run by
+    tflite-micro too, where its package is installed; one for `"web"` by LiteRT.js in Node.js, where the environment
+    variable CVHN_TF_LITERT_JS names a folder node_modules that has @litertjs/core.
 
     A network of mixed precision becomes one of float32 first. Inputs and outputs of the file's signature have the
     names of the Keras model's, and its order. Weights that lie on a grid, as those of `round_weights` do, are stored as
@@ -101,9 +107,18 @@ def to_tflite_from(
     """`to_tflite`, with `FrozenGraphs` that the conversions of one network to several encodings share."""
     client = as_client(client)
     _check(keras_model, quantization, sparse, representative_data, client, integer_only)
+<<<<<<< HEAD
     graphs.once(_check_finite, keras_model)
     keras_model = graphs.once(in_float32, keras_model)
     inputs = graphs.once(verification_inputs, keras_model, representative_data)
+=======
+    keras_model = in_float32(keras_model)
+    if _GROUPS in client.refuses:
+        keras_model = without_groups(keras_model)
+    if "GATHER" in client.sliced:
+        keras_model = with_longer_runs(keras_model, ENCODINGS[quantization].weight_bytes)
+    inputs = verification_inputs(keras_model, representative_data)
+>>>>>>> 14353e0fc350551f2aa2b28e3fbf7888883ebadd
     calibration = None
     if ENCODINGS[quantization].calibrated:
         examples = [array[:_CALIBRATION_EXAMPLES] for array in inputs]  # which are spread over all of the data
@@ -154,6 +169,8 @@ def _check(keras_model, quantization, sparse, representative_data, client, integ
     check_client_computes(client, quantization)
     check_client_reads(client, sparse)
     check_client_takes(client, keras_model)
+    if "web" in client.names:
+        web.is_available()  # which looks at where LiteRT.js is said to be
     if ENCODINGS[quantization].calibrated and representative_data is None:
         raise ValueError(
             "Expected `representative_data`, some examples to calibrate the activations on, for "
@@ -213,7 +230,7 @@ def _with_fewest_scales(made, keras_model, quantization, client):
     if not encoding.calibrated:
         if client.runtime < _SCALES_OF_UNITS_FROM:
             return _told_of_scales(made, client)
-        if any(map(_may_be_on_grid, _kernels(keras_model))):  # of which each unit has a step of its own
+        if any(map(may_be_on_grid, _kernels(keras_model))):  # of which each unit has a step of its own
             return made(scale_of_kernel=False)
     try:
         of_kernels = made(scale_of_kernel=True)
@@ -256,22 +273,12 @@ def _convert(graphs, keras_model, quantization, sparse, calibration, scale_of_ke
         check_has_no_loop(keras_model)
     content = converted(graphs, keras_model, quantization, sparse, calibration, scale_of_kernel)
     if sparse:
-        if not has_sparse_weights(content):
-            raise ConversionError("TensorFlow's converter found no weights to store in a sparse encoding")
-        if encoding.bits == 16 and has_operation(content, "TRANSPOSE_CONV"):
-            raise ConversionError("LiteRT computes transposed convolutions wrongly beside sparse float16 weights")
-        return unblock_where_smaller(content)
+        return unblocked_where_smaller(content)
     may_have_grid = encoding.integer_bits is not None and not encoding.calibrated
-    if may_have_grid and any(map(_may_be_on_grid, _kernels(keras_model))):
+    if may_have_grid and any(map(may_be_on_grid, _kernels(keras_model))):
         return keep_grid(content, converted(graphs, keras_model, None, False, None))
     return content
 
 
 def _kernels(keras_model):
     return (keras.ops.convert_to_numpy(weight) for weight in keras_model.weights if len(weight.shape) > 1)
-
-
-def _may_be_on_grid(kernel):
-    """Whether values repeat, as they do on a grid; it saves a conversion where they do not."""
-    kept = kernel[kernel != 0]
-    return 2 * len(np.unique(kept)) <= len(kept)

@@ -1,10 +1,16 @@
 """The last changes to a file that a converter made: shapes, names and versions as its clients need them."""
 
+import math
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
 from cvhn_tf.export.clients.checks import instead
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.conversion.sparse_parts import keep_from_channels
-from cvhn_tf.export.conversion.static_shapes import make_shapes_static, shapes_for
-from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, operation_of, parse, serialize
+from cvhn_tf.export.conversion.static_shapes import drop_unread, make_shapes_static, shapes_for
+from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, operation_of, parse, serialize, sizes_of, type_name
+from cvhn_tf.export.tflite.slices import slice_in_place
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
 from cvhn_tf.export.verification.verify import ConversionError, check_scalable
 
@@ -18,9 +24,12 @@ def finished(content, keras_model, client) -> bytes:
         client: `Client`. If it takes no free batch, the file is one for a single example. The interpreter can still
             resize it.
     """
-    check_scalable(content)
     model = parse(content)
+    check_scalable(model)
     make_shapes_static(model)
+    if slice_in_place(model, client.sliced):
+        drop_unread(model)
+    _expand_weights_first(model)
     keep_from_channels(model)
     keep_keras_names(model, keras_model)
     make_versions_true(model)
@@ -34,8 +43,8 @@ def check_client_has(client, content) -> tuple[str, ...]:
         ConversionError: If the client refuses the file, or computes it wrongly.
     """
     model = parse(content)
-    used = [operation_of(model, operator) for graph in model.subgraphs for operator in graph.operators]
-    for operation in used:
+    used = [_operation(model, graph, operator) for graph in model.subgraphs for operator in graph.operators]
+    for operation in (name for pair in used for name in pair):
         if operation in client.refuses:
             others = [other for other in CLIENTS.values() if operation not in other.refuses]
             raise ConversionError(
@@ -49,7 +58,32 @@ def check_client_has(client, content) -> tuple[str, ...]:
             f"The file needs TFLite {needed} or newer, and client={client.name!r} stands for {oldest} too. "
             f"{instead(others)}".rstrip()
         )
-    return tuple(where for operation, where in client.lacks.items() if operation in used)
+    return tuple(where for operation, where in client.lacks.items() if operation in dict(used))
+
+
+def _operation(model, graph, operator):
+    """Name of an operation, that of look-ups in tables if it is one, and the name with the type of the output."""
+    operation = operation_of(model, operator)
+    if operation == "GATHER" and model.buffers[graph.tensors[operator.inputs[0]].buffer].data is not None:
+        operation = "EMBEDDING_LOOKUP"
+    if operation == "CONV_2D" and sizes_of(graph.tensors[operator.inputs[0]])[3] != _depth(graph, operator):
+        return operation, "CONV_2D/GROUPS"
+    return operation, f"{operation}/{type_name(graph.tensors[operator.outputs[0]])}"
+
+
+def _depth(graph, operator):
+    """Number of channels that a filter of a convolution reads."""
+    return sizes_of(graph.tensors[operator.inputs[1]])[3]
+
+
+def _expand_weights_first(model):
+    """Puts operations on constants alone in front: then all that is left to the processor comes before a GPU's part.
+
+    LiteRT.js fails on WebGPU, in browsers without JSPI, where some of it comes between two parts of the GPU.
+    """
+    for graph in model.subgraphs:
+        given = {int(i) for i in graph.inputs} | {int(i) for operator in graph.operators for i in operator.outputs}
+        graph.operators.sort(key=lambda operator: not given.isdisjoint(map(int, operator.inputs)))
 
 
 def _of_one_example(model):
@@ -66,4 +100,21 @@ def _of_one_example(model):
     for other in others:
         for tensor in other.tensors:
             tensor.shapeSignature = None
+    _fill(model, graph)
     return model
+
+
+def _fill(model, graph):
+    """Constants in the place of FILL, as of the first states of recurrent layers. More examples share them."""
+    filled = []
+    for operator in graph.operators:
+        if operation_of(model, operator) == "FILL":
+            value = model.buffers[graph.tensors[operator.inputs[1]].buffer].data
+            made = graph.tensors[operator.outputs[0]]
+            if value is not None and made.shape is not None:
+                model.buffers.append(schema.BufferT(np.tile(np.frombuffer(value, "uint8"), math.prod(made.shape))))
+                made.buffer = len(model.buffers) - 1
+                filled.append(operator)
+    if filled:
+        graph.operators = [operator for operator in graph.operators if operator not in filled]
+        drop_unread(model)

@@ -10,7 +10,8 @@ import copy
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from cvhn_tf.export.tflite.flatbuffer import add_operation, parse, serialize
+from cvhn_tf.export.tflite.flatbuffer import add_operation, constants, operation_of, parse, serialize
+from cvhn_tf.export.verification.verify import ConversionError
 
 _DTYPES = {schema.TensorType.FLOAT32: "float32", schema.TensorType.FLOAT16: "float16"}
 _INDEX_TYPES = (
@@ -20,12 +21,21 @@ _INDEX_TYPES = (
 )
 
 
-def unblock_where_smaller(content) -> bytes:
+def unblocked_where_smaller(content) -> bytes:
     """The file with every kernel in blocks of 1×4 as single weights, where these take less; in float16 always.
+
+    Raises:
+        ConversionError: If no weights are sparse, or LiteRT would compute the file wrongly.
 
     Reference: the sparse tensors of TFLite's schema, after [Chou et al., 2018](https://arxiv.org/abs/1804.10112).
     """
     model = parse(content)
+    sparse = [tensor.type for tensor, _ in constants(model) if tensor.sparsity is not None]
+    if not sparse:
+        raise ConversionError("TensorFlow's converter found no weights to store in a sparse encoding")
+    operations = [operation_of(model, operator) for graph in model.subgraphs for operator in graph.operators]
+    if schema.TensorType.FLOAT16 in sparse and "TRANSPOSE_CONV" in operations:
+        raise ConversionError("LiteRT computes transposed convolutions wrongly beside sparse float16 weights")
     changed = False
     for graph in model.subgraphs:
         for index, tensor in enumerate(list(graph.tensors)):

@@ -10,7 +10,7 @@ begins, and all are right.
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from cvhn_tf.export.tflite.flatbuffer import add_operation, add_tensor, operation_of
+from cvhn_tf.export.tflite.flatbuffer import add_constant, add_operation, operation_of
 
 
 def keep_from_channels(model) -> None:
@@ -42,9 +42,7 @@ def _begins_a_part(model, graph, operator):
 
 def _padv2(model, graph, pad):
     source = graph.tensors[pad.inputs[0]]
-    zero = add_tensor(graph, source.name + b"_zero", source.type, [])
-    model.buffers.append(schema.BufferT(np.zeros(1, "float32").view("uint8")))
-    graph.tensors[zero].buffer = len(model.buffers) - 1
+    zero = add_constant(model, graph, source.name + b"_zero", np.zeros((), "float32"))
     operator = add_operation(model, schema.BuiltinOperator.PADV2, [*pad.inputs, zero], pad.outputs)
     operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.PadV2Options, schema.PadV2OptionsT()
     return operator

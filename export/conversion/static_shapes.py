@@ -33,6 +33,11 @@ def make_shapes_static(model) -> None:
         return
     for graph, operator, sizes in reshapes:
         make_reshape(model, graph, operator, operator.inputs[0], sizes)
+    drop_unread(model)
+
+
+def drop_unread(model) -> None:
+    """Removes from a `ModelT` operations on shapes that nothing reads, and tensors and values of no operation."""
     for graph in model.subgraphs:
         _drop_unread(model, graph)
     _drop_unread_buffers(model)

@@ -16,6 +16,8 @@ _LEVELS = {schema.TensorType.INT8: 127, schema.TensorType.INT4: 7}
 _TOLERANCE = 1e-3
 # So many of a row's largest values are looked at before all of them are.
 _PROBES = 16
+# Among so many weights: that all are near multiples of some step by chance is rarer than one in a million.
+_NO_CHANCE = 5
 
 
 def keep_grid(content, float_content) -> bytes:
@@ -44,6 +46,27 @@ def keep_grid(content, float_content) -> bytes:
         if key in exact and len(exact[key]) == 4 * np.prod(tensor.shape):
             changed |= _store(tensor, buffer, np.frombuffer(exact[key], "float32").reshape(tensor.shape))
     return serialize(model) if changed else content
+
+
+def may_be_on_grid(kernel) -> bool:
+    """Whether half of a kernel's weights, or more, are on a grid; it saves a conversion where they are not.
+
+    Each channel may have a step of its own: along the last axis, or along the last two as in depthwise convolutions.
+
+    Args:
+        kernel: Array of several dimensions.
+    """
+    rows = [kernel.reshape(1, -1), kernel.reshape(-1, kernel.shape[-1]).T]
+    if kernel.ndim > 2:
+        rows.append(kernel.reshape(-1, kernel.shape[-2] * kernel.shape[-1]).T)
+    return any(2 * _count_on_grid(some) >= np.count_nonzero(kernel) for some in rows if kernel.any())
+
+
+def _count_on_grid(rows):
+    """Number of weights in rows that have a grid, of those rows in which that is no chance."""
+    counts = np.count_nonzero(rows, axis=1)
+    rows, counts = rows[counts >= _NO_CHANCE], counts[counts >= _NO_CHANCE]
+    return counts[find_grid(rows.astype("float64"), max(_LEVELS.values())) > 0].sum() if len(rows) else 0
 
 
 def find_grid(rows, levels):

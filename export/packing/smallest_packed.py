@@ -8,6 +8,7 @@ import tensorflow as tf
 from cvhn_tf.checks.arguments import check_share
 from cvhn_tf.export.evaluation.evaluate import accuracy
 from cvhn_tf.export.evaluation.labelled_examples import as_examples
+from cvhn_tf.export.networks.judges import Judges
 from cvhn_tf.export.packing.network_coding import encode_weights
 from cvhn_tf.export.packing.packed import PackedModel, pack_network
 from cvhn_tf.export.pruning.prune import as_list, check_model, check_sparsity
@@ -60,9 +61,10 @@ def smallest_packed(
     for step in steps:
         for rate_weight in rate_weights:
             check_step(step, rate_weight)
-    judge, best = model.at(model.complexity_range.low), None
-    x, y = as_examples(judge, data)
+    judges, best = Judges(model), None
+    x, y = as_examples(judges.at(model.complexity_range.low), data)
     for complexity in complexities:
+        judge = judges.at(complexity)
         for sparsity in sparsities:
             for step in steps:
                 for rate_weight in rate_weights:

@@ -22,7 +22,7 @@ class RepeatedPruning:
     def __init__(self, model):
         self._model = model
         self._complexity = self._posterior = None
-        self._lent, self._free = [], []
+        self._lent, self._free = [], []  # pairs of a network and what gives it its weights
 
     def posterior(self, complexity):
         """That of the hypernetwork."""
@@ -33,13 +33,14 @@ class RepeatedPruning:
     def at(self, complexity):
         """As of the hypernetwork: a network that is the caller's until `take_back`."""
         means = {path: posterior.loc for path, posterior in self.posterior(complexity).items()}
-        target = self._model._target
-        if self._free:
-            network = self._free.pop()
-            target.set_weights(network, means)
-        else:
+        target = self._model._target_at(complexity, None)
+        network = next((network for network, other in self._free if other is target), None)
+        if network is None:
             network = target.make_network(means)
-        self._lent.append(network)
+        else:
+            self._free = [pair for pair in self._free if pair[0] is not network]
+            target.set_weights(network, means)
+        self._lent.append((network, target))
         return network
 
     def take_back(self):

@@ -18,7 +18,7 @@ _MOST_CHECKED = 10_000
 # Accuracy that a file may lose, and the error of one that is as accurate as the network; that of garbage is larger.
 _LARGEST_LOSS = 0.01
 _FARTHEST = 1.0
-_ADVICE = "Train the network before, give more epochs or a smaller `learning_rate`, or take 'weight_only_int8'"
+_ADVICE = "Train the network before, give more epochs or a smaller `learning_rate`"
 
 
 def verified_file(content, trained, x, y, client):
@@ -38,6 +38,7 @@ def verified_file(content, trained, x, y, client):
     Raises:
         ConversionError: If it does not do in LiteRT what the Keras model does.
     """
+    advice = _ADVICE + ENCODINGS["int8"].alternatives(client.encodings)
     content = finished(content, trained, client)
     lacking = check_client_has(client, content)
     inputs = verification_inputs(trained, x)
@@ -47,7 +48,7 @@ def verified_file(content, trained, x, y, client):
     try:
         verified = verify(content, trained, "int8", inputs, _FARTHEST if is_classifier else None, client)
     except OutputsDifferError as error:
-        raise ConversionError(f"{str(error).partition('. ')[0]}. {_ADVICE}") from error
+        raise ConversionError(f"{str(error).partition('. ')[0]}. {advice}") from error
     artifact = TFLiteArtifact(
         content,
         "int8",
@@ -68,7 +69,7 @@ def verified_file(content, trained, x, y, client):
     if loses_more(artifact.keras_accuracy, artifact.accuracy, _LARGEST_LOSS):
         raise ConversionError(
             f"{difference}, more than {ENCODINGS['int8'].tolerance:g}, and its accuracy is {artifact.accuracy:.4f}, "
-            f"the model's {artifact.keras_accuracy:.4f}. {_ADVICE}"
+            f"the model's {artifact.keras_accuracy:.4f}. {advice}"
         )
     return dataclasses.replace(artifact, caveats=(*artifact.caveats, f"{difference}, though it is as accurate"))
 

@@ -10,6 +10,7 @@ from cvhn_tf.export.compaction.compact import compact
 from cvhn_tf.export.compaction.polyphase import polyphase
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.evaluation.evaluate import accuracy
+from cvhn_tf.export.networks.judges import Judges
 from cvhn_tf.export.pruning.layer_statistics import layer_sparsity, snr_histogram
 from cvhn_tf.export.pruning.prune import prune
 from cvhn_tf.export.pruning.recalibrate import recalibrate
@@ -57,12 +58,12 @@ class Prunings:
         self._turn_to(None)
         part = np.sort(np.random.default_rng(0).permutation(len(y))[:_PART])
         self._part = keras.tree.map_structure(lambda array: np.asarray(array)[part], x), y[part]
-        # One network measures the accuracies of all, so that it is compiled once.
-        self._judge = model.at(model.complexity_range.low)
-        if self._judge_by(*self._part) is None:
+        self._judges = Judges(model)
+        judge = self._judges.at(model.complexity_range.low)
+        if _accuracy_by(judge, *self._part) is None:
             raise ValueError(
                 "Expected a classifier, with outputs of shape (examples, classes), and a label for each example. "
-                f"Received: outputs of shape {self._judge.output_shape}, labels of shape {y.shape}"
+                f"Received: outputs of shape {judge.output_shape}, labels of shape {y.shape}"
             )
 
     @property
@@ -186,11 +187,13 @@ class Prunings:
         self._layer_sparsities[point] = layer_sparsity(pruned, *point, self._histograms[complexity].counts)
 
     def _accuracy_of(self, point, x, y):
-        self._judge.set_weights(self.pruned(point).get_weights())
-        return self._judge_by(x, y)
+        judge = self._judges.at(point.complexity)
+        judge.set_weights(self.pruned(point).get_weights())
+        return _accuracy_by(judge, x, y)
 
-    def _judge_by(self, x, y):
-        batches = (slice(i, i + _BATCH) for i in range(0, len(y), _BATCH))
-        outputs = [self._judge.predict_on_batch(keras.tree.map_structure(operator.itemgetter(b), x)) for b in batches]
-        # Outputs of several models in one would be a list, which is no classifier's either.
-        return accuracy(np.concatenate(outputs), y) if all(isinstance(o, np.ndarray) for o in outputs) else None
+
+def _accuracy_by(judge, x, y):
+    batches = (slice(i, i + _BATCH) for i in range(0, len(y), _BATCH))
+    outputs = [judge.predict_on_batch(keras.tree.map_structure(operator.itemgetter(b), x)) for b in batches]
+    # Outputs of several models in one would be a list, which is no classifier's either.
+    return accuracy(np.concatenate(outputs), y) if all(isinstance(o, np.ndarray) for o in outputs) else None

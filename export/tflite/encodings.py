@@ -16,6 +16,7 @@ class Encoding:
         calibrated: Whether activations become integers too, whose ranges are measured on representative data.
         least_numbers: Kernels of fewer numbers stay in float32.
         advice: What to do where the outputs differ too much, a sentence without a full stop.
+        instead: Quantizations to take where they still do.
     """
 
     bits: int
@@ -24,6 +25,12 @@ class Encoding:
     calibrated: bool = False
     least_numbers: int = 0
     advice: str = ""
+    instead: tuple[str, ...] = ()
+
+    def alternatives(self, encodings) -> str:
+        """What to take in its place of the quantizations that a client computes, the end of a sentence."""
+        names = [repr(name) for name in self.instead if name in encodings]
+        return f", or take {' or '.join(names)}" if names else ""
 
     @property
     def integer_bits(self) -> int | None:
@@ -48,35 +55,37 @@ ENCODINGS: dict[str | None, Encoding] = {
         bits=8,
         tolerance=0.25,
         least_numbers=1024,
-        advice="Train the network before it is converted, take 'weight_only_int8', whose activations stay in float, or "
-        "'float16'",
+        advice="Train the network before it is converted",
+        instead=("weight_only_int8", "float16"),
     ),
     "int8": Encoding(
         bits=8,
         tolerance=0.35,
         calibrated=True,
-        advice="Train the network before it is converted, give more `representative_data`, take 'weight_only_int8', "
-        "whose activations stay in float, or train with `quantization_aware`",
+        advice="Train the network before it is converted, give more `representative_data` or train with "
+        "`quantization_aware`",
+        instead=("weight_only_int8", "float16"),
     ),
     "weight_only_int8": Encoding(
         bits=8,
         tolerance=0.1,
         recipe="weight_only_wi8_afp32",
-        advice="Train the network before it is converted, or take 'float16'",
+        advice="Train the network before it is converted",
+        instead=("float16",),
     ),
     "weight_only_int4": Encoding(
         bits=4,
         tolerance=0.5,
         recipe="weight_only_wi4_afp32",
-        advice="Train the network before it is converted, round its weights by `round_weights` with `bits=4`, or take "
-        "'weight_only_int8'",
+        advice="Train the network before it is converted, round its weights by `round_weights` with `bits=4`",
+        instead=("weight_only_int8",),
     ),
     "dynamic_int4": Encoding(
         bits=4,
         tolerance=0.5,
         recipe="dynamic_wi4_afp32",
-        advice="Train the network before it is converted, round its weights by `round_weights` with `bits=4`, or take "
-        "'dynamic_range'",
+        advice="Train the network before it is converted, round its weights by `round_weights` with `bits=4`",
+        instead=("dynamic_range",),
     ),
 }
 """By the names that `to_tflite` takes; None is float32."""

@@ -88,6 +88,22 @@ def add_tensor(graph, name, kind, shape, sizes=None) -> int:
     return len(graph.tensors) - 1
 
 
+def add_constant(model, graph, name, values) -> int:
+    """Place of a new tensor in a graph with values, an array of float32 or int32.
+
+    Args:
+        model: `ModelT`.
+        graph: Its `SubGraphT`.
+        name: Bytes.
+        values: Array.
+    """
+    kind = schema.TensorType.INT32 if values.dtype == np.int32 else schema.TensorType.FLOAT32
+    place = add_tensor(graph, name, kind, list(values.shape))
+    model.buffers.append(schema.BufferT(np.frombuffer(values.tobytes(), "uint8")))
+    graph.tensors[place].buffer = len(model.buffers) - 1
+    return place
+
+
 def sizes_of(tensor) -> list[int]:
     """Sizes of a `TensorT`, −1 where they are free; none for a scalar, and where the number of axes is not known."""
     sizes = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
@@ -105,11 +121,8 @@ def make_reshape(model, graph, operator, source, sizes) -> None:
         sizes: Of its output.
     """
     values = np.array(sizes, "int32")
-    model.buffers.append(schema.BufferT(values.view("uint8")))
     name = graph.tensors[operator.outputs[0]].name + b"_shape"
-    shape = add_tensor(graph, name, schema.TensorType.INT32, [len(sizes)])
-    graph.tensors[shape].buffer = len(model.buffers) - 1
-    operator.inputs = [source, shape]
+    operator.inputs = [source, add_constant(model, graph, name, values)]
     operator.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
     operator.builtinOptions = schema.ReshapeOptionsT(values)
 
@@ -117,17 +130,6 @@ def make_reshape(model, graph, operator, source, sizes) -> None:
 def weight_types(content) -> set[str]:
     """Names of the types in which the file holds its weights, such as `{"INT8"}`."""
     return {_TYPE_NAMES[tensor.type] for tensor, _ in constants(parse(content))}
-
-
-def has_sparse_weights(content) -> bool:
-    """Whether some weights are in a sparse encoding."""
-    return any(tensor.sparsity is not None for tensor, _ in constants(parse(content)))
-
-
-def has_operation(content, name) -> bool:
-    """Whether a file computes an operation, such as `"CONV_2D"`."""
-    model = parse(content)
-    return any(operation_of(model, operator) == name for graph in model.subgraphs for operator in graph.operators)
 
 
 def keep_keras_names(model, keras_model) -> None:

@@ -3,8 +3,6 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from cvhn_tf.export.tflite.flatbuffer import parse
-
 # Of XNNPACK, which LiteRT runs such layers with. It looks at the limit after it has begun to use them, and some ways
 # out of there free memory twice.
 _LIMIT = 256
@@ -15,7 +13,7 @@ _SUMS = (_CODES.ADD, _CODES.SUB)
 _LIMIT_OF_SUMS = 2**19
 
 
-def unscalable_output(content) -> str | None:
+def unscalable_output(model) -> str | None:
     """The first output of a layer whose integers LiteRT cannot scale back, or None.
 
     A layer sums products in steps of `input scale · weight scale`, and gives them in steps of its output's; a sum has
@@ -23,12 +21,11 @@ def unscalable_output(content) -> str | None:
     those of units that never fire.
 
     Args:
-        content: Bytes of a TFLite file.
+        model: `ModelT`.
 
     Returns:
         Name of a tensor of the file.
     """
-    model = parse(content)
     for graph in model.subgraphs:
         for operator in graph.operators:
             code = model.operatorCodes[operator.opcodeIndex]

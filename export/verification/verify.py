@@ -10,16 +10,22 @@ import numpy as np
 from cvhn_tf.export.clients.client import Client
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.tflite.encodings import ENCODINGS
+<<<<<<< HEAD
 from cvhn_tf.export.verification import micro
 from cvhn_tf.export.verification.activity import Variation
+=======
+from cvhn_tf.export.verification import micro, web
+from cvhn_tf.export.verification.activity import Variation, is_mostly_dead
+from cvhn_tf.export.verification.inputs import batch_size, further_inputs, outputs_of
+>>>>>>> 14353e0fc350551f2aa2b28e3fbf7888883ebadd
 from cvhn_tf.export.verification.litert import LiteRTModel
 from cvhn_tf.export.verification.reference import Reference
 from cvhn_tf.export.verification.requantization import unscalable_output
 
 # After so long no further batch is begun.
 _MOST_SECONDS = 5.0
-# tflite-micro's kernels on this machine are its slow, portable ones.
-_MOST_IN_MICRO = 8
+# Beside LiteRT: tflite-micro's kernels on this machine are its slow, portable ones, and LiteRT.js gets numbers as text.
+_FEW = 8
 _LITERT = "ai-edge-litert"
 _WITHOUT_MICRO = (
     "The file was not run by tflite-micro, whose package is not installed: pip install 'cvhn-tf[micro]' has it checked"
@@ -61,13 +67,15 @@ def verify(
     client: Client = CLIENTS["any"],
     reference: Reference | None = None,
 ) -> Verification:
-    """Runs the file with LiteRT beside the Keras model; if it is for tflite-micro, with that too where it is installed.
+    """Runs the file with LiteRT beside the Keras model, and with what it is made for where that is at hand.
+
+    tflite-micro is, for `"micro"`, where its package is installed; LiteRT.js, for `"web"`, where `web.VARIABLE` is set.
 
     Where the outputs do not vary, or most units with ReLU give zero, other inputs are drawn, of both signs and ever
     larger, until the outputs vary. Not for `"int8"`, whose activations hold what was calibrated and no more.
 
     Args:
-        content: The file.
+        content: The file, of which `check_scalable` has raised nothing.
         keras_model: Built functional or Sequential Keras model.
         quantization: As in `to_tflite`.
         inputs: Those of `verification_inputs`. They are compared batch by batch, for five seconds at most.
@@ -79,34 +87,55 @@ def verify(
         `Verification`.
 
     Raises:
-        ConversionError: If LiteRT or tflite-micro refuses the file, or gives other outputs.
+        ConversionError: If one of them refuses the file, or gives other outputs.
     """
-    if ENCODINGS[quantization].calibrated:
-        check_scalable(content)
     if tolerance is None:
         tolerance = ENCODINGS[quantization].tolerance
+    advice = ENCODINGS[quantization].advice + ENCODINGS[quantization].alternatives(client.encodings)
     litert = _open(content, keras_model)
+<<<<<<< HEAD
     if reference is None:
         reference = Reference(keras_model, inputs)
     comparison = _compare(litert, reference, quantization, tolerance)
+=======
+    comparison = _compare(litert, keras_model, tolerance, inputs, advice)
+>>>>>>> 14353e0fc350551f2aa2b28e3fbf7888883ebadd
     comparisons = [comparison]
     calibrated = ENCODINGS[quantization].calibrated
+<<<<<<< HEAD
     if not calibrated and (comparison.constant or reference.is_mostly_dead):
         for further in reference.further():
             comparisons.append(_compare(litert, further, quantization, tolerance))
+=======
+    if not calibrated and (comparison.constant or is_mostly_dead(keras_model, first_batch)):
+        for further in further_inputs(keras_model, inputs):
+            if not all(np.isfinite(output).all() for output in outputs_of(keras_model, further)):
+                break
+            comparisons.append(_compare(litert, keras_model, tolerance, further, advice))
+>>>>>>> 14353e0fc350551f2aa2b28e3fbf7888883ebadd
             if not (comparison.constant and comparisons[-1].constant):
                 break
     constant = set.intersection(*(set(comparison.constant) for comparison in comparisons))
     caveats: tuple[str, ...] = _caveats(sorted(constant), keras_model)
     clients: tuple[str, ...] = (f"LiteRT {importlib.metadata.version(_LITERT)}",)
     examples = sum(comparison.examples for comparison in comparisons)
+    few = [array[:_FEW] for array in inputs]
     if "micro" in client.names:
         if micro.is_available():
+<<<<<<< HEAD
             few = Reference(keras_model, [array[:_MOST_IN_MICRO] for array in inputs])
             comparisons.append(_compare(_open_micro(content), few, quantization, tolerance, "tflite-micro"))
+=======
+            opened = _open_micro(content)
+            comparisons.append(_compare(opened, keras_model, tolerance, few, advice, "tflite-micro"))
+>>>>>>> 14353e0fc350551f2aa2b28e3fbf7888883ebadd
             clients += (micro.version(),)
         else:
             caveats += (_WITHOUT_MICRO,)
+    if "web" in client.names and web.is_available():
+        opened = web.WebModel(content)
+        comparisons.append(_compare(opened, keras_model, tolerance, few, advice, "LiteRT.js"))
+        clients += (web.version(),)
     return Verification(
         max(comparison.relative_error for comparison in comparisons),
         examples,
@@ -115,9 +144,13 @@ def verify(
     )
 
 
-def check_scalable(content: bytes) -> None:
-    """Raises a `ConversionError` if LiteRT could not scale the integers of a layer back; it may end the process."""
-    unscalable = unscalable_output(content)
+def check_scalable(model) -> None:
+    """Raises a `ConversionError` if LiteRT could not scale the integers of a layer back; it may end the process.
+
+    Args:
+        model: `ModelT`. What stands here runs a file only once that was checked.
+    """
+    unscalable = unscalable_output(model)
     if unscalable is not None:
         raise ConversionError(
             f"LiteRT cannot run the file: the outputs of a layer, '{unscalable}', were all nearly zero on "
@@ -151,8 +184,13 @@ def _open(content, keras_model):
     return litert
 
 
+<<<<<<< HEAD
 def _compare(litert, reference, quantization, tolerance, runner="LiteRT"):
     """Runs both on the inputs of a `Reference`.
+=======
+def _compare(litert, keras_model, tolerance, inputs, advice, runner="LiteRT"):
+    """Runs both on the inputs.
+>>>>>>> 14353e0fc350551f2aa2b28e3fbf7888883ebadd
 
     Raises:
         ConversionError: If they differ.
@@ -176,7 +214,6 @@ def _compare(litert, reference, quantization, tolerance, runner="LiteRT"):
             variation.add(theirs)
     worst = float(np.max([error.relative for error in errors]))
     if not worst <= tolerance:  # also if it is NaN
-        advice = ENCODINGS[quantization].advice
         of_runner = "" if runner == "LiteRT" else f" in {runner}"
         raise OutputsDifferError(
             f"The file's outputs{of_runner} differ from the Keras model's: relative error {worst:.3g}, "

@@ -30,11 +30,26 @@ from cvhn_tf.export.verification.litert import open_file
         (("--max-bytes", 9000, "--dataset", "digits", "--scope", "layer"), ("--max-bytes", "--scope=layer")),
         (("--max-bytes", 9000, "--dataset", "digits", "--polyphase"), ("--max-bytes", "--polyphase=True")),
         (("--dataset", "imagenet"), ("digits, mnist", "imagenet")),
+        (("--integer-only",), ("--encoding int8", "--encoding=auto")),
+        (("--integer-only", "--max-bytes", 9000, "--dataset", "digits"), ("--max-bytes", "--integer-only=True")),
+        (("--client", "gpu", "--client", "cpu,phone"), ("any, cpu", "--client=phone")),
     ],
 )
 def test_export_refuses_bad_options(options, parts, model_path, tmp_path):
     fails(run("export", model_path, *options, "--output", tmp_path / "out.tflite"), 2, *parts)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_clients_are_given_one_by_one_and_integers_on_request(model_path, tmp_path):
+    path = tmp_path / "out.tflite"
+    options = ("--encoding", "int8", "--dataset", "digits", "--client", "gpu", "--client", "micro", "--integer-only")
+    result = run("export", model_path, *options, "--output", path)
+    assert result.exit_code == 0, result.output
+    told = export.read_metadata(path)
+    assert told["clients"] == ["gpu", "micro"]
+    assert told["inputs"][0]["dtype"] == told["outputs"][0]["dtype"] == "int8"
+    card = path.with_suffix(".md").read_text()
+    assert "--client=gpu,micro" in card and "--integer-only" in card
 
 
 @pytest.mark.parametrize("encoding", ["auto", "none", "dynamic_range", "weight_only_int4"])

@@ -18,18 +18,21 @@ export async function runAll(core, accelerator, cases, names, read, write) {
 }
 
 async function difference(core, model, network) {
-  let largest = 0;
-  for (const [i, x] of network.inputs.entries()) {
-    const input = new core.Tensor(new Float32Array(x), network.shape);
-    const [output] = await model.run([input]);
-    const values = await output.data();
-    if (values.length !== network.outputs[i].length) throw new Error(`${values.length} outputs`);
-    for (const [j, value] of values.entries()) {
-      if (!Number.isFinite(value)) return null;
-      largest = Math.max(largest, Math.abs(value - network.outputs[i][j]));
+  const types = {float32: Float32Array, int32: Int32Array};
+  const largest = network.outputs.map(() => 0);
+  for (const example of network.outputs[0].keys()) {
+    const inputs = network.inputs.map((x) => new core.Tensor(new types[x.dtype](x.examples[example]), x.shape));
+    const outputs = await model.run(inputs);
+    for (const [place, output] of outputs.entries()) {
+      const values = await output.data();
+      const expected = network.outputs[place][example];
+      if (values.length !== expected.length) throw new Error(`${values.length} outputs`);
+      for (const [j, value] of values.entries()) {
+        if (!Number.isFinite(value)) return null;
+        largest[place] = Math.max(largest[place], Math.abs(value - expected[j]));
+      }
     }
-    input.delete();
-    output.delete();
+    for (const tensor of [...inputs, ...outputs]) tensor.delete();
   }
-  return largest / Math.max(...network.outputs.flat().map(Math.abs));
+  return Math.max(...largest.map((off, i) => off / Math.max(1e-6, ...network.outputs[i].flat().map(Math.abs))));
 }

@@ -18,10 +18,11 @@ def interpreter(path, module="ai_edge_litert.interpreter"):
     model = importlib.import_module(module).Interpreter(path)
     model.allocate_tensors()
 
-    def run(x):
-        model.set_tensor(model.get_input_details()[0]["index"], x)
+    def run(inputs, sizes):
+        for detail, x in zip(model.get_input_details(), inputs, strict=True):
+            model.set_tensor(detail["index"], x)
         model.invoke()
-        return model.get_tensor(model.get_output_details()[0]["index"])
+        return [model.get_tensor(detail["index"]) for detail in model.get_output_details()]
 
     return run
 
@@ -35,12 +36,13 @@ def compiled_model(path, accelerator="CPU"):
     from ai_edge_litert.hardware_accelerator import HardwareAccelerator
 
     model = CompiledModel.from_file(path, HardwareAccelerator[accelerator])
-    (source,), (sink,) = model.create_input_buffers(0), model.create_output_buffers(0)
+    sources, sinks = model.create_input_buffers(0), model.create_output_buffers(0)
 
-    def run(x):
-        source.write(x)
-        model.run_by_index(0, [source], [sink])
-        return sink.read(10, np.float32)
+    def run(inputs, sizes):
+        for source, x in zip(sources, inputs, strict=True):
+            source.write(x)
+        model.run_by_index(0, sources, sinks)
+        return [sink.read(size, np.float32) for sink, size in zip(sinks, sizes, strict=True)]
 
     run.partly = accelerator != "CPU" and not model.is_fully_accelerated()
     return run
@@ -55,10 +57,11 @@ def micro(path):
 
     model = runtime.Interpreter.from_file(path, arena_size=1 << 24)
 
-    def run(x):
-        model.set_input(x, 0)
+    def run(inputs, sizes):
+        for place, x in enumerate(inputs):
+            model.set_input(x, place)
         model.invoke()
-        return model.get_output(0)
+        return [np.array(model.get_output(place)) for place in range(len(sizes))]
 
     return run
 
@@ -67,7 +70,7 @@ def openvino(path):
     import openvino
 
     model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda x: model(x)[0]
+    return lambda inputs, sizes: [model(inputs)[place] for place in range(len(sizes))]
 
 
 def opencv(path):
@@ -75,10 +78,11 @@ def opencv(path):
 
     model = cv2.dnn.readNetFromTFLite(path)
 
-    def run(x):
+    def run(inputs, sizes):
+        (x,) = inputs
         # It wants channels in front.
         model.setInput(np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if x.ndim == 4 else x)
-        return model.forward()
+        return [model.forward()]
 
     return run
 
@@ -90,7 +94,8 @@ def onnx(path):
     tf2onnx.convert._convert_common(None, tflite_path=path, opset=18, output_path=path + ".onnx")
     session = onnxruntime.InferenceSession(path + ".onnx", providers=["CPUExecutionProvider"])
     os.remove(path + ".onnx")
-    return lambda x: session.run(None, {session.get_inputs()[0].name: x})[0]
+    names = [given.name for given in session.get_inputs()]
+    return lambda inputs, sizes: session.run(None, dict(zip(names, inputs, strict=True)))
 
 
 def mediapipe(path):
@@ -103,7 +108,7 @@ def mediapipe(path):
     with open(path, "rb") as file:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(file.read()))
     (graph,) = model.subgraphs
-    if list(graph.tensors[graph.inputs[0]].shape)[3:] != [3]:
+    if [list(graph.tensors[i].shape)[3:] for i in graph.inputs] != [[3]]:
         raise NotMeantFor("an image of three colours")
     # It runs no file that does not say how bytes become floats.
     image, scores = metadata.TensorMetadataT(), metadata.TensorMetadataT()
@@ -129,12 +134,12 @@ def mediapipe(path):
     options = BaseOptions(model_asset_buffer=packed(flatbuffers, model, b"TFL3"))
     classifier = vision.ImageClassifier.create_from_options(vision.ImageClassifierOptions(base_options=options))
 
-    def run(x):
-        data = np.round(50 * x[0] + 128).astype("uint8")
+    def run(inputs, sizes):
+        data = np.round(50 * inputs[0][0] + 128).astype("uint8")
         (found,) = classifier.classify(
             mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=data)
         ).classifications
-        return [category.score for category in sorted(found.categories, key=lambda category: category.index)]
+        return [[category.score for category in sorted(found.categories, key=lambda category: category.index)]]
 
     return run
 
@@ -164,14 +169,18 @@ KINDS = {
 
 
 def difference(run, network):
-    expected = np.array(network["outputs"], "float32")
-    largest = 0.0
-    for x, y in zip(network["inputs"], expected, strict=True):
-        output = np.array(run(np.array(x, "float32").reshape(network["shape"]))).reshape(-1)
-        largest = max(largest, float(np.abs(output - y).max())) if np.isfinite(output).all() else float("nan")
-        if largest != largest:
-            return None
-    return largest / float(np.abs(expected).max())
+    """The largest difference of an output from Keras, as a share of the output's largest number; None if none is."""
+    expected = [np.array(output, "float32") for output in network["outputs"]]
+    largest = np.zeros(len(expected))
+    for example in range(len(expected[0])):
+        inputs = [np.array(x["examples"][example], x["dtype"]).reshape(x["shape"]) for x in network["inputs"]]
+        for place, output in enumerate(run(inputs, [y.shape[1] for y in expected])):
+            off = np.abs(np.array(output, "float32").reshape(-1) - expected[place][example]).max()
+            if not np.isfinite(off):
+                return None
+            largest[place] = max(largest[place], off)
+    scales = [max(float(np.abs(y).max()), 1e-6) for y in expected]
+    return float(max(largest / scales))
 
 
 def main(kind, folder, results, *files):

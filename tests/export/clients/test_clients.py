@@ -1,5 +1,6 @@
 """A file is made for the clients that will run it; what they cannot compute is refused with what to take instead."""
 
+import dataclasses
 import importlib.metadata
 import re
 
@@ -15,6 +16,7 @@ from cvhn_tf.export.conversion import convert
 from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.tflite.flatbuffer import operation_of, parse, type_name
 from cvhn_tf.export.tflite.versions import least_runtime
+from cvhn_tf.export.verification.litert import LiteRTModel
 from cvhn_tf.export.verification.micro import MicroModel, arena_bytes
 
 
@@ -275,15 +277,80 @@ def test_integer_only_is_true_or_false(integer_only, networks):
         export.to_tflite(networks["lenet"], "int8", integer_only=integer_only)
 
 
-def test_file_with_an_operation_that_a_client_lacks_somewhere_says_so():
+def selecting(places):
+    """A network that reads some of its 64 features only."""
     network = keras.Sequential([keras.Input((64,)), layers.Dense(40, "relu"), layers.Dense(5)])
     kernel = network.layers[0].kernel
-    kernel.assign(kernel.numpy() * (np.arange(64) % 8 == 0)[:, None])
-    selecting = export.compact(network)
-    assert export.to_tflite(selecting, client="gpu").caveats == ()
-    for client in ("any", "web"):
-        (caveat,) = export.to_tflite(selecting, client=client).caveats
-        assert caveat.startswith("LiteRT.js refuses GATHER on WebGPU")
+    kernel.assign(kernel.numpy() * np.isin(np.arange(64), places)[:, None])
+    return export.compact(network)
+
+
+@pytest.mark.parametrize("quantization", CLIENTS["web"].encodings)
+@pytest.mark.parametrize("places", [range(8, 40), [*range(3), *range(30, 44)], range(0, 64, 8)])
+def test_selected_features_are_slices_for_clients_without_gather(places, quantization):
+    network = selecting(list(places))
+    data = examples_for(network)
+    expected = network.predict(data, verbose=0)
+    for client in ("web", "any") if quantization in CLIENTS["any"].encodings else ("web",):
+        artifact = export.to_tflite(network, quantization, representative_data=data, client=client)
+        assert "GATHER" not in versions(artifact.content) and artifact.caveats == ()
+        batch = LiteRTModel(artifact).run([data])[0]  # resized
+        assert np.abs(batch - expected).max() < ENCODINGS[quantization].tolerance * np.abs(expected).max()
+    there = export.to_tflite(network, quantization, representative_data=data, client="cpu")
+    assert "GATHER" in versions(there.content)
+
+
+def test_gaps_are_read_again_where_their_weights_take_less_than_a_slice():
+    network = selecting(list(range(0, 64, 8)))  # seven features of forty weights in each gap, 280 bytes in 8 bits
+    slices = [
+        [operation_of(model, operator) for operator in model.subgraphs[0].operators].count("STRIDED_SLICE")
+        for model in (parse(export.to_tflite(network, q, client="any").content) for q in (None, "dynamic_range"))
+    ]
+    assert slices == [8, 0]
+
+
+def test_weights_are_expanded_before_what_gpus_compute():
+    network = selecting(list(range(8, 40)))
+    (graph,) = (model := parse(export.to_tflite(network, "weight_only_int8", client="web").content)).subgraphs
+    operations = [operation_of(model, operator) for operator in graph.operators]
+    assert operations == ["DEQUANTIZE", "DEQUANTIZE", "STRIDED_SLICE", "FULLY_CONNECTED", "FULLY_CONNECTED"]
+
+
+@pytest.mark.parametrize("quantization", CLIENTS["any"].encodings)
+def test_convolutions_in_groups_are_convolutions_of_each_group_for_gpus(quantization):
+    image = keras.Input((6, 6, 4))
+    inside = keras.Sequential([keras.Input((6, 6, 8)), layers.Conv2D(6, 3, groups=2)])
+    x = inside(layers.Conv2D(8, 3, padding="same", groups=4, activation="relu")(image))
+    x = layers.Conv1D(4, 2, groups=2, bias_initializer="normal")(layers.Reshape((16, 6))(x))
+    network = keras.Model(image, layers.Dense(5)(layers.Flatten()(x)))
+    data = examples_for(network)
+    expected = network.predict(data, verbose=0)
+    for client, count in (("any", 8), ("web", 8), ("gpu", 8), ("cpu", 3)):
+        artifact = export.to_tflite(network, quantization, representative_data=data, client=client)
+        model = parse(artifact.content)
+        operations = [operation_of(model, operator) for operator in model.subgraphs[0].operators]
+        assert operations.count("CONV_2D") + operations.count("DEPTHWISE_CONV_2D") == count
+        off = np.abs(LiteRTModel(artifact).run([data])[0] - expected).max()
+        assert off < ENCODINGS[quantization].tolerance * np.abs(expected).max()
+
+
+def test_parts_of_a_split_that_nothing_reads_are_not_split_off_for_gpus():
+    inputs = keras.Input((24,))
+    network = keras.Model(inputs, layers.Dense(5)(keras.ops.split(layers.Dense(24)(inputs), [6, 13], axis=1)[1]))
+    for client in ("any", "gpu", "web"):
+        assert not {"SPLIT", "SPLIT_V"} & set(versions(export.to_tflite(network, client=client).content))
+    assert "SPLIT_V" in versions(export.to_tflite(network, client="cpu").content)
+
+
+def test_file_with_an_operation_that_a_client_lacks_somewhere_says_so():
+    inputs = keras.Input((6,), dtype="int32")
+    network = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(layers.Embedding(20, 4)(inputs))))
+    for client in ("any", "gpu", "web"):
+        (caveat,) = export.to_tflite(network, client=client).caveats
+        assert caveat.startswith("GPUs look up no tables, as those of Embedding")
+    (caveat,) = export.to_tflite(network, "weight_only_int8", client="web").caveats
+    assert caveat.startswith("GPUs look up no tables, as those of Embedding")
+    assert export.to_tflite(network, client="cpu").caveats == ()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -316,8 +383,44 @@ def test_inputs_and_outputs_are_integers_on_request(client, networks):
 def test_file_that_tflite_micro_refuses_is_an_error_with_its_reason():
     inputs = keras.Input((4, 4, 4, 2))
     network = keras.Model(inputs, layers.Conv3D(2, 2)(inputs))
-    with pytest.raises(export.ConversionError, match=r"tflite-micro cannot run the file: .*CONV_3D"):
+    with pytest.raises(export.ConversionError, match=r"not for client='micro': tflite-micro has no operation CONV_3D"):
         export.to_tflite(network, client="micro")
+    unknowing = dataclasses.replace(CLIENTS["micro"], refuses={})
+    with pytest.raises(export.ConversionError, match=r"tflite-micro cannot run the file: .*CONV_3D"):
+        export.to_tflite(network, client=unknowing)
+
+
+@pytest.mark.parametrize(
+    "layer, operation, quantizations",
+    [
+        (layers.UpSampling1D(2), "TILE", (None, "int8")),
+        (layers.Activation("gelu"), "GELU", (None, "int8")),
+        (layers.Activation("softplus"), "EXP, as of exponential", ("int8",)),
+        (layers.Embedding(20, 4), r"integers \(SELECT_V2\), as Embedding does", (None, "int8")),
+    ],
+)
+def test_what_tflite_micro_lacks_is_said_without_running_it(layer, operation, quantizations, monkeypatch):
+    monkeypatch.setattr("cvhn_tf.export.verification.micro.is_available", lambda: False)
+    is_table = isinstance(layer, layers.Embedding)
+    shape, dtype = ((6,), "int32") if is_table else ((6, 4), "float32")
+    network = keras.Sequential([keras.Input(shape, dtype=dtype), layer, layers.Flatten(), layers.Dense(3)])
+    data = np.random.default_rng(0).integers(0, 20, (40, 6)) if is_table else examples_for(network)
+    for quantization in quantizations:
+        with pytest.raises(export.ConversionError, match=rf"not for client='micro': tflite-micro .*{operation}.*'cpu'"):
+            export.to_tflite(network, quantization, representative_data=data, client="micro")
+
+
+@pytest.mark.parametrize("layer", [layers.LSTM, layers.GRU, layers.SimpleRNN])
+@pytest.mark.parametrize("quantization", [None, "int8"])
+def test_unrolled_layers_begin_with_constants_in_files_for_one_example(layer, quantization):
+    network = keras.Sequential([keras.Input((4, 5)), layer(6, unroll=True), layers.Dense(3)])
+    data = examples_for(network)
+    artifact = export.to_tflite(network, quantization, representative_data=data, client=("any", "micro"))
+    assert len(artifact.verified_by) == 2  # by tflite-micro too
+    assert not {"FILL", "SHAPE"} & set(versions(artifact.content))
+    expected = network.predict(data, verbose=0)
+    batch = LiteRTModel(artifact).run([data])[0]  # resized
+    assert np.abs(batch - expected).max() < ENCODINGS[quantization].tolerance * np.abs(expected).max()
 
 
 def test_file_for_tflite_micro_says_if_it_was_not_run_there(networks, monkeypatch):

@@ -10,7 +10,7 @@ from keras import layers
 
 import cvhn_tf
 from cvhn_tf import export
-from cvhn_tf.export.conversion.stored_integers import find_grid, keep_grid
+from cvhn_tf.export.conversion.stored_integers import find_grid, keep_grid, may_be_on_grid
 from cvhn_tf.export.tflite.flatbuffer import constants, parse
 
 
@@ -108,6 +108,35 @@ def test_dynamic_range_keeps_the_grid_too(model):
     other = export.to_tflite(mirrored, "dynamic_range")
     assert keep_grid(other.content, exact.content) == other.content, "weights of another network are left alone"
     assert kept.gzip_bytes < other.gzip_bytes
+
+
+@pytest.mark.parametrize("shape", [(64, 300), (40, 7), (3, 3, 6, 16), (5, 5, 24, 1), (3, 3, 8, 2)])
+def test_grids_of_units_are_seen_though_no_weight_repeats(shape):
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=shape)
+    steps = rng.uniform(0.03, 0.04, (*shape[2:-1], shape[-1]))
+    if shape[-1] > 2:  # and no depthwise convolution
+        steps = steps.reshape(-1, shape[-1])[0]
+    assert may_be_on_grid((np.rint(weights / steps) * steps).astype("float32"))
+    assert not may_be_on_grid(weights.astype("float32"))
+    assert not may_be_on_grid(np.zeros(shape, "float32"))
+
+
+def test_rounded_dense_layers_are_not_rounded_again():
+    rng = np.random.default_rng(0)
+    network = keras.Sequential([keras.Input((64,)), layers.Dense(300, "relu"), layers.Dense(5)])
+    kernel = network.layers[0].kernel
+    steps = rng.uniform(0.002, 0.004, 300)
+    kernel.assign(np.clip(np.rint(rng.normal(size=kernel.shape) / 8 / steps), -127, 127) * steps)
+    quantized = export.to_tflite(network, "dynamic_range", client="cpu")
+    exact, kept = (
+        {tensor.name: (tensor, buffer.data) for tensor, buffer in constants(parse(content))}
+        for content in (export.to_tflite(network, sparse=False).content, quantized.content)
+    )
+    (name,) = [name for name, (tensor, _) in kept.items() if list(tensor.shape) == [300, 64]]
+    tensor, data = kept[name]
+    weights = np.frombuffer(data, "int8").reshape(300, 64) * np.reshape(tensor.quantization.scale, (-1, 1))
+    np.testing.assert_allclose(weights.ravel(), np.frombuffer(exact[name][1], "float32"), rtol=1e-5, atol=1e-9)
 
 
 @given(

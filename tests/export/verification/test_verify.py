@@ -8,7 +8,8 @@ import pytest
 from keras import layers, ops
 
 from cvhn_tf import export
-from cvhn_tf.export.tflite.flatbuffer import operation_of, parse, serialize
+from cvhn_tf.export.clients import CLIENTS
+from cvhn_tf.export.tflite.flatbuffer import operation_of, parse
 from cvhn_tf.export.verification import activity, inputs
 from cvhn_tf.export.verification import verify as run_verification
 from cvhn_tf.export.verification.inputs import verification_inputs
@@ -128,7 +129,7 @@ def test_sums_whose_integers_have_no_scale_are_found_in_the_file(layer):
     network = keras.Model(source, layers.Dense(3)(getattr(layers, layer)()(branches)))
     x = np.random.default_rng(0).normal(size=(20, 6)).astype("float32")
     content = export.to_tflite(network, "int8", representative_data=x).content
-    assert unscalable_output(content) is None
+    assert unscalable_output(parse(content)) is None
     model = parse(content)
     graph = model.subgraphs[0]
     (of_sum,) = (
@@ -137,4 +138,17 @@ def test_sums_whose_integers_have_no_scale_are_found_in_the_file(layer):
         if operation_of(model, operator) in ("ADD", "SUB")
     )
     of_sum.quantization.scale = [float(of_sum.quantization.scale[0]) * 2.0**-25]  # looked at, and not run
-    assert unscalable_output(serialize(model)) == of_sum.name.decode()
+    assert unscalable_output(model) == of_sum.name.decode()
+
+
+def test_advice_names_only_encodings_that_the_client_computes():
+    made, other = (
+        keras.Sequential([keras.Input((64,)), keras.layers.Dense(40), keras.layers.Dense(5)]) for _ in range(2)
+    )
+    content = export.to_tflite(made, "dynamic_range").content
+    given = inputs.verification_inputs(other)
+    for client, names in (("any", "'float16'"), ("cpu", "'weight_only_int8' or 'float16'")):
+        with pytest.raises(
+            export.ConversionError, match=rf"Train the network before it is converted, or take {names}$"
+        ):
+            run_verification(content, other, "dynamic_range", given, client=CLIENTS[client])

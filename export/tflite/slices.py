@@ -1,0 +1,115 @@
+"""Slices in the place of GATHER and of splits, where programs for GPUs refuse them or compute them wrongly.
+
+LiteRT.js refuses GATHER on WebGPU: features that `compact` selects become a slice for each run of them, and a
+concatenation of these. A split of which nothing reads some part LiteRT's accelerator for GPUs computes wrongly without
+a word, and so does LiteRT.js on WebGPU.
+"""
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from cvhn_tf.export.tflite.flatbuffer import add_constant, add_operation, add_tensor, operation_of, sizes_of
+
+# Of STRIDED_SLICE and CONCATENATION: those that have integers.
+_VERSION = 2
+
+
+def slice_in_place(model, operations) -> bool:
+    """Gives a `ModelT` slices in the place of some operations. Returns whether there were any.
+
+    Args:
+        model: `ModelT`.
+        operations: Of GATHER, those by constant, ascending places along an axis that is not the first; of SPLIT and
+            SPLIT_V, those of which some part is not read.
+    """
+    changed = False
+    for graph in model.subgraphs:
+        for operator in list(graph.operators):
+            operation = operation_of(model, operator)
+            if operation not in operations or operation not in _REPLACEMENTS:
+                continue
+            made = _REPLACEMENTS[operation](model, graph, operator)
+            if made is not None:
+                position = next(i for i, other in enumerate(graph.operators) if other is operator)
+                graph.operators[position : position + 1] = made
+                changed = True
+    return changed
+
+
+def _selected(model, graph, operator):
+    values, places = (graph.tensors[index] for index in operator.inputs)
+    indices, axis = _constant(model, places), operator.builtinOptions.axis % max(len(sizes_of(values)), 1)
+    if indices is None or indices.ndim != 1 or _constant(model, values) is not None or axis == 0:
+        return None
+    if indices[0] < 0 or np.any(np.diff(indices) <= 0):
+        return None
+    runs = np.split(indices, np.flatnonzero(np.diff(indices) > 1) + 1)
+    bounds = [(int(run[0]), int(run[-1]) + 1) for run in runs]
+    (output,) = operator.outputs
+    if len(bounds) == 1:
+        return [_slice(model, graph, operator.inputs[0], axis, *bounds[0], output)]
+    parts = [_part(graph, output, axis, stop - start) for start, stop in bounds]
+    joined = add_operation(model, schema.BuiltinOperator.CONCATENATION, parts, [output])
+    joined.builtinOptionsType = schema.BuiltinOptions.ConcatenationOptions
+    joined.builtinOptions = schema.ConcatenationOptionsT(axis)
+    _of_integers_too(model, joined)
+    pairs = zip(bounds, parts, strict=True)
+    return [*(_slice(model, graph, operator.inputs[0], axis, *bound, part) for bound, part in pairs), joined]
+
+
+def _split(model, graph, operator):
+    if operation_of(model, operator) == "SPLIT":
+        along, source = operator.inputs
+    else:
+        source, _, along = operator.inputs
+    axis = int(_constant(model, graph.tensors[along])) % len(sizes_of(graph.tensors[source]))
+    read = {int(i) for other in graph.operators for i in other.inputs} | {int(i) for i in graph.outputs}
+    if axis == 0 or read.issuperset(map(int, operator.outputs)):
+        return None
+    ends = np.cumsum([sizes_of(graph.tensors[output])[axis] for output in operator.outputs])
+    return [
+        _slice(model, graph, source, axis, int(start), int(stop), output)
+        for start, stop, output in zip([0, *ends[:-1]], ends, operator.outputs, strict=True)
+        if int(output) in read
+    ]
+
+
+_REPLACEMENTS = {"GATHER": _selected, "SPLIT": _split, "SPLIT_V": _split}
+
+
+def _constant(model, tensor):
+    """The values of a tensor of int32 or int64, None if they are computed; bytes of other types."""
+    data = model.buffers[tensor.buffer].data
+    dtypes = {schema.TensorType.INT32: "int32", schema.TensorType.INT64: "int64"}
+    if data is None or tensor.type not in dtypes:
+        return data
+    return np.frombuffer(data, dtypes[tensor.type]).reshape([] if tensor.shape is None else tensor.shape)
+
+
+def _slice(model, graph, source, axis, start, stop, output):
+    """What cuts an axis; of all others it takes all."""
+    rank = len(sizes_of(graph.tensors[source]))
+    begin, end, stride = np.zeros(rank, "int32"), np.zeros(rank, "int32"), np.ones(rank, "int32")
+    begin[axis], end[axis] = start, stop
+    bounds = [add_constant(model, graph, b"", values) for values in (begin, end, stride)]
+    operator = add_operation(model, schema.BuiltinOperator.STRIDED_SLICE, [source, *bounds], [output])
+    others = (1 << rank) - 1 - (1 << axis)
+    operator.builtinOptionsType = schema.BuiltinOptions.StridedSliceOptions
+    operator.builtinOptions = schema.StridedSliceOptionsT(beginMask=others, endMask=others)
+    _of_integers_too(model, operator)
+    return operator
+
+
+def _of_integers_too(model, operator):
+    code = model.operatorCodes[operator.opcodeIndex]
+    code.version = max(code.version, _VERSION)
+
+
+def _part(graph, whole, axis, length):
+    """Place of a new tensor, as another one but for its length along an axis."""
+    like = graph.tensors[whole]
+    shape, sizes = (list(map(int, one)) for one in (like.shape, sizes_of(like)))
+    shape[axis] = sizes[axis] = length
+    place = add_tensor(graph, b"", like.type, shape, sizes)
+    graph.tensors[place].quantization = like.quantization
+    return place
