@@ -257,7 +257,6 @@ def compare(
                 network = recalibrate(network, representative_data)
             keras_accuracy = accuracy(keras_outputs(network, x), y)
             network = compact(network)
-            multiply_adds = multiply_adds_of(network)
             graphs = FrozenGraphs()
             for quantization in quantizations:
                 try:
@@ -285,7 +284,7 @@ def compare(
                         structure=structure,
                         unquantized_bytes=artifact.unquantized_bytes,
                         choices=choices,
-                        multiply_adds=multiply_adds,
+                        multiply_adds=multiply_adds_of(network),
                     )
                     rows.append(result)
                 if progress is not None:

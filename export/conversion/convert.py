@@ -107,18 +107,13 @@ def to_tflite_from(
     """`to_tflite`, with `FrozenGraphs` that the conversions of one network to several encodings share."""
     client = as_client(client)
     _check(keras_model, quantization, sparse, representative_data, client, integer_only)
-<<<<<<< HEAD
     graphs.once(_check_finite, keras_model)
     keras_model = graphs.once(in_float32, keras_model)
-    inputs = graphs.once(verification_inputs, keras_model, representative_data)
-=======
-    keras_model = in_float32(keras_model)
     if _GROUPS in client.refuses:
-        keras_model = without_groups(keras_model)
+        keras_model = graphs.once(without_groups, keras_model)
     if "GATHER" in client.sliced:
-        keras_model = with_longer_runs(keras_model, ENCODINGS[quantization].weight_bytes)
-    inputs = verification_inputs(keras_model, representative_data)
->>>>>>> 14353e0fc350551f2aa2b28e3fbf7888883ebadd
+        keras_model = graphs.once(with_longer_runs, keras_model, ENCODINGS[quantization].weight_bytes)
+    inputs = graphs.once(verification_inputs, keras_model, representative_data)
     calibration = None
     if ENCODINGS[quantization].calibrated:
         examples = [array[:_CALIBRATION_EXAMPLES] for array in inputs]  # which are spread over all of the data

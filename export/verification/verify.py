@@ -10,14 +10,8 @@ import numpy as np
 from cvhn_tf.export.clients.client import Client
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.tflite.encodings import ENCODINGS
-<<<<<<< HEAD
-from cvhn_tf.export.verification import micro
-from cvhn_tf.export.verification.activity import Variation
-=======
 from cvhn_tf.export.verification import micro, web
-from cvhn_tf.export.verification.activity import Variation, is_mostly_dead
-from cvhn_tf.export.verification.inputs import batch_size, further_inputs, outputs_of
->>>>>>> 14353e0fc350551f2aa2b28e3fbf7888883ebadd
+from cvhn_tf.export.verification.activity import Variation
 from cvhn_tf.export.verification.litert import LiteRTModel
 from cvhn_tf.export.verification.reference import Reference
 from cvhn_tf.export.verification.requantization import unscalable_output
@@ -93,48 +87,29 @@ def verify(
         tolerance = ENCODINGS[quantization].tolerance
     advice = ENCODINGS[quantization].advice + ENCODINGS[quantization].alternatives(client.encodings)
     litert = _open(content, keras_model)
-<<<<<<< HEAD
     if reference is None:
         reference = Reference(keras_model, inputs)
-    comparison = _compare(litert, reference, quantization, tolerance)
-=======
-    comparison = _compare(litert, keras_model, tolerance, inputs, advice)
->>>>>>> 14353e0fc350551f2aa2b28e3fbf7888883ebadd
+    comparison = _compare(litert, reference, tolerance, advice)
     comparisons = [comparison]
     calibrated = ENCODINGS[quantization].calibrated
-<<<<<<< HEAD
     if not calibrated and (comparison.constant or reference.is_mostly_dead):
         for further in reference.further():
-            comparisons.append(_compare(litert, further, quantization, tolerance))
-=======
-    if not calibrated and (comparison.constant or is_mostly_dead(keras_model, first_batch)):
-        for further in further_inputs(keras_model, inputs):
-            if not all(np.isfinite(output).all() for output in outputs_of(keras_model, further)):
-                break
-            comparisons.append(_compare(litert, keras_model, tolerance, further, advice))
->>>>>>> 14353e0fc350551f2aa2b28e3fbf7888883ebadd
+            comparisons.append(_compare(litert, further, tolerance, advice))
             if not (comparison.constant and comparisons[-1].constant):
                 break
     constant = set.intersection(*(set(comparison.constant) for comparison in comparisons))
     caveats: tuple[str, ...] = _caveats(sorted(constant), keras_model)
     clients: tuple[str, ...] = (f"LiteRT {importlib.metadata.version(_LITERT)}",)
     examples = sum(comparison.examples for comparison in comparisons)
-    few = [array[:_FEW] for array in inputs]
+    few = Reference(keras_model, [array[:_FEW] for array in inputs])
     if "micro" in client.names:
         if micro.is_available():
-<<<<<<< HEAD
-            few = Reference(keras_model, [array[:_MOST_IN_MICRO] for array in inputs])
-            comparisons.append(_compare(_open_micro(content), few, quantization, tolerance, "tflite-micro"))
-=======
-            opened = _open_micro(content)
-            comparisons.append(_compare(opened, keras_model, tolerance, few, advice, "tflite-micro"))
->>>>>>> 14353e0fc350551f2aa2b28e3fbf7888883ebadd
+            comparisons.append(_compare(_open_micro(content), few, tolerance, advice, "tflite-micro"))
             clients += (micro.version(),)
         else:
             caveats += (_WITHOUT_MICRO,)
     if "web" in client.names and web.is_available():
-        opened = web.WebModel(content)
-        comparisons.append(_compare(opened, keras_model, tolerance, few, advice, "LiteRT.js"))
+        comparisons.append(_compare(web.WebModel(content), few, tolerance, advice, "LiteRT.js"))
         clients += (web.version(),)
     return Verification(
         max(comparison.relative_error for comparison in comparisons),
@@ -184,13 +159,8 @@ def _open(content, keras_model):
     return litert
 
 
-<<<<<<< HEAD
-def _compare(litert, reference, quantization, tolerance, runner="LiteRT"):
+def _compare(litert, reference, tolerance, advice, runner="LiteRT"):
     """Runs both on the inputs of a `Reference`.
-=======
-def _compare(litert, keras_model, tolerance, inputs, advice, runner="LiteRT"):
-    """Runs both on the inputs.
->>>>>>> 14353e0fc350551f2aa2b28e3fbf7888883ebadd
 
     Raises:
         ConversionError: If they differ.
