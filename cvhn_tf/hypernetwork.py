@@ -22,6 +22,7 @@ from cvhn_tf.architecture import make_network
 from cvhn_tf.checks.arguments import check_initial_stddev, check_integer
 from cvhn_tf.checks.finite_weights import check_finite_variables
 from cvhn_tf.complexity import ComplexityDistribution, ComplexityRange, batch_shares
+from cvhn_tf.description import Described
 from cvhn_tf.graph import variational_graph
 from cvhn_tf.tensors import noise
 from cvhn_tf.tensors.counters import counter
@@ -32,7 +33,7 @@ from cvhn_tf.workers import count_workers, of_chief
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
-class VariationalHypernetwork(GraphModel):
+class VariationalHypernetwork(Described, GraphModel):
     """Trains the posterior of all weights of a Keras model, for a whole range of complexities at once.
 
     Args:
@@ -245,18 +246,6 @@ class VariationalHypernetwork(GraphModel):
         complexities = tf.constant([self.complexity_range.check(complexity)], tf.float32)
         posteriors = self._target.of_each_weight(lambda layer: layer.posteriors(complexities))
         return {path: posterior[0] for path, posterior in posteriors.items()}
-
-    def description_length(self, complexity: float) -> float:
-        """KL(q(w | λ) ‖ p(w)) of the whole posterior in bits.
-
-        Under a fixed prior this is the bits-back code length of the weights. Under `AutomaticRelevance` and
-        `GroupRelevance`, whose priors are fitted to the weights, and under `LogUniform`, which is improper, it measures
-        information but is no code length. Under `L2` it is the penalty `Σ w² / (2 stddev²)` in the same unit, which
-        compares networks with each other only: the code of a number without noise has no end.
-        """
-        complexities = tf.constant([self.complexity_range.check(complexity)], tf.float32)
-        kls = [layer.kl(layer.posteriors(complexities), complexities) for layer in self._target.layers()]
-        return float(tf.add_n([tf.cast(kl, tf.float64) for kl in kls])[0]) / math.log(2)
 
     def predict_distribution(
         self, x: Any, complexity: float | None = None, samples: int = 32, **kwargs: Any

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvhn_tf.checks.arrays import as_input_arrays
+from cvhn_tf.description import describe_rise
 from cvhn_tf.export.clients.checks import check_client_takes
 from cvhn_tf.export.clients.table import as_client
 from cvhn_tf.export.compaction.compact import compact
@@ -110,6 +111,11 @@ class Comparison:
     skipped: list[Skipped] = dataclasses.field(default_factory=list)
     histograms: list[SnrHistogram] = dataclasses.field(default_factory=list, repr=False)
     layer_sparsities: list[LayerSparsity] = dataclasses.field(default_factory=list, repr=False)
+
+    @property
+    def rise(self) -> str | None:
+        """One sentence where the description length rises with λ, as after too short a training; else None."""
+        return describe_rise({each.complexity: each.description_length_bits for each in self.histograms})
 
     def __len__(self):
         return len(self.rows)
