@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from cvhn_tf.checks.arguments import is_finite_number
+from cvhn_tf.complexity.description import complexity_of_length
 from cvhn_tf.structure.searched_model import SearchedModel
 from cvhn_tf.target import Target
 
@@ -70,6 +72,32 @@ class GeneratingModel(SearchedModel):
         complexities = tf.constant([self.complexity_range.check(complexity)], tf.float32)
         kls = [layer.kl(layer.posteriors(complexities), complexities) for layer in self._target.described]
         return float(self._describe([tf.cast(kl, tf.float64) for kl in kls], complexities)[0][0]) / math.log(2)
+
+    def complexity_for(self, description_length_bits: float) -> float:
+        """The λ whose posterior has a wanted description length, before pruning.
+
+        Halves the range in log λ, since the length falls as λ grows. Where it does not fall everywhere, as after too
+        short a training, the λ that is found still has at most the wanted length, but need not be the smallest one.
+
+        Args:
+            description_length_bits: Wanted length in bits, between those at both ends of `complexity_range`.
+
+        Returns:
+            λ, of which `description_length` is at most what is wanted, and nearly that.
+
+        Raises:
+            ValueError: If it is no number, or the model has no such length in its range.
+        """
+        bits, bounds = description_length_bits, self.complexity_range
+        longest, shortest = self.description_length(bounds.low), self.description_length(bounds.high)
+        # What is printed of an end is that end: a thousandth beyond it counts as it.
+        if not is_finite_number(bits) or not 0.999 * shortest <= bits <= 1.001 * longest or longest < shortest:
+            raise ValueError(
+                f"Expected `description_length_bits` between {shortest:,.1f} at λ = {bounds.high:g} and "
+                f"{longest:,.1f} at λ = {bounds.low:g}, the lengths that this model has. "
+                f"Received: description_length_bits={bits!r}"
+            )
+        return complexity_of_length(bits, self.description_length, bounds.low, bounds.high)
 
     def structure(self, complexity: float) -> dict[str, tfp.distributions.Distribution]:
         """The posterior q(z | λ) of each choice of the target, by the name of its layer; empty if it has none.

@@ -61,8 +61,7 @@ class VariationalHypernetwork(GeneratingModel):
             noise.
         seed: Seed of the complexities and the weight noise; drawn at random by default.
         structure_cost: What a structure costs, where the target has choices: `"multiply_adds"` for one example, the
-            default; `"parameters"`; or a dict from the name of each layer to what a call of it costs, such as the
-            milliseconds that it takes on a device.
+            default; `"parameters"`; or a dict of what a call of each layer costs, such as milliseconds on a device.
         price: Nats for each example that all paths of all choices together cost at λ = 1; 0.05 by default. λ and the
             warm-up weigh it as they weigh the KL.
         budget: Cost below which a structure pays nothing, in the unit of `structure_cost`; 0 by default.

@@ -2,9 +2,10 @@
 
 from cvhn_tf.export.compaction.compact import compact
 from cvhn_tf.export.compaction.polyphase import polyphase
-from cvhn_tf.export.comparison.compare import Comparison, Row, compare
+from cvhn_tf.export.comparison.compare import Comparison, compare
 from cvhn_tf.export.comparison.curve import SizeAccuracyCurve
 from cvhn_tf.export.comparison.report import report
+from cvhn_tf.export.comparison.rows import Row
 from cvhn_tf.export.conversion.convert import to_tflite
 from cvhn_tf.export.delivery.c_array import to_c_array
 from cvhn_tf.export.delivery.metadata import annotate, read_metadata

@@ -32,6 +32,10 @@ def export(
             "without it."
         ),
     ] = None,
+    description_bits: Annotated[
+        float | None,
+        typer.Option(help="Instead of --complexity: take the λ whose description has this length, before pruning."),
+    ] = None,
     sparsity: Annotated[
         float | None, typer.Option(help="Share of the weights to prune, in [0, 1); 0 unless there is a budget.")
     ] = None,
@@ -153,6 +157,11 @@ def export(
     check_budgets(budgets, dataset, unsearched)
     if integer_only and encoding != "int8":
         raise ValueError(f"Expected `--encoding int8` with `--integer-only`. Received: --encoding={encoding}")
+    if complexity is not None and description_bits is not None:
+        raise ValueError(
+            "Expected `--complexity` or `--description-bits`, of which one tells the other. "
+            f"Received: --complexity={complexity:g} and --description-bits={description_bits:g}"
+        )
     if max_accuracy_loss is not None:
         check_accuracy_loss(max_accuracy_loss)
     if step is not None:
@@ -169,6 +178,8 @@ def export(
     hypernetwork = load_model(model)
     if complexity is not None:
         hypernetwork.complexity_range.check(complexity)
+    if description_bits is not None:
+        complexity = hypernetwork.complexity_for(description_bits)
     images = None if dataset is None else load_dataset(dataset, hypernetwork)
     if budgets:
         from cvhn_tf_cli.work import budget

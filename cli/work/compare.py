@@ -92,6 +92,8 @@ def _show_comparison(comparison, kept, folder):
     show(table)
     if len(shown) < len(rows):
         show(f"The Pareto front and the best of each complexity; all {len(rows)} rows are in {folder / 'table.md'}.")
+    if comparison.rise:
+        show(comparison.rise)
     if comparison.skipped:
         show(f"{len(comparison.skipped)} files failed their check and were left out.")
     show(

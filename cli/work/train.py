@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import cvhn_tf
 from cvhn_tf import targets
+from cvhn_tf.complexity.description import describe_rise
 from cvhn_tf.training.resumption import Terminated
 from cvhn_tf.workers import is_chief
 from cvhn_tf_cli.terminal import make_table, progress, show
@@ -144,10 +145,14 @@ def show_complexities(model, dataset):
     """Prints accuracy and description length at both ends of the complexity range and in its middle."""
     complexity_range = model.complexity_range
     table = make_table(f"{dataset.name}, all weights kept", "complexity", "description length in bits", "test accuracy")
+    lengths = {}
     for complexity in (complexity_range.low, complexity_range.default_complexity, complexity_range.high):
         accuracy = dense_accuracy(model, complexity, dataset)
-        table.add_row(f"{complexity:g}", f"{model.description_length(complexity):,.0f}", f"{accuracy:.4f}")
+        lengths[complexity] = model.description_length(complexity)
+        table.add_row(f"{complexity:g}", f"{lengths[complexity]:,.0f}", f"{accuracy:.4f}")
     show(table)
+    if rise := describe_rise(lengths):
+        show(rise)
 
 
 class _Progress(keras.callbacks.Callback):

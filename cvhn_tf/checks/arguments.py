@@ -32,8 +32,13 @@ def check_integer(name: str, value: Any, at_least: int = 1, below: float = math.
 
 def check_share(name, value) -> float:
     """Returns `value` as a float, or raises a `ValueError` unless it is a number in [0, 1]."""
-    if not is_finite_number(value) or not 0 <= value <= 1:
-        raise ValueError(f"Expected `{name}` to lie in [0, 1]. Received: {name}={value!r}")
+    return check_between(name, value, 0, 1)
+
+
+def check_between(name, value, low, high) -> float:
+    """Returns `value` as a float, or raises a `ValueError` unless it is a number in [low, high]."""
+    if not is_finite_number(value) or not low <= value <= high:
+        raise ValueError(f"Expected `{name}` to lie in [{low}, {high}]. Received: {name}={value!r}")
     return float(value)
 
 

@@ -2,9 +2,7 @@
 
 import tensorflow as tf
 
-# Adam moves every variable by the same distance a step. log σ moves by this share of it: where it follows the mean
-# slowly, weights that carry nothing lose their mean instead of drowning it in noise, and can be pruned without loss.
-LOG_STDDEV_RATE = 0.25
+from cvhn_tf.parameterizations.base import LOG_STDDEV_RATE
 
 
 @tf.custom_gradient

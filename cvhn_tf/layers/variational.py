@@ -198,12 +198,12 @@ class Variational(keras.layers.Wrapper):
     def _gradient_scale(self, complexity, value):
         """What the gradient of `value` is multiplied by, for each complexity.
 
-        The gradient of the loss grows with λ, by four orders of magnitude over the default range. Divided by
-        1 + λ it is of one size everywhere, and at each λ still points the same way.
+        The gradient of the loss grows with λ. Divided by a power of 1 + λ, at each λ it still points the same way.
         """
         if self.complexity is not None:
             return tf.ones((), value.dtype)
-        return tf.reshape(tf.cast(1 / (1 + complexity), value.dtype), [-1] + [1] * (len(value.shape) - 1))
+        scale = tf.cast((1 + complexity) ** -self.parameterization.gradient_power, value.dtype)
+        return tf.reshape(scale, [-1] + [1] * (len(value.shape) - 1))
 
     def kl(self, posteriors: list[tfp.distributions.Distribution], complexity: tf.Tensor) -> tf.Tensor:
         """KL of all weights together, as `prior` has it.

@@ -7,12 +7,23 @@ encoded complexity s in [0, 1]: `create` makes the variables, `evaluate` gives t
 import keras
 import tensorflow as tf
 
+# Adam moves every variable by the same distance a step. log σ moves by this share of it: where it follows the mean
+# slowly, weights that carry nothing lose their mean instead of drowning it in noise, and can be pruned without loss.
+# So the "_log_stddev" of a parameterization is log σ divided by this.
+LOG_STDDEV_RATE = 0.25
+
 
 class Parameterization:
     """Base class: a subclass gives `create`, `evaluate`, and `get_config` if it has arguments.
 
     One whose variables serve several layers gives `create_shared` too.
+
+    Attributes:
+        gradient_power: Gradients of a step at λ are divided by `(1 + λ)` to this power, before complexities meet in
+            the variables that they share.
     """
+
+    gradient_power = 1.0
 
     def create_shared(self, parameters):
         """Makes what all layers of one model share, before any `create`.

@@ -4,8 +4,9 @@ A `VariationalHypernetwork` and examples come in; a `Comparison` goes out, as a 
 Begin with `compare.py`; `report.py` shows what a search has tried as well.
 """
 
-from cvhn_tf.export.comparison.compare import Comparison, Row, compare
+from cvhn_tf.export.comparison.compare import Comparison, compare
 from cvhn_tf.export.comparison.curve import SizeAccuracyCurve
 from cvhn_tf.export.comparison.report import report
+from cvhn_tf.export.comparison.rows import Row
 
 __all__ = ["Comparison", "Row", "SizeAccuracyCurve", "compare", "report"]

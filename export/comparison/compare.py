@@ -10,12 +10,14 @@ import numpy as np
 import tensorflow as tf
 
 from cvhn_tf.checks.arrays import as_input_arrays
+from cvhn_tf.complexity.description import describe_rise
 from cvhn_tf.export.clients.checks import check_client_takes
 from cvhn_tf.export.clients.table import as_client
 from cvhn_tf.export.compaction.compact import compact
 from cvhn_tf.export.comparison.pareto import pareto_front
 from cvhn_tf.export.comparison.plot import plot_front
 from cvhn_tf.export.comparison.report import report
+from cvhn_tf.export.comparison.rows import Row, Skipped
 from cvhn_tf.export.comparison.tables import as_csv, choices_as_text, written
 from cvhn_tf.export.conversion.convert import to_tflite_from
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
@@ -40,66 +42,6 @@ _QUANTIZATIONS: tuple[str | None, ...] = (None, "dynamic_range")
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """One file of a comparison.
-
-    Args:
-        complexity: λ of the network.
-        sparsity: Share of its weights that were pruned.
-        quantization: As in `to_tflite`.
-        sparse: Whether zeros are stored in a sparse encoding.
-        description_length_bits: KL of the posterior at this λ in bits, before pruning.
-        parameters_kept: Number of parameters that are not zero.
-        size_bytes: Size of the file in bytes.
-        gzip_bytes: Its size after gzip in bytes.
-        keras_accuracy: Accuracy of the pruned network in Keras.
-        accuracy: Accuracy of the file in LiteRT.
-        latency_ms: Median time in ms for one example on one thread of this machine.
-        pareto: Whether no other row is as accurate at a smaller size, or more accurate at the same.
-        calibration_error: Expected calibration error of the file in LiteRT, 15 bins; None where its outputs are no
-            probabilities.
-        structure: What was pruned as one, as in `prune`.
-        unquantized_bytes: Bytes of the tensors that the encoding has passed over.
-        choices: What is chosen at this λ, such as `"block_1=2 block_2=0"`, where the target has choices.
-        multiply_adds: Multiply-adds of the network in the file for one example, those by zeros included; None where
-            they cannot be told.
-    """
-
-    complexity: float
-    sparsity: float
-    quantization: str | None
-    sparse: bool
-    description_length_bits: float
-    parameters_kept: int
-    size_bytes: int
-    gzip_bytes: int
-    keras_accuracy: float
-    accuracy: float
-    latency_ms: float
-    pareto: bool = False
-    calibration_error: float | None = None
-    structure: str = "weight"
-    unquantized_bytes: int = 0
-    choices: str = ""
-    multiply_adds: int | None = None
-
-    @property
-    def encoding(self) -> str:
-        """The quantization by its name, `"float32"` where there is none."""
-        return self.quantization or "float32"
-
-
-@dataclasses.dataclass(frozen=True)
-class Skipped:
-    """A combination that gave no working file, and why."""
-
-    complexity: float
-    sparsity: float
-    quantization: str | None
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Comparison:
     """Rows of a comparison, and their files in the same order.
 
@@ -116,6 +58,11 @@ class Comparison:
     skipped: list[Skipped] = dataclasses.field(default_factory=list)
     histograms: list[SnrHistogram] = dataclasses.field(default_factory=list, repr=False)
     layer_sparsities: list[LayerSparsity] = dataclasses.field(default_factory=list, repr=False)
+
+    @property
+    def rise(self) -> str | None:
+        """One sentence where the description length rises with λ, as after too short a training; else None."""
+        return describe_rise({each.complexity: each.description_length_bits for each in self.histograms})
 
     def __len__(self):
         return len(self.rows)

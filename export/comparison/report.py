@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from plotly.offline import get_plotlyjs
 
+from cvhn_tf.complexity.description import describe_rise
 from cvhn_tf.export.comparison.report_figures import (
     description_length_figure,
     layer_sparsity_figure,
@@ -95,18 +96,20 @@ def report(
         "layer-sparsity": layer_sparsity_figure(result.layer_sparsities),
         "description-length": description_length_figure(result.histograms),
     }
-    page = _page(result.rows, chosen, figures, command, files or {})
+    rise = describe_rise({each.complexity: each.description_length_bits for each in result.histograms})
+    page = _page(result.rows, chosen, figures, command, files or {}, rise)
     if path is not None:
         write_atomically(path, page.encode())
     return page
 
 
-def _page(rows, chosen, figures, command, files):
+def _page(rows, chosen, figures, command, files, rise):
     plotly = get_plotlyjs()
     # The scripts by their hashes, so that no text of the page can be run as one.
     scripts = f"script-src {_hash(plotly)} {_hash(_SCRIPT)}"
     policy = f"default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; {scripts}"
     marked = "chosen" if chosen is not None else "on the Pareto front"
+    warning = "" if rise is None else f"<p id='rise'>{html.escape(rise)}</p>\n"
     made_by = "" if command is None else f"<p>Made by</p>\n<pre id='command'>{html.escape(command)}</pre>"
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -129,7 +132,7 @@ that is picked here is picked on these data: measure its accuracy on others.</p>
 <h2>Sparsity of each layer</h2>
 <div id="layer-sparsity"></div>
 <h2>Description length</h2>
-<div id="description-length"></div>
+{warning}<div id="description-length"></div>
 <h2>Files</h2>
 <p>A click on a column sorts by it. Coloured: {marked}.</p>
 <div class="wide">

@@ -11,10 +11,11 @@ files know.
 
 import itertools
 
+from cvhn_tf.complexity.description import complexity_of_length
 from cvhn_tf.export.search.pruned_networks import Point
 
 _COARSE = 5
-_BITS_GRID = 16  # intervals; the description length falls with λ, but not everywhere
+_BITS_GRID = 16  # intervals, among whose ends the shortest description is looked for
 _GAIN_BY_PRUNING = 0.005  # in accuracy; more was not seen
 # Densities 1, 2^-½, 2^-1, …, 1/512.
 _LEVELS = [1 - 2.0 ** (-i / 2) for i in range(19)]
@@ -213,22 +214,16 @@ def _find_smallest(trials, points):
 
 
 def _coarse_complexities(trials, complexity_range):
-    """A grid over the range; and where a budget of bits begins or ends to be kept, the last λ that keeps it."""
+    """A grid over the range; and where a budget of bits begins to be kept, the first λ that keeps it."""
     grid = [_near(complexity_range, i / (_COARSE - 1)) for i in range(_COARSE)]
-    limit = trials.budgets.max_description_bits
+    limit, length_of = trials.budgets.max_description_bits, trials.prunings.description_length_bits
     if limit is None:
         return grid
-
-    def keeps(encoded):
-        return trials.prunings.description_length_bits(_near(complexity_range, encoded)) <= limit
-
-    ends = [i / _BITS_GRID for i in range(_BITS_GRID + 1)]
-    for kept, broken in (*itertools.pairwise(ends), *itertools.pairwise(ends[::-1])):
-        if keeps(kept) and not keeps(broken):
-            for _ in range(6):
-                middle = (kept + broken) / 2
-                kept, broken = (middle, broken) if keeps(middle) else (kept, middle)
-            grid.append(_near(complexity_range, kept))
+    # The shortest may lie within the range: after a short training the length may rise again.
+    shortest = min((_near(complexity_range, i / _BITS_GRID) for i in range(_BITS_GRID + 1)), key=length_of)
+    if length_of(shortest) <= limit:
+        first = complexity_of_length(limit, length_of, grid[0], shortest)
+        grid.append(min(float(f"{first * 1.0005:.4g}"), shortest))  # of four digits, and not below it
     return sorted(set(grid))
 
 

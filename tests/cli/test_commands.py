@@ -30,6 +30,7 @@ def test_help_names_every_option(command):
         ),
         ("export",): (
             "--complexity",
+            "--description-bits",
             "--sparsity",
             "--structure",
             "--encoding",

@@ -22,6 +22,9 @@ from cvhn_tf.export.verification.litert import open_file
         (("--scope", "row"), ("global, layer", "row")),
         (("--complexity", 1000), ("[0.01, 100]", "complexity=1000")),
         (("--complexity", -1), ("[0.01, 100]", "complexity=-1")),
+        (("--description-bits", 1e9), ("at λ = 0.01", "description_length_bits=1000000000.0")),
+        (("--description-bits", "nan"), ("at λ = 100", "description_length_bits=nan")),
+        (("--description-bits", 9, "--complexity", 1), ("--complexity=1", "--description-bits=9")),
         (("--encoding", "int3"), ("dynamic_range", "int3")),
         (("--encoding", "int8"), ("--dataset",)),
         (("--max-accuracy-loss", 1.5), ("[0, 1]", "--max-accuracy-loss=1.5")),
@@ -50,6 +53,15 @@ def test_clients_are_given_one_by_one_and_integers_on_request(model_path, tmp_pa
     assert told["inputs"][0]["dtype"] == told["outputs"][0]["dtype"] == "int8"
     card = path.with_suffix(".md").read_text()
     assert "--client=gpu,micro" in card and "--integer-only" in card
+
+
+def test_the_network_of_a_description_length_is_exported(model_path, tmp_path):
+    bits = cvhn_tf.load_model(model_path).description_length(1.0)
+    result = run(
+        "export", model_path, "--description-bits", bits, "--encoding", "none", "--output", tmp_path / "a.tflite"
+    )
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "a.json").read_text())["complexity"] == pytest.approx(1, rel=1e-4)
 
 
 @pytest.mark.parametrize("encoding", ["auto", "none", "dynamic_range", "weight_only_int4"])

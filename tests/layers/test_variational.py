@@ -6,6 +6,7 @@ from keras import layers
 
 import cvhn_tf
 from cvhn_tf.layers.variational import Variational
+from cvhn_tf.parameterizations import Gated
 
 
 def test_batch_is_shared_out_between_the_complexities_in_order():
@@ -63,6 +64,14 @@ def test_gradients_are_divided_by_one_plus_complexity():
         gradients.append(tape.gradient(outputs, wrapper._means[0].value).numpy())
     np.testing.assert_allclose(gradients[0], 1 / 2, rtol=1e-6)
     np.testing.assert_allclose(gradients[1], 1 / 100, rtol=1e-6)
+
+
+def test_a_parameterization_says_by_which_power_of_it():
+    scales = []
+    for gated in (Gated(gradient_power=0.5), Gated(gradient_power=0.0), Gated()):
+        wrapper = Variational(layers.Dense(1), parameterization=gated)
+        scales.append(float(wrapper._gradient_scale(tf.constant([99.0]), tf.ones((1,)))[0]))
+    np.testing.assert_allclose(scales, [1 / 10, 1, 1 / 100], rtol=1e-6)
 
 
 def test_training_without_a_seed_is_refused():

@@ -6,6 +6,7 @@ import tensorflow as tf
 import cvhn_tf
 from cvhn_tf import parameterizations, targets
 from cvhn_tf.parameterizations import Constant, Gated, Generated, Hierarchical, Linear, LowRank, PiecewiseLinear
+from cvhn_tf.parameterizations.base import LOG_STDDEV_RATE
 
 
 def make_variable(parameterization, copies, shape=(3, 2)):
@@ -71,19 +72,30 @@ def test_a_gate_closes_where_the_complexity_passes_its_threshold(threshold):
     np.testing.assert_allclose(above, 0, atol=1e-3)
 
 
-def test_gated_log_stddevs_are_straight_lines_of_each_weights_own():
-    start = np.arange(6, dtype="float32").reshape(3, 2)
-    variables = Gated().create(keras.layers.Layer(), "kernel_log_stddev", start)
+@pytest.mark.parametrize("slope", [None, 0.0, 1.5])
+def test_gated_log_stddevs_are_straight_lines_of_each_weights_own(slope):
+    start, gated = np.arange(6, dtype="float32").reshape(3, 2), Gated(stddev_slope=slope)
+    variables = gated.create(keras.layers.Layer(), "kernel_log_stddev", start)
     encoded = tf.constant([0.0, 0.25, 1.0])
-    np.testing.assert_allclose(Gated().evaluate(variables, encoded), [start] * 3, rtol=1e-6)
-    (ends,) = variables.values()
-    ends.assign(np.random.default_rng(0).normal(size=(2, 3, 2)))
-    low, between, high = Gated().evaluate(variables, encoded)
+    rise = LOG_STDDEV_RATE * (gated.evaluate(variables, encoded) - start)
+    expected = np.array([-0.5, -0.25, 0.5]) * (slope or 0.0)
+    np.testing.assert_allclose(rise, np.broadcast_to(expected[:, None, None], rise.shape), atol=1e-5)
+    (line,) = variables.values()
+    line.assign(np.random.default_rng(0).normal(size=(2, 3, 2)))
+    low, between, high = gated.evaluate(variables, encoded)
     np.testing.assert_allclose(between, 0.75 * low + 0.25 * high, rtol=1e-5, atol=1e-6)
     assert np.unique(high - low).size == 6
 
 
+def test_a_config_of_before_means_the_gates_of_then():
+    old = parameterizations.get({"class_name": "cvhn_tf>Gated", "config": {"pivots": 2, "sharpness": 2.0}})
+    assert (old.threshold, old.stddev_slope, old.gradient_power) == (1.6, None, 1.0)
+    again = parameterizations.get(keras.saving.serialize_keras_object(old))
+    assert again.get_config() == old.get_config()
+
+
 ALL = [Constant(), Gated(3, 8.0), Hierarchical(3), Linear(), PiecewiseLinear(7), LowRank(1, 3), Generated(6, 3, 10)]
+ALL.append(Gated(stddev_slope=0.0, gradient_power=0.5))
 
 
 def create(parameterization, value, name="kernel_mean"):
@@ -177,6 +189,17 @@ def test_bad_pivots_are_refused(pivots):
 def test_bad_sharpness_is_refused(sharpness):
     with pytest.raises(ValueError, match="Received: sharpness="):
         Gated(sharpness=sharpness)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("threshold", value) for value in (0.9, 11, float("nan"), True, "3")]
+    + [("stddev_slope", value) for value in (-1, 21, float("nan"), True, "3")]
+    + [("gradient_power", value) for value in (-0.1, 1.1, float("nan"), None, "3")],
+)
+def test_bad_slopes_and_powers_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"Received: {name}="):
+        Gated(**{name: value})
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, True, "3"])

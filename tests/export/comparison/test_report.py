@@ -189,3 +189,16 @@ def test_browser_tells_what_makes_a_file_under_the_mouse(opened, evil_comparison
     said = opened.find_element("css selector", "#size-accuracy .hoverlayer .hovertext").get_attribute("textContent")
     rows = [row for row in evil_comparison if f"{row.size_bytes:,} bytes" in said and f"λ = {row.complexity:g}" in said]
     assert any(f"sparsity {row.sparsity:g}, weight" in said and f"encoding {row.encoding}" in said for row in rows)
+
+
+def test_a_description_length_that_rises_is_told_in_comparison_and_page(comparison):
+    def with_lengths(*bits):
+        pairs = zip(comparison.histograms, bits, strict=True)
+        return dataclasses.replace(
+            comparison, histograms=[dataclasses.replace(h, description_length_bits=length) for h, length in pairs]
+        )
+
+    rising, falling = with_lengths(50.0, 80.0), with_lengths(80.0, 50.0)
+    assert falling.rise is None and "id='rise'" not in falling.report()
+    assert "from 50 bits at λ = 0.1 to 80 bits at λ = 10" in rising.rise
+    assert f"<p id='rise'>{rising.rise}</p>" in rising.report()

@@ -122,6 +122,15 @@ def test_integer_weights_are_rounded_by_the_posterior(quantization, bits, model,
     assert found.artifact.content != export.annotate(plain, 1.0, 0.5, "weight").content
 
 
+def test_the_complexity_that_just_keeps_a_limit_of_bits_is_tried(model, data):
+    bits = model.description_length(0.7)
+    found = export.best(model, data, max_description_bits=bits, structures=["weight"], quantizations=[None])
+    assert model.complexity_for(bits) == pytest.approx(0.7, rel=1e-4)
+    kept = [candidate.complexity for candidate in found.trace if candidate.description_length_bits <= bits]
+    assert min(kept) == pytest.approx(0.7, rel=2e-3)
+    assert found.chosen.description_length_bits <= bits
+
+
 def test_of_several_limits_all_hold(model, data, grid):
     bits = 1.01 * model.description_length(1.0)
     limits = {"max_gzip_bytes": 5000, "max_description_bits": bits}
