@@ -52,6 +52,7 @@ def parse():
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--starts", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2, help="trainings side by side")
+    parser.add_argument("--gated", type=json.loads, default={}, help="arguments of `Gated` as JSON")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("benchmarks/results/regret"))
     parser.add_argument(
         "--quick", action="store_true", help="a small network on the digits, one start: to try the script"
