@@ -87,6 +87,9 @@ def export(
     max_arena_bytes: Annotated[
         int | None, typer.Option(help="Budget: largest memory for tensors in tflite-micro; with --client micro.")
     ] = None,
+    max_multiply_adds: Annotated[
+        int | None, typer.Option(help="Budget: most multiply-adds of the network for one example.")
+    ] = None,
     min_accuracy: Annotated[
         float | None, typer.Option(help="Budget: least accuracy, in [0, 1]; the smallest file of it is written.")
     ] = None,
@@ -135,6 +138,7 @@ def export(
         "--max-description-bits": max_description_bits,
         "--max-latency-ms": max_latency_ms,
         "--max-arena-bytes": max_arena_bytes,
+        "--max-multiply-adds": max_multiply_adds,
         "--min-accuracy": min_accuracy,
     }
     budgets = {option: value for option, value in budgets.items() if value is not None}

@@ -31,6 +31,7 @@ from cvhn_tf.export.search.trials import Trials
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.verification import micro
 from cvhn_tf.hypernetwork import VariationalHypernetwork
+from cvhn_tf.structure.costs import multiply_adds_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +84,7 @@ def best(
     max_description_bits: float | None = None,
     max_latency_ms: float | None = None,
     max_arena_bytes: float | None = None,
+    max_multiply_adds: float | None = None,
     min_accuracy: float | None = None,
     complexities: Sequence[float] | None = None,
     sparsities: Sequence[float] | None = None,
@@ -114,6 +116,7 @@ def best(
             `client="gpu"` or `"micro"`, of which that says nothing.
         max_arena_bytes: Largest memory in bytes for the tensors in tflite-micro, measured on this machine; with
             `client="micro"` and the extra `micro` only.
+        max_multiply_adds: Most multiply-adds of the file's network for one example, those by zeros included.
         min_accuracy: Least accuracy of the file on the data, in [0, 1].
         complexities: λs to try; by default the search chooses them from the model's range.
         sparsities: Shares of pruned weights to try; by default the search chooses them.
@@ -145,7 +148,15 @@ def best(
     found.save("model.tflite")
     ```
     """
-    budgets = Budgets(max_bytes, max_gzip_bytes, max_description_bits, max_latency_ms, max_arena_bytes, min_accuracy)
+    budgets = Budgets(
+        max_bytes,
+        max_gzip_bytes,
+        max_description_bits,
+        max_latency_ms,
+        max_arena_bytes,
+        max_multiply_adds,
+        min_accuracy,
+    )
     runner = as_client(client)
     if max_arena_bytes is not None and "micro" not in runner.names:
         raise ValueError(f"Expected client='micro' with `max_arena_bytes`. Received: client={runner.name!r}")
@@ -173,6 +184,11 @@ def best(
     network = model.at(model.complexity_range.low)
     check_convertible("model", network)
     check_client_takes(runner, network)
+    if max_multiply_adds is not None and multiply_adds_of(network) is None:
+        raise ValueError(
+            "Expected a network whose multiply-adds are known, with `max_multiply_adds`: of known sizes, and of dense, "
+            f"convolutional and recurrent layers. Received: max_multiply_adds={max_multiply_adds!r}"
+        )
     x, y = as_examples(network, data)
     if representative_data is not None:
         as_input_arrays(network, representative_data)

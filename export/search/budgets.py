@@ -11,6 +11,7 @@ _LIMITS = {
     "max_description_bits": ("description_length_bits", "{:,.0f} bits"),
     "max_latency_ms": ("latency_ms", "{:.4g} ms"),
     "max_arena_bytes": ("arena_bytes", "{:,.0f} bytes of arena"),
+    "max_multiply_adds": ("multiply_adds", "{:,.0f} multiply-adds"),
 }
 
 
@@ -24,6 +25,7 @@ class Budgets:
         max_description_bits: Largest KL of the posterior in bits, before pruning.
         max_latency_ms: Longest time in ms for one example on one thread of this machine.
         max_arena_bytes: Largest memory in bytes for the tensors in tflite-micro.
+        max_multiply_adds: Most multiply-adds for one example, those by zeros included.
         min_accuracy: Least accuracy of the file, in [0, 1].
 
     Raises:
@@ -35,6 +37,7 @@ class Budgets:
     max_description_bits: float | None = None
     max_latency_ms: float | None = None
     max_arena_bytes: float | None = None
+    max_multiply_adds: float | None = None
     min_accuracy: float | None = None
 
     def __post_init__(self):

@@ -24,6 +24,9 @@ class Candidate:
         reason: Why it was not accepted.
         unquantized_bytes: Bytes of the tensors that the encoding has passed over.
         arena_bytes: Memory in bytes for the tensors in tflite-micro, where it has a budget.
+        multiply_adds: Multiply-adds of the file's network for one example, those by zeros included; None where they
+            cannot be told.
+        choices: What is chosen at this λ, where the target has choices, as in `Row`.
     """
 
     complexity: float
@@ -42,6 +45,8 @@ class Candidate:
     reason: str | None = None
     unquantized_bytes: int | None = None
     arena_bytes: int | None = None
+    multiply_adds: int | None = None
+    choices: str = ""
 
     def settings(self) -> str:
         """How to make it, in words."""

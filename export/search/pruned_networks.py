@@ -8,6 +8,7 @@ import numpy as np
 
 from cvhn_tf.export.compaction.compact import compact
 from cvhn_tf.export.compaction.polyphase import polyphase
+from cvhn_tf.export.comparison.tables import choices_as_text
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.evaluation.evaluate import accuracy
 from cvhn_tf.export.networks.judges import Judges
@@ -86,6 +87,10 @@ class Prunings:
         if complexity not in self._bits:
             self._bits[complexity] = self._model.description_length(complexity)
         return self._bits[complexity]
+
+    def choices(self, complexity) -> str:
+        """What is chosen at a complexity, as text; empty if the target has no choices."""
+        return choices_as_text(self._model.most_probable_structure(complexity))
 
     def shortest_description(self) -> tuple[float, float]:
         """Fewest bits of all complexities asked for so far, and the complexity."""

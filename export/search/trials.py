@@ -10,6 +10,7 @@ from cvhn_tf.export.search.candidate import Candidate
 from cvhn_tf.export.search.size_bound import dense_bytes
 from cvhn_tf.export.verification import micro
 from cvhn_tf.export.verification.verify import ConversionError
+from cvhn_tf.structure.costs import multiply_adds_of
 
 # Share of the least that a file took beside its weights which the next ones are taken to take too.
 _SURE_OVERHEAD = 0.8
@@ -79,10 +80,10 @@ class Trials:
     def measure(self, point, quantization) -> Candidate | None:
         """All figures of a file, whatever the budgets; None if none works."""
         try:
-            artifact = self._convert(point, quantization)
+            artifact, network = self._convert(point, quantization)
         except ConversionError:
             return None
-        return self._evaluate(self._weigh(self._candidate(point, quantization), artifact), artifact)
+        return self._evaluate(self._weigh(self._candidate(point, quantization), artifact, network), artifact)
 
     def _attempt(self, point, quantization):
         candidate = self._candidate(point, quantization)
@@ -90,10 +91,10 @@ class Trials:
         if reason is not None:
             return self._refuse(candidate, reason)
         try:
-            artifact = self._convert(point, quantization)
+            artifact, network = self._convert(point, quantization)
         except ConversionError as error:
             return self._refuse(candidate, str(error))
-        candidate = self._weigh(candidate, artifact)
+        candidate = self._weigh(candidate, artifact, network)
         reason = self._no_better(candidate)
         if reason is not None:
             return self._refuse(candidate, reason)
@@ -157,6 +158,7 @@ class Trials:
             *point,
             encoding=None if quantization == "none" else quantization or "float32",
             description_length_bits=self.prunings.description_length_bits(point.complexity),
+            choices=self.prunings.choices(point.complexity),
             estimated_accuracy=self.prunings.known_estimate(point),
         )
 
@@ -175,9 +177,9 @@ class Trials:
         artifact, network = min(made, key=lambda pair: pair[0].size_bytes)
         artifact = annotate(artifact, point.complexity, point.sparsity, point.structure, self._labels)
         self._remember_overhead(artifact, network)
-        return artifact
+        return artifact, network
 
-    def _weigh(self, candidate, artifact):
+    def _weigh(self, candidate, artifact, network):
         return dataclasses.replace(
             candidate,
             sparse=artifact.sparse,
@@ -185,6 +187,7 @@ class Trials:
             gzip_bytes=artifact.gzip_bytes,
             unquantized_bytes=artifact.unquantized_bytes,
             arena_bytes=None if self.budgets.max_arena_bytes is None else micro.arena_bytes(artifact.content),
+            multiply_adds=multiply_adds_of(network),
         )
 
     def _evaluate(self, candidate, artifact):

@@ -296,6 +296,26 @@ def test_files_are_compared_with_their_choices(fitted, examples):
     assert row.choices.startswith(f"block={chosen['block']} inner={chosen['inner']} paths=")
     assert row.multiply_adds == fitted.structure_cost(1.0) and row.accuracy == row.keras_accuracy
     assert f'"choices": "{row.choices}"' in comparison.to_json()
+    found = export.best(
+        fitted,
+        examples,
+        max_multiply_adds=row.multiply_adds,
+        complexities=[1.0],
+        structures=["weight"],
+        sparsities=[0.0],
+        quantizations=[None],
+    )
+    assert found.chosen.choices == row.choices and found.chosen.multiply_adds == row.multiply_adds
+    with pytest.raises(ValueError, match=r"max_multiply_adds=17. .*takes \d+ multiply-adds"):
+        export.best(
+            fitted,
+            examples,
+            max_multiply_adds=17,
+            complexities=[1.0],
+            structures=["weight"],
+            sparsities=[0.0],
+            quantizations=[None],
+        )
     packed = export.pack(fitted, 1.0, sparsity=0.5)
     assert not {"Choice", "OptionalPaths"} & {type(layer).__name__ for layer in export.unpack(packed)._flatten_layers()}
 
@@ -312,3 +332,24 @@ def test_predictions_are_drawn_over_structures_too(target, examples):
     assert deviation.max() > 0.05  # all structures are equally probable, and weights have next to no noise
     np.testing.assert_allclose(prediction.mean, np.mean(each, axis=0), atol=4 * deviation.max() / 300**0.5)
     np.testing.assert_allclose(prediction.variance**0.5, deviation, atol=0.3 * deviation.max())
+
+
+def test_search_and_packing_pass_from_one_structure_to_another(target, examples):
+    """Networks that measure, and those that are used again, are of the architecture at their own complexity."""
+    fitted = cvhn_tf.VariationalHypernetwork(target, seed=1)
+    for variable in fitted._structure.trainable_variables:
+        variable.assign(np.random.default_rng(1).normal(size=variable.shape))
+    complexities = [0.01, 1.0, 100.0]
+    fixed = {"complexities": complexities, "sparsities": [0.0, 0.5]}
+    assert len({str(fitted.most_probable_structure(complexity)) for complexity in complexities}) > 1
+    found = export.best(
+        fitted, examples, max_bytes=10**6, structures=["weight"], quantizations=[None, "float16"], **fixed
+    )
+    tried = {candidate.choices for candidate in found.trace}
+    assert len(tried) > 1
+    comparison = export.compare(fitted, examples, quantizations=[None], **fixed)
+    for row in comparison.rows:
+        network = export.prune(fitted, row.complexity, row.sparsity)
+        assert row.keras_accuracy == np.mean(network.predict(examples[0], verbose=0).argmax(-1) == examples[1])
+        assert row.accuracy == row.keras_accuracy
+    assert export.smallest_packed(fitted, examples, 0.0, steps=[1.0], rate_weights=[0.3], **fixed) is not None
