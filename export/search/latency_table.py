@@ -153,7 +153,7 @@ def _network(calls, layers):
     inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in calls[0].inputs]
     x = inputs = inputs if len(inputs) > 1 else inputs[0]
     for layer in layers:
-        x = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))(x)
+        x = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer), safe_mode=True)(x)
     return keras.Model(inputs, x)
 
 
