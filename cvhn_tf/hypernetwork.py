@@ -66,10 +66,11 @@ class VariationalHypernetwork(GeneratingModel):
             warm-up weigh it as they weigh the KL.
         budget: Cost below which a structure pays nothing, in the unit of `structure_cost`; 0 by default.
         temperature: Pair of the temperatures of the relaxed draws of choices in the first and in the last step of
-            the first `fit`, whose gradients the draws have; (2.0, 0.5) by default. Between them it falls geometrically.
-        paths: `"all"`, the default, computes every path of a choice in every step, and its choices learn from how the
-            loss changes with each; `"one"` computes only those of a draw, which takes the time and memory of one
-            network, and its choices learn from the loss of the step.
+            the first `fit`, whose gradients the draws have where `paths="all"`; (2.0, 0.5) by default. Between them it
+            falls geometrically.
+        paths: `"one"`, the default, computes only the paths of a draw, which takes the time and memory of one network,
+            and choices learn from the loss of the step; `"all"`, the default with several complexities a step, computes
+            every path, and choices learn from how the loss changes with each.
 
     Raises:
         ValueError: If an argument is out of range, the target cannot be generated, or just one of `prior` and
@@ -127,11 +128,6 @@ class VariationalHypernetwork(GeneratingModel):
         seed = random.randint(1, 2**31 - 1) if seed is None else check_integer("seed", seed, at_least=0, below=2**31)
         self.seed = int(of_chief(self.distribute_strategy, seed))  # λ is drawn jointly
 
-        if paths == "one" and self.complexity_samples > 1:
-            raise ValueError(
-                "Expected `complexity_samples=1` with `paths='one'`, which judges a structure by the loss of its step. "
-                f"Received: complexity_samples={self.complexity_samples}"
-            )
         arguments = StructureArguments(structure_cost, price, budget, temperature, paths)
         self._graph, self._target, usage = variational_graph(
             target,

@@ -32,7 +32,7 @@ def parse(arguments=None):
     parser.add_argument("--epochs", type=int, default=6, help="of ten copies of the digits, or of another data set")
     parser.add_argument("--finetune-epochs", type=int, default=3)
     parser.add_argument("--price", type=float, default=0.1)
-    parser.add_argument("--paths", default="all", choices=("all", "one"))
+    parser.add_argument("--paths", default="one", choices=("all", "one"))
     parser.add_argument(
         "--complexities", type=float, nargs="+", default=[0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0]
     )

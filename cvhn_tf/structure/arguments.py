@@ -19,7 +19,7 @@ class StructureArguments:
         price: Nats for each training example that all paths together cost at λ = 1. By default 0.05.
         budget: Cost below which nothing is paid, in the unit of `structure_cost`; by default 0.
         temperature: Pair of the temperatures of the first and of the last step. By default (2.0, 0.5).
-        paths: `"all"` or `"one"`. By default `"all"`.
+        paths: `"all"` or `"one"`. By default `"one"`, or `"all"` where a step has several complexities.
     """
 
     structure_cost: str | Mapping[str, float] | None = None
@@ -49,11 +49,23 @@ class StructureArguments:
                     f"Received: {name}={value!r} and a target without choices"
                 )
 
-    def with_defaults(self) -> "StructureArguments":
-        """The arguments for a target that has choices."""
+    def with_defaults(self, complexity_samples: int) -> "StructureArguments":
+        """The arguments for a target that has choices.
+
+        Args:
+            complexity_samples: Number of complexities per training step.
+
+        Raises:
+            ValueError: If there are several, and `paths="one"`.
+        """
+        if self.paths == "one" and complexity_samples > 1:
+            raise ValueError(
+                "Expected `complexity_samples=1` with `paths='one'`, which judges a structure by the loss of its step. "
+                f"Received: complexity_samples={complexity_samples}"
+            )
         defaults = {"structure_cost": "multiply_adds", "price": 0.05, "budget": 0.0, "temperature": (2.0, 0.5)}
         given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
-        return StructureArguments(**{**defaults, "paths": "all", **given})
+        return StructureArguments(**{**defaults, "paths": "one" if complexity_samples == 1 else "all", **given})
 
     def get_config(self) -> dict:
         """Plain dict of what was given."""

@@ -33,9 +33,9 @@ class Choice(_Paths, keras.layers.Average):
     """One of its inputs: `VariationalHypernetwork` learns which, as a posterior q(z | λ) over them.
 
     A plain Keras layer: outside a hypernetwork it gives the average of its inputs, so that a model with choices builds,
-    fits, saves and loads like any other. In training a hypernetwork draws an input for each step, with the
-    gradients of a relaxed draw; the networks that `at(λ)` gives have the most probable input in its place, and neither
-    this layer nor what only the other inputs need.
+    fits, saves and loads like any other. In training a hypernetwork draws an input for each step. The
+    networks that `at(λ)` gives have the most probable input in its place, and neither this layer nor what only the
+    other inputs need.
 
     Each input is any subgraph: several layers, batch normalization, choices of its own, or the tensor that the others
     begin with. A candidate may build on another, as in `Choice()([a, b(a), c(b(a))])`, which chooses a depth. Layers
@@ -66,8 +66,8 @@ class OptionalPaths(_Paths, keras.layers.Add):
     """The sum of any of its inputs: `VariationalHypernetwork` learns a probability for each to be there.
 
     A plain Keras layer: outside a hypernetwork it gives the sum of all its inputs. In training a hypernetwork draws
-    for each input whether it is there, with the gradients of a relaxed draw. The networks that `at(λ)` gives have the
-    sum of those with a probability above one half, or zeros where there are none.
+    for each input whether it is there, with 95% at first. The networks that `at(λ)` gives have the sum of those with a
+    probability above one half, or zeros where there are none.
 
     Call arguments:
         inputs: List of at least two tensors of one shape.

@@ -13,13 +13,16 @@ tfd = tfp.distributions
 
 # Adam moves every variable as far in a step. A logit has to come from 0 to some 5 where a weight moves by 0.1; where it
 # follows the score function, whose gradients are noisier, it should not come there by chance.
-_SPEED_OF_ALL, _SPEED_OF_ONE = 10.0, 3.0
+_SPEED_OF_ALL, _SPEED_OF_ONE = 10.0, 5.0
+# Before training optional paths are there with 95%: of few that are there by chance, hardly any leads to the outputs.
+_OPTIONAL_LOGIT = 3.0
 
 
 class StructurePosterior(keras.layers.Layer):
     """Independent distributions of all choices at any λ: categorical, or Bernoulli for paths that are optional.
 
-    The prior p(z) is uniform: each path of a `Choice` alike, each of `OptionalPaths` there or not with one half.
+    The prior p(z) is uniform: each path of a `Choice` alike, each of `OptionalPaths` there or not with one half. Before
+    training the paths of a `Choice` are alike too, and those of `OptionalPaths` are there with 95%.
 
     Args:
         names: Name of each choice.
@@ -50,8 +53,10 @@ class StructurePosterior(keras.layers.Layer):
 
     def build(self, input_shape=None):
         self._logits = [
-            self.parameterization.create(self, f"{name}_logits", np.zeros(size, "float32"))
-            for name, size in zip(self.names, self.sizes, strict=True)
+            self.parameterization.create(
+                self, f"{name}_logits", np.full(size, _OPTIONAL_LOGIT / self._speed if optional else 0.0, "float32")
+            )
+            for name, size, optional in zip(self.names, self.sizes, self.optional, strict=True)
         ]
         self.built = True
 

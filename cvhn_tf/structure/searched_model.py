@@ -28,6 +28,7 @@ class SearchedModel(GraphModel):
     """Base class: a subclass calls `_search_structure` once it has a graph, `_complexity_range` and `_target`."""
 
     complexity_range: ComplexityRange
+    complexity_samples: int
     _structure: StructurePosterior | None = None
     _baseline: Baseline | None = None
     _drawn: tuple | None = None  # λ and log q(z | λ) of a call, for the loss of the same step
@@ -45,7 +46,7 @@ class SearchedModel(GraphModel):
         if usage is None:
             arguments.check_none_given()
             return
-        self._structure_arguments = arguments = arguments.with_defaults()
+        self._structure_arguments = arguments = arguments.with_defaults(self.complexity_samples)
         self._usage = usage
         self._drawn_inputs = 3
         self._costs = Costs(usage, arguments.structure_cost)
