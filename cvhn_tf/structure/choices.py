@@ -57,7 +57,7 @@ class Choice(_Paths, keras.layers.Average):
     x = cvhn_tf.Choice(name="block_1")([conv(1)(x), conv(3)(x), conv(5)(x), x])
     ```
 
-    Reference: [Xie et al., 2018](https://arxiv.org/abs/1812.09926): one-hot choices, relaxed while they are learned.
+    Reference: [Xie et al., 2018](https://arxiv.org/abs/1812.09926): one-hot choices, drawn while they are learned.
     """
 
 
