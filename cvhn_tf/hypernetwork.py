@@ -68,9 +68,9 @@ class VariationalHypernetwork(GeneratingModel):
         temperature: Pair of the temperatures of the relaxed draws of choices in the first and in the last step of
             the first `fit`, whose gradients the draws have where `paths="all"`; (2.0, 0.5) by default. Between them it
             falls geometrically.
-        paths: `"one"`, the default, computes only the paths of a draw, which takes the time and memory of one network,
-            and choices learn from the loss of the step; `"all"`, the default with several complexities a step, computes
-            every path, and choices learn from how the loss changes with each.
+        paths: `"all"`, the default, computes every path of a choice in every step, and choices learn from how the loss
+            changes with each; `"one"` computes only those of a draw, which takes the time and memory of one network,
+            and choices learn from the loss of the step.
 
     Raises:
         ValueError: If an argument is out of range, the target cannot be generated, or just one of `prior` and

@@ -19,7 +19,7 @@ class StructureArguments:
         price: Nats for each training example that all paths together cost at λ = 1. By default 0.05.
         budget: Cost below which nothing is paid, in the unit of `structure_cost`; by default 0.
         temperature: Pair of the temperatures of the first and of the last step. By default (2.0, 0.5).
-        paths: `"all"` or `"one"`. By default `"one"`, or `"all"` where a step has several complexities.
+        paths: `"all"` or `"one"`. By default `"all"`.
     """
 
     structure_cost: str | Mapping[str, float] | None = None
@@ -65,7 +65,7 @@ class StructureArguments:
             )
         defaults = {"structure_cost": "multiply_adds", "price": 0.05, "budget": 0.0, "temperature": (2.0, 0.5)}
         given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
-        return StructureArguments(**{**defaults, "paths": "one" if complexity_samples == 1 else "all", **given})
+        return StructureArguments(**{**defaults, "paths": "all", **given})
 
     def get_config(self) -> dict:
         """Plain dict of what was given."""

@@ -185,7 +185,7 @@ def test_mixed_precision(data):
 
 
 def test_one_path_computes_what_all_paths_give_for_a_draw_of_zeros_and_ones(target, data):
-    model = cvhn_tf.VariationalHypernetwork(target, seed=3)
+    model = cvhn_tf.VariationalHypernetwork(target, seed=3, paths="one")
     structure, complexities = model._structure, tf.constant([1.0])
     before = model.get_weights()
     for step in range(4):
