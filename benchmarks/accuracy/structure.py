@@ -3,7 +3,7 @@
 Three stages, each a choice of 1×1, depthwise-separable 3×3, 3×3 and, where it is not `--quick`, 5×5 convolutions. Every
 structure is trained alone for as many steps as the one fit; their accuracies and multiply-adds are the true front.
 At several budgets the network of the one fit that fits, its normalization recalibrated, and after a fine-tuning, is
-compared with the best of them. Its λ is chosen on one half of the test images, and all accuracies are those of the other.
+compared with the best of them. Its λ is chosen on one half of the test images; all accuracies are those of the other.
 
 python -m benchmarks.accuracy.structure --quick --output benchmarks/results/structure_digits
 python -m benchmarks.accuracy.structure --dataset mnist --epochs 12 --output benchmarks/results/structure
