@@ -258,7 +258,8 @@ class VariationalHypernetwork(GeneratingModel):
     def summary(self, line_length=None, positions=None, print_fn=None, expand_nested=True, **kwargs):
         """As `keras.Model.summary`, with the target's layers, and how large target and hypernetwork are."""
         super().summary(line_length, positions, print_fn, expand_nested, **kwargs)
-        (print_fn or print)(self._target.describe_parameters(self._graph, self.parameterization))
+        told = self._target.describe_parameters(self._graph, self.parameterization) + self._describe_choices()
+        (print_fn or print)(told)
 
     def predict_distribution(
         self, x: Any, complexity: float | None = None, samples: int = 32, **kwargs: Any

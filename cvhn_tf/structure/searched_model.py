@@ -146,6 +146,15 @@ class SearchedModel(GraphModel):
         kl = tf.add_n([tf.cast(of_layers[place], kl.dtype) * kl for place, kl in described])
         return kl, self._costs.expected(of_layers, of_calls) * tf.ones_like(complexities)
 
+    def _describe_choices(self) -> str:
+        """One more line for the end of a summary; empty if the target has no choices."""
+        if self._structure is None:
+            return ""
+        choices = ", ".join(
+            f"'{n}' of {size}" for n, size in zip(self._structure.names, self._usage.sizes, strict=True)
+        )
+        return f"\n Choices: {choices} paths"
+
     def _price(self, cost):
         """What a structure's cost adds to the loss at λ = 1, in nats for each example."""
         arguments = self._structure_arguments

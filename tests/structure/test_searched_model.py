@@ -73,6 +73,12 @@ def test_networks_are_those_of_the_most_probable_structure(fitted, data):
                 np.testing.assert_allclose(weight, posterior[weight.path].mean(), rtol=1e-6)
 
 
+def test_summary_tells_the_choices(fitted):
+    lines = []
+    fitted.summary(print_fn=lines.append)
+    assert "Choices: 'block' of 3, 'inner' of 2, 'paths' of 2 paths" in "\n".join(lines)
+
+
 def test_any_other_structure_can_be_had(fitted, data):
     network = fitted.at(1.0, structure={"block": 1, "paths": [False, True]})
     names = {layer.name for layer in network._flatten_layers()}
