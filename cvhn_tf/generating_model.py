@@ -158,6 +158,10 @@ class GeneratingModel(SearchedModel):
                 "Expected a `target` with `Choice` or `OptionalPaths` layers. "
                 f"Received: structure={structure!r} and a target without choices"
             )
+        if not isinstance(structure, Mapping | None):
+            raise ValueError(
+                f"Expected `structure` to be a dict from the names of choices. Received: structure={structure!r}"
+            )
         given = dict(structure or {})
         mode = tf.split(self._structure.mode(complexities)[0], self._structure.sizes)
         parts = zip(self._structure.names, self._structure.sizes, self._structure.optional, mode, strict=True)
@@ -189,7 +193,7 @@ def _paths_of(name, chosen, size, optional):
     if not optional:
         if isinstance(chosen, bool) or not isinstance(chosen, numbers.Integral) or not 0 <= chosen < size:
             raise ValueError(
-                f"Expected `structure` to have the index of a path for '{name}', an integer below {size}. "
+                f"Expected `structure` to have the index of a path for '{name}', an integer in [0, {size}). "
                 f"Received: structure[{name!r}]={chosen!r}"
             )
         return (int(chosen),)

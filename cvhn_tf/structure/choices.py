@@ -4,7 +4,7 @@ import keras
 
 
 class _Paths(keras.layers.Layer):
-    """What both have in common: at least two paths, of one shape and dtype."""
+    """What both have in common: at least two paths, of one shape, dtype and mask."""
 
     def __call__(self, inputs, *args, **kwargs):
         self._check_paths(inputs)
@@ -26,6 +26,14 @@ class _Paths(keras.layers.Layer):
         dtypes = [keras.backend.standardize_dtype(path.dtype) for path in inputs]
         if len(set(dtypes)) > 1:
             raise ValueError(f"Expected candidates of one dtype for {kind} '{self.name}'. Received: dtypes {dtypes}")
+        masks = [getattr(path, "_keras_mask", None) for path in inputs]
+        symbolic = any(isinstance(path, keras.KerasTensor) for path in inputs)
+        if symbolic and any(mask is not masks[0] for mask in masks):
+            raise ValueError(
+                f"Expected candidates with the same mask, or none, for {kind} '{self.name}': make it before the choice, "
+                f"and let all candidates pass it on. Received: {sum(mask is not None for mask in masks)} of "
+                f"{len(masks)} candidates with a mask"
+            )
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -48,7 +56,7 @@ class Choice(_Paths, keras.layers.Average):
         Tensor of the shape of each input.
 
     Raises:
-        ValueError: If there are fewer than two inputs, or their shapes or dtypes differ.
+        ValueError: If there are fewer than two inputs, or their shapes, dtypes or masks differ.
 
     Example:
 
@@ -76,7 +84,7 @@ class OptionalPaths(_Paths, keras.layers.Add):
         Tensor of the shape of each input.
 
     Raises:
-        ValueError: If there are fewer than two inputs, or their shapes or dtypes differ.
+        ValueError: If there are fewer than two inputs, or their shapes, dtypes or masks differ.
 
     Example:
 

@@ -1,5 +1,7 @@
 """The plain network of one structure."""
 
+import math
+
 import keras
 from keras import tree
 
@@ -23,6 +25,7 @@ def decide(network: keras.Model, paths: dict[str, tuple[int, ...]]) -> keras.Mod
             read.update(id(tensor) for tensor in _read_by(node, paths))
     tensors = {id(tensor): tensor for tensor in network.inputs}
     nested: dict[int, keras.Model] = {}
+    names: dict[str, int] = {}
 
     def made(value):
         return tensors[id(value)] if isinstance(value, keras.KerasTensor) else value
@@ -32,7 +35,9 @@ def decide(network: keras.Model, paths: dict[str, tuple[int, ...]]) -> keras.Mod
             continue
         layer = node.operation
         if is_choice(layer):
-            outputs = _sum([made(tensor) for tensor in _read_by(node, paths)], layer, network.inputs[0])
+            names[layer.name] = count = names.get(layer.name, 0) + 1
+            name = f"{layer.name}_sum" + (f"_{count}" if count > 1 else "")  # of each call
+            outputs = _sum([made(tensor) for tensor in _read_by(node, paths)], node, name, network.inputs[0])
             if any(node.output_tensors[0] is tensor for tensor in network.outputs):
                 outputs = keras.layers.Identity(name=layer.name)(outputs)  # outputs are known by this name
         else:
@@ -55,14 +60,17 @@ def _read_by(node, paths):
     return [node.input_tensors[path] for path in paths[node.operation.name]]
 
 
-def _sum(tensors, layer, like):
+def _sum(tensors, node, name, like):
     """What is left of a choice: its one path, a sum of several, or zeros where there is none."""
     if len(tensors) == 1:
         return tensors[0]
+    policy = node.operation.dtype_policy
     if tensors:
-        return keras.layers.Add(name=layer.name)(tensors)
-    # One zero for each example, by Keras's own operations, so that the network loads where this package is not.
-    shape = layer.output.shape[1:]
-    zeros = keras.ops.sum(keras.ops.zeros_like(like), axis=list(range(1, len(like.shape))))
-    zeros = keras.ops.cast(keras.ops.reshape(zeros, (-1, *[1] * len(shape))), layer.output.dtype)
-    return keras.ops.tile(zeros, (1, *shape))
+        return keras.layers.Add(name=name, dtype=policy)(tensors)
+    # One zero for each example, by layers of Keras, so that the network loads where this package is not.
+    shape = node.output_tensors[0].shape[1:]
+    x = keras.layers.Rescaling(0.0, name=f"{name}_of_none", dtype=policy)(like)
+    x = keras.layers.Reshape((-1, 1), name=f"{name}_column", dtype=policy)(x)
+    x = keras.layers.GlobalAveragePooling1D(name=f"{name}_zero", dtype=policy)(x)
+    x = keras.layers.RepeatVector(math.prod(shape), name=f"{name}_zeros", dtype=policy)(x)
+    return keras.layers.Reshape(shape, name=f"{name}_shape", dtype=policy)(x)

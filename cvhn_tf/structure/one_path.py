@@ -46,7 +46,7 @@ class _Reads:
     Attributes:
         of_nodes: By the ids of the graph's nodes.
         of_inputs: For each input of the graph.
-        nested: `_Reads` of the nodes that call graphs with choices of their own, by the ids of the nodes.
+        nested: `_Reads` of the nodes that call graphs, by the ids of the nodes.
     """
 
     def __init__(self, graph, of_outputs, is_chosen):
@@ -62,7 +62,7 @@ class _Reads:
             if isinstance(node.operation, WeightedPaths):
                 first = node.operation.first
                 of_inputs = [_both(flag, is_chosen[first + i]) for i in range(len(of_inputs) - 1)] + [flag]
-            elif _has_choices(node.operation):
+            elif _is_followed(node):
                 self.nested[id(node)] = inner = _Reads(node.operation, of_outputs, is_chosen)
                 of_inputs = inner.of_inputs
             for tensor, of_input in zip(node.input_tensors, of_inputs, strict=True):
@@ -94,11 +94,12 @@ def _compute(graph, inputs, reads, complexities, training, losses):
 def _call(node, args, kwargs, is_read, complexities, losses):
     """Calls a layer; in a `tf.cond` where it is not sure to be read."""
     layer, made = node.operation, node.output_tensors
-    if not tf.is_tensor(is_read):
-        return layer(*args, **kwargs)
     flat = [tensor for tensor in tree.flatten((args, kwargs)) if tf.is_tensor(tensor)]
-    if isinstance(layer, WeightedPaths) or any(getattr(x, "_keras_mask", None) is not None for x in flat):
-        return layer(*args, **kwargs)  # it costs little; and a mask would be lost on the way out
+    costs_little = isinstance(layer, WeightedPaths) or not isinstance(layer, keras.layers.Layer)
+    # A mask would be lost on the way out, and so would the KLs of a graph that is not followed.
+    is_masked = any(getattr(tensor, "_keras_mask", None) is not None for tensor in (*flat, *made))
+    if not tf.is_tensor(is_read) or costs_little or is_masked or is_graph(layer):
+        return layer(*args, **kwargs)
     variational = isinstance(layer, Variational)
     outputs = made[:-1] if variational else made
     examples = tf.shape(flat[0])[:1]
@@ -120,11 +121,12 @@ def _call(node, args, kwargs, is_read, complexities, losses):
 def _with_losses(layer, args, kwargs):
     """Outputs of a layer, and the sum of the losses that it has added; what it assigns to its variables they keep."""
     outputs, losses = call_under(layer, (), (), *args, **kwargs)
-    return [*tree.flatten(outputs), tf.add_n([tf.zeros(()), *losses])]
+    return [*tree.flatten(outputs), tf.add_n([tf.zeros(()), *(tf.cast(loss, tf.float32) for loss in losses)])]
 
 
-def _has_choices(layer):
-    return is_graph(layer) and any(isinstance(part, WeightedPaths) for part in layer._flatten_layers())
+def _is_followed(node):
+    """Whether it calls a graph, by its inputs alone and not by masks too."""
+    return is_graph(node.operation) and len(node.input_tensors) == len(node.operation.inputs)
 
 
 def _either(*flags):

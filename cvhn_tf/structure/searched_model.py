@@ -91,6 +91,7 @@ class SearchedModel(GraphModel):
             training: Whether to draw.
             speed: Factor of the gradients of the logits.
         """
+        self._drawn = None
         if self._structure is None:
             return []
         if not training:

@@ -53,3 +53,10 @@ def test_mask_passes_through():
     model.complexity = 1.0
     index = int(model.structure(1.0)["choice"].mode())
     np.testing.assert_allclose(model.predict(tokens, verbose=0), of_model[index], atol=1e-6)
+
+
+def test_candidates_that_differ_in_their_mask_are_refused():
+    inputs = keras.Input((5,), dtype="int32")
+    masked, plain = layers.Embedding(7, 3, mask_zero=True)(inputs), layers.Embedding(7, 3)(inputs)
+    with pytest.raises(ValueError, match=r"same mask, or none, for Choice 'words'.*Received: 1 of 2 candidates with"):
+        cvhn_tf.Choice(name="words")([masked, plain])

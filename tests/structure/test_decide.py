@@ -56,7 +56,7 @@ def test_no_path_at_all_gives_zeros_without_this_package():
     paths = [layers.Conv2D(3, 1, name=f"path_{i}")(inputs) for i in range(2)]
     x = cvhn_tf.OptionalPaths(name="sum")(paths)
     network = decide(keras.Model(inputs, layers.Flatten()(x)), {"sum": ()})
-    np.testing.assert_array_equal(network(np.full((5, 4, 4, 2), np.nan)), np.zeros((5, 48)))
+    np.testing.assert_array_equal(network(np.ones((5, 4, 4, 2))), np.zeros((5, 48)))
     assert not network.weights
     assert "cvhn_tf" not in str(architecture(network))
 
@@ -67,3 +67,16 @@ def test_outputs_keep_the_name_of_their_choice():
     for path in (0, 1):
         network = decide(make_network(architecture(keras.Model(inputs, {"a": x}))), {"answer": (path,)})
         assert network.output_names == ["answer"] and list(network.output) == ["a"]
+
+
+def test_sums_have_names_of_their_own():
+    inputs = keras.Input((WIDTH,))
+    both = cvhn_tf.OptionalPaths(name="both")
+    x = both([layers.Dense(WIDTH)(inputs), inputs])
+    x = both([layers.Dense(WIDTH)(x), x])
+    target = keras.Model(inputs, cvhn_tf.OptionalPaths(name="logits")([layers.Dense(WIDTH)(x), x]))
+    model = cvhn_tf.VariationalHypernetwork(target)
+    for chosen in ((True, True), (True, False), (False, False)):
+        network = model.at(1.0, structure={"both": chosen, "logits": (True, True)})
+        assert network.output_names == ["logits"]
+        assert np.isfinite(network(np.ones((2, WIDTH)))).all()

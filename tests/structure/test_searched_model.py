@@ -90,7 +90,10 @@ def test_any_other_structure_can_be_had(fitted, data):
     assert fitted.structure_cost(1.0, {"block": 1, "paths": [False, True], **inner}) == by_hand
     assert fitted.at(1.0, {"paths": [0, 0]}).predict(data[0], verbose=0).shape == (64, 3)
     for structure, error in (
-        ({"block": 3}, r"the index of a path for 'block', an integer below 3. Received: structure\['block'\]=3"),
+        (
+            {"block": 3},
+            r"the index of a path for 'block', an integer in \[0, 3\). Received: structure\['block'\]=3",
+        ),
         ({"block": True}, r"Received: structure\['block'\]=True"),
         ({"paths": [1]}, r"2 truth values for 'paths', one for each path. Received: structure\['paths'\]=\[1\]"),
         ({"blok": 1}, r"to name choices of the target, \['block', 'inner', 'paths'\]. Received: structure=\{'blok': 1"),
@@ -361,3 +364,40 @@ def test_search_and_packing_pass_from_one_structure_to_another(target, examples)
         assert row.keras_accuracy == np.mean(network.predict(examples[0], verbose=0).argmax(-1) == examples[1])
         assert row.accuracy == row.keras_accuracy
     assert export.smallest_packed(fitted, examples, 0.0, steps=[1.0], rate_weights=[0.3], **fixed) is not None
+
+
+@pytest.mark.parametrize("kind", ["nested", "operations", "masks"])
+def test_one_path_of_any_kind_of_candidate(kind):
+    x, inputs = np.arange(96.0).reshape(12, 8) / 96, keras.Input((8,))
+    if kind == "nested":
+        nested = keras.Sequential([keras.Input((8,)), layers.Dense(8)])
+        paths = [nested(inputs), inputs, nested(nested(inputs))]
+    elif kind == "operations":
+        paths = [keras.ops.relu(layers.Dense(8)(inputs)) * 2, inputs]
+    else:
+        x, inputs = np.tile(np.arange(4) % 4, (12, 2)), keras.Input((8,), dtype="int32")
+        embedded = [layers.Embedding(5, 4, mask_zero=masked)(inputs) for masked in (True, False)]
+        paths = [layers.LSTM(4)(tensor) for tensor in embedded]
+    target = keras.Model(inputs, layers.Dense(1)(cvhn_tf.Choice(name="choice")(paths)))
+    model = cvhn_tf.VariationalHypernetwork(target, seed=1, paths="one", kl_warmup=0, structure_cost="parameters")
+    model.compile("adam", "mse")
+    model.fit(x, np.ones((12, 1)), batch_size=4, epochs=3, verbose=0)
+    complexities, seed = tf.constant([1.0]), tf.constant([1, 2])
+    for path in range(len(paths)):
+        drawn = [tf.constant(x, target.input.dtype), complexities, seed, tf.one_hot([path], len(paths))]
+        (outputs, kls), _ = run_one_path(model._graph, drawn, False)
+        expected, expected_kls = model._graph(drawn, training=False)
+        np.testing.assert_allclose(outputs, expected, atol=1e-5)
+        np.testing.assert_allclose(kls, expected_kls, rtol=1e-5)
+        network = model.at(1.0, structure={"choice": path})
+        np.testing.assert_allclose(network(x), expected, atol=1e-5)
+
+
+def test_a_draw_counts_for_its_own_step_alone(target, examples):
+    model = cvhn_tf.VariationalHypernetwork(target, seed=1, paths="one", train_size=64)
+    model.compile(loss="sparse_categorical_crossentropy")
+    tf.function(lambda x: model(x, training=True))(examples[0])
+    before = [weight.numpy() for weight in model._baseline.variables]
+    model.evaluate(*examples, verbose=0)
+    for weight, value in zip(model._baseline.variables, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
