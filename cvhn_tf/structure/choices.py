@@ -30,7 +30,7 @@ class _Paths(keras.layers.Layer):
         symbolic = any(isinstance(path, keras.KerasTensor) for path in inputs)
         if symbolic and any(mask is not masks[0] for mask in masks):
             raise ValueError(
-                f"Expected candidates with the same mask, or none, for {kind} '{self.name}': make it before the choice, "
+                f"Expected candidates with the same mask, or none, for {kind} '{self.name}': make it before the choice "
                 f"and let all candidates pass it on. Received: {sum(mask is not None for mask in masks)} of "
                 f"{len(masks)} candidates with a mask"
             )
