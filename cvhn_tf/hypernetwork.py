@@ -207,7 +207,7 @@ class VariationalHypernetwork(GeneratingModel):
         # Keras only builds its metrics.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         examples = tf.shape(keras.tree.flatten(y_pred)[0])[0]
-        nll = loss * replicas - sum(self.losses)
+        nll = loss * replicas - sum(tf.cast(added, loss.dtype) for added in self.losses)
         self._nll_metric.update_state(nll, examples)
         return self._with_gradient_of_draw(loss, nll)
 

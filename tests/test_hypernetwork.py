@@ -298,3 +298,14 @@ def test_weights_in_float16_are_refused():
     target = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, dtype="float16")])
     with pytest.raises(ValueError, match=r"in float16.*'mixed_float16'"):
         cvhn_tf.VariationalHypernetwork(target)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_losses_that_layers_add_in_half_precision_count(policy, data):
+    layers = keras.layers
+    stack = [layers.Dense(16, dtype=policy), layers.ActivityRegularization(0.1, dtype=policy)]
+    target = keras.Sequential([keras.Input((8,)), *stack, layers.Dense(3, "softmax", dtype="float32")])
+    model = cvhn_tf.VariationalHypernetwork(target, train_size=10**9)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    logs = model.fit(*data, verbose=0).history
+    assert logs["loss"][0] > logs["nll"][0] + 0.01

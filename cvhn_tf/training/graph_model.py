@@ -24,6 +24,11 @@ class GraphModel(TracedOnce):
             check_not_one_hot(getattr(self, "loss", None), y, y_pred)
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
+    def _aggregate_additional_loss(self, loss):
+        # Layers add losses in the dtype that they compute in, and Keras sums those of one dtype only:
+        # findings/added_losses_fail_in_half_precision.sh.
+        return super()._aggregate_additional_loss(keras.ops.cast(loss, keras.backend.floatx()))
+
     @property
     def inputs(self):
         """List of the target's inputs, each a `keras.KerasTensor`."""
