@@ -42,12 +42,11 @@ class StructureArguments:
 
     def check_none_given(self):
         """Raises a `ValueError` if an argument is given though the target has no choices."""
-        for name, value in dataclasses.asdict(self).items():
-            if value is not None:
-                raise ValueError(
-                    f"Expected a `target` with `Choice` or `OptionalPaths` layers, to which `{name}` applies. "
-                    f"Received: {name}={value!r} and a target without choices"
-                )
+        for name, value in self.get_config().items():
+            raise ValueError(
+                f"Expected a `target` with `Choice` or `OptionalPaths` layers, to which `{name}` applies. "
+                f"Received: {name}={value!r} and a target without choices"
+            )
 
     def with_defaults(self, complexity_samples: int) -> "StructureArguments":
         """The arguments for a target that has choices.
@@ -63,9 +62,8 @@ class StructureArguments:
                 "Expected `complexity_samples=1` with `paths='one'`, which judges a structure by the loss of its step. "
                 f"Received: complexity_samples={complexity_samples}"
             )
-        defaults = {"structure_cost": "multiply_adds", "price": 0.05, "budget": 0.0, "temperature": (2.0, 0.5)}
-        given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
-        return StructureArguments(**{**defaults, "paths": "all", **given})
+        defaults = StructureArguments("multiply_adds", price=0.05, budget=0.0, temperature=(2.0, 0.5), paths="all")
+        return dataclasses.replace(defaults, **self.get_config())
 
     def get_config(self) -> dict:
         """Plain dict of what was given."""

@@ -12,7 +12,6 @@ from cvhn_tf.tensors.linear import is_linear
 COSTS = ("multiply_adds", "parameters")
 _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 _RECURRENT = (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN)
-_TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 
 
 class Costs:
@@ -31,15 +30,12 @@ class Costs:
     """
 
     def __init__(self, usage, structure_cost) -> None:
-        self._usage = usage
         self._of_layers = [0.0] * len(usage.layers)
         self._of_calls = [0.0] * len(usage.calls)
         if structure_cost == "parameters":
             self._of_layers = [float(count_parameters(layer)) for layer in usage.layers]
         elif structure_cost == "multiply_adds":
-            self._of_calls = [
-                float(count_multiply_adds(usage.layers[call.layer], call.inputs, call.outputs)) for call in usage.calls
-            ]
+            self._of_calls = [float(count) for count in _multiply_adds_of_calls(usage)]
         else:
             layers = [layer for layer in usage.layers if isinstance(layer, keras.layers.Layer) and layer.weights]
             missing = [layer.name for layer in layers if layer.name not in structure_cost]
@@ -92,7 +88,7 @@ def count_multiply_adds(layer, inputs, outputs) -> int:
         raise _unknown(layer, "weights that it is not known to multiply")
     (kernel,) = matrices
     axes = channels.of_weight(layer, kernel)
-    transposed = isinstance(layer, _TRANSPOSED)
+    transposed = isinstance(layer, channels.TRANSPOSED_LAYERS)
     own = {axis % len(kernel.shape) for axis in (axes.input if transposed else axes.output)}
     each = math.prod(size for axis, size in enumerate(kernel.shape) if axis not in own)
     return each * (math.prod(inputs[0].shape[1:]) if transposed else written)
@@ -106,9 +102,13 @@ def multiply_adds_of(network: keras.Model) -> int | None:
     """
     usage = Usage(network)
     try:
-        return sum(count_multiply_adds(usage.layers[call.layer], call.inputs, call.outputs) for call in usage.calls)
+        return sum(_multiply_adds_of_calls(usage))
     except ValueError:
         return None
+
+
+def _multiply_adds_of_calls(usage):
+    return [count_multiply_adds(usage.layers[call.layer], call.inputs, call.outputs) for call in usage.calls]
 
 
 def _unknown(layer, received):

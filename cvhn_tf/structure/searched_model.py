@@ -25,7 +25,7 @@ from cvhn_tf.training.graph_model import GraphModel
 
 
 class SearchedModel(GraphModel):
-    """Base class: a subclass calls `_search_structure` once it has a graph, `_complexity_range` and `_target`."""
+    """Base class: a subclass has the attributes below, and then calls `_search_structure`."""
 
     complexity_range: ComplexityRange
     complexity_samples: int

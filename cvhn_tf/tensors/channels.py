@@ -20,7 +20,7 @@ _CONVOLUTIONS = (
 )
 # Layers whose pre-activation is linear in all of their weights together.
 LINEAR_LAYERS = (keras.layers.Dense, keras.layers.EinsumDense, *_CONVOLUTIONS)
-_TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+TRANSPOSED_LAYERS = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 
 
@@ -69,7 +69,7 @@ def of_weight(layer, weight) -> ChannelAxes:
         return ChannelAxes(_axes(kernel, _labels(inputs)), _axes(kernel, _labels(outputs)))
     if isinstance(layer, _DEPTHWISE) or weight.name == "depthwise_kernel":
         return ChannelAxes((-2,), (-2, -1))
-    return ChannelAxes((-1,), (-2,)) if isinstance(layer, _TRANSPOSED) else of_matrix(rank)
+    return ChannelAxes((-1,), (-2,)) if isinstance(layer, TRANSPOSED_LAYERS) else of_matrix(rank)
 
 
 def of_matrix(rank) -> ChannelAxes:
