@@ -26,7 +26,14 @@ from cvhn_tf.export.delivery.metadata import annotate, check_class_names
 from cvhn_tf.export.evaluation.evaluate import accuracy, evaluate_tflite, keras_outputs
 from cvhn_tf.export.evaluation.labelled_examples import as_examples
 from cvhn_tf.export.networks.check_network import check_convertible
-from cvhn_tf.export.pruning.layer_statistics import LayerSparsity, SnrHistogram, layer_sparsity, snr_histogram
+from cvhn_tf.export.pruning.layer_statistics import (
+    LayerSparsity,
+    SnrHistogram,
+    StructureProbabilities,
+    layer_sparsity,
+    snr_histogram,
+    structure_probabilities,
+)
 from cvhn_tf.export.pruning.prune import as_list, check_model, check_sparsity, check_structure, prune
 from cvhn_tf.export.pruning.recalibrate import recalibrate
 from cvhn_tf.export.pruning.repeated_pruning import RepeatedPruning
@@ -51,6 +58,7 @@ class Comparison:
         skipped: List of `Skipped`.
         histograms: List of `SnrHistogram`, one for each complexity.
         layer_sparsities: List of `LayerSparsity`, one for each pruned network.
+        structures: List of `StructureProbabilities`, one for each complexity; empty if the target has no choices.
     """
 
     rows: list[Row]
@@ -58,6 +66,7 @@ class Comparison:
     skipped: list[Skipped] = dataclasses.field(default_factory=list)
     histograms: list[SnrHistogram] = dataclasses.field(default_factory=list, repr=False)
     layer_sparsities: list[LayerSparsity] = dataclasses.field(default_factory=list, repr=False)
+    structures: list[StructureProbabilities] = dataclasses.field(default_factory=list, repr=False)
 
     @property
     def rise(self) -> str | None:
@@ -188,13 +197,14 @@ def compare(
         as_input_arrays(judge, representative_data)
     if labels is not None:
         labels = check_class_names(labels, judge.outputs[0].shape[-1])
-    rows, artifacts, skipped, histograms, layer_sparsities = [], [], [], [], []
+    rows, artifacts, skipped, histograms, layer_sparsities, structures = [], [], [], [], [], []
     total = len(complexities) * len(sparsities) * len(quantizations)
     repeated: Any = RepeatedPruning(model)
     for complexity in complexities:
         bits = model.description_length(complexity)
         choices = choices_as_text(model.most_probable_structure(complexity))
         histograms.append(snr_histogram(repeated, complexity, bits))
+        structures += structure_probabilities(model, complexity)
         for sparsity in sparsities:
             repeated.take_back()
             network = prune(repeated, complexity, sparsity, scope=scope, structure=structure)
@@ -238,7 +248,7 @@ def compare(
                     progress(len(rows) + len(skipped), total, result)
     front = pareto_front(rows)
     rows = [dataclasses.replace(row, pareto=i in front) for i, row in enumerate(rows)]
-    return Comparison(rows, artifacts, skipped, histograms, layer_sparsities)
+    return Comparison(rows, artifacts, skipped, histograms, layer_sparsities, structures)
 
 
 def _cell(value):

@@ -18,8 +18,10 @@ from cvhn_tf.export.comparison.report_figures import (
     layer_sparsity_figure,
     size_accuracy_figure,
     snr_figure,
+    structure_cost_figure,
+    structure_figure,
 )
-from cvhn_tf.export.pruning.layer_statistics import LayerSparsity, SnrHistogram
+from cvhn_tf.export.pruning.layer_statistics import LayerSparsity, SnrHistogram, StructureProbabilities
 from cvhn_tf.files.atomic import write_atomically
 
 _STYLE = """
@@ -51,6 +53,11 @@ headers.forEach((header, column) => header.firstChild.addEventListener("click", 
     (value(a) === "") - (value(b) === "") || sign * compare(value(a), value(b))));
 }));
 """
+_STRUCTURE = """<h2>Structure</h2>
+<p>Probability of each path, numbered as the inputs of its choice. A network has the most probable ones.</p>
+<div id="structure"></div>
+<div id="structure-cost"></div>
+"""
 
 
 class HasRows(Protocol):
@@ -65,6 +72,9 @@ class HasRows(Protocol):
     @property
     def layer_sparsities(self) -> list[LayerSparsity]: ...
 
+    @property
+    def structures(self) -> list[StructureProbabilities]: ...
+
 
 def report(
     result: HasRows,
@@ -75,8 +85,9 @@ def report(
     """Makes a web page of a comparison or of a search within budgets.
 
     It holds accuracy against size with a description of each point under the mouse, the signal-to-noise ratios and the
-    sparsity of each layer, description length against λ, and all rows in a table that a click on a column sorts.
-    plotly.js is in it (about 5 MB), and a policy that forbids the browser to load or run anything else.
+    sparsity of each layer, description length against λ, the probabilities of a target's choices, and all rows in a
+    table that a click on a column sorts. plotly.js is in it (about 5 MB), and a policy that forbids the browser to load
+    or run anything else.
 
     Args:
         result: What `compare` or `best` gave.
@@ -96,6 +107,9 @@ def report(
         "layer-sparsity": layer_sparsity_figure(result.layer_sparsities),
         "description-length": description_length_figure(result.histograms),
     }
+    if result.structures:
+        figures["structure"] = structure_figure(result.structures)
+        figures["structure-cost"] = structure_cost_figure(result.structures)
     rise = describe_rise({each.complexity: each.description_length_bits for each in result.histograms})
     page = _page(result.rows, chosen, figures, command, files or {}, rise)
     if path is not None:
@@ -110,6 +124,7 @@ def _page(rows, chosen, figures, command, files, rise):
     policy = f"default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; {scripts}"
     marked = "chosen" if chosen is not None else "on the Pareto front"
     warning = "" if rise is None else f"<p id='rise'>{html.escape(rise)}</p>\n"
+    structure = _STRUCTURE if "structure" in figures else ""
     made_by = "" if command is None else f"<p>Made by</p>\n<pre id='command'>{html.escape(command)}</pre>"
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -133,7 +148,7 @@ that is picked here is picked on these data: measure its accuracy on others.</p>
 <div id="layer-sparsity"></div>
 <h2>Description length</h2>
 {warning}<div id="description-length"></div>
-<h2>Files</h2>
+{structure}<h2>Files</h2>
 <p>A click on a column sorts by it. Coloured: {marked}.</p>
 <div class="wide">
 {_table(rows, chosen, files)}

@@ -103,6 +103,38 @@ def description_length_figure(histograms) -> dict[str, Any]:
     return {"data": [_line("description length", complexities, bits, mode="lines+markers")], "layout": layout}
 
 
+def structure_figure(structures) -> dict[str, Any]:
+    """Probability of each path of each choice against λ, a heat map."""
+    structures = sorted(structures, key=lambda of_complexity: of_complexity.complexity)
+    paths = [(name, path) for name, of_one in structures[0].probabilities.items() for path in range(len(of_one))]
+    data = {
+        "type": "heatmap",
+        # Categories, of which even spacing is log λ's where the λs are a grid.
+        "x": [f"{of_complexity.complexity:.4g}" for of_complexity in structures],
+        "y": [html.escape(f"{name}[{path}]", quote=False) for name, path in paths],
+        "z": [[of_complexity.probabilities[name][path] for of_complexity in structures] for name, path in paths],
+        "zmin": 0,
+        "zmax": 1,
+        "colorscale": "Viridis",
+        "colorbar": {"title": {"text": "probability"}},
+        "hovertemplate": "%{y}, λ = %{x}: %{z:.3f}<extra></extra>",
+    }
+    layout = _layout("complexity λ", "")
+    layout["xaxis"]["type"] = "category"
+    layout["yaxis"] |= {"autorange": "reversed", "automargin": True}
+    layout["height"] = max(_HEIGHT, 22 * len(paths) + 120)
+    return {"data": [data], "layout": layout}
+
+
+def structure_cost_figure(structures) -> dict[str, Any]:
+    """What the most probable structure costs against λ."""
+    complexities, costs = _columns(sorted((each.complexity, each.cost) for each in structures))
+    layout = _layout("complexity λ", "cost of the most probable structure")
+    layout["xaxis"]["type"] = "log"
+    layout["yaxis"]["rangemode"] = "tozero"
+    return {"data": [_line("cost", complexities, costs, mode="lines+markers")], "layout": layout}
+
+
 def _describe(row):
     """What a point says when the mouse is over it."""
     layout = ", sparse" if row.sparse else ""

@@ -1,11 +1,14 @@
-"""What each layer's weights look like at a complexity, and what pruning leaves of them: figures for the report."""
+"""What weights and choices look like at a complexity, and what pruning leaves of layers: figures for the report."""
 
 import dataclasses
 
 import numpy as np
+import tensorflow_probability as tfp
 
 from cvhn_tf.export.pruning.prune import relevances
 from cvhn_tf.tensors.paths import by_path
+
+tfd = tfp.distributions
 
 # log₁₀ SNR; what lies outside is counted in the first or the last bin.
 _EDGES = np.linspace(-4, 3, 57)
@@ -45,6 +48,21 @@ class LayerSparsity:
     layers: dict[str, float]
 
 
+@dataclasses.dataclass(frozen=True)
+class StructureProbabilities:
+    """The posterior of a target's choices at one complexity.
+
+    Args:
+        complexity: λ.
+        probabilities: Dict from the name of each choice to the probability of each of its paths.
+        cost: What the most probable structure costs, in the unit of the hypernetwork's `structure_cost`.
+    """
+
+    complexity: float
+    probabilities: dict[str, list[float]]
+    cost: float
+
+
 def snr_histogram(model, complexity, description_length_bits) -> SnrHistogram:
     """Counts the weights of each kernel by their SNR at one complexity."""
     counts = {}
@@ -52,6 +70,19 @@ def snr_histogram(model, complexity, description_length_bits) -> SnrHistogram:
         logs = np.log10(np.maximum(snr, 10.0 ** _EDGES[0]))
         counts[path] = np.histogram(np.minimum(logs, _EDGES[-1]), _EDGES)[0].tolist()
     return SnrHistogram(complexity, description_length_bits, _EDGES.tolist(), counts)
+
+
+def structure_probabilities(model, complexity) -> list[StructureProbabilities]:
+    """The choices at one complexity, a list of one; empty if the target has none."""
+    structure = model.structure(complexity)
+    if not structure:
+        return []
+    # Bernoulli distributions of optional paths are wrapped in one event, whose mean is their probabilities.
+    probabilities = {
+        name: (q.mean() if isinstance(q, tfd.Independent) else q.probs_parameter()).numpy().tolist()
+        for name, q in structure.items()
+    }
+    return [StructureProbabilities(complexity, probabilities, model.structure_cost(complexity))]
 
 
 def layer_sparsity(network, complexity, sparsity, structure, paths) -> LayerSparsity:

@@ -20,7 +20,7 @@ from cvhn_tf.export.conversion.quantizations import available_quantizations, che
 from cvhn_tf.export.delivery.metadata import check_class_names
 from cvhn_tf.export.evaluation.labelled_examples import as_arrays, as_examples
 from cvhn_tf.export.networks.check_network import check_convertible
-from cvhn_tf.export.pruning.layer_statistics import LayerSparsity, SnrHistogram
+from cvhn_tf.export.pruning.layer_statistics import LayerSparsity, SnrHistogram, StructureProbabilities
 from cvhn_tf.export.pruning.prune import STRUCTURES, as_list, check_model, check_sparsity, check_structure
 from cvhn_tf.export.search.budget_search import search
 from cvhn_tf.export.search.budgets import Budgets
@@ -44,6 +44,8 @@ class Best:
         trace: List of `Candidate`, in the order in which they were tried.
         histograms: List of `SnrHistogram`, one for each complexity of which a network was made.
         layer_sparsities: List of `LayerSparsity`, one for each network.
+        structures: List of `StructureProbabilities`, one for each of these complexities; empty if the target has no
+            choices.
     """
 
     artifact: TFLiteArtifact
@@ -51,6 +53,7 @@ class Best:
     trace: list[Candidate] = dataclasses.field(repr=False)
     histograms: list[SnrHistogram] = dataclasses.field(default_factory=list, repr=False)
     layer_sparsities: list[LayerSparsity] = dataclasses.field(default_factory=list, repr=False)
+    structures: list[StructureProbabilities] = dataclasses.field(default_factory=list, repr=False)
 
     @property
     def rows(self) -> list[Candidate]:
@@ -210,7 +213,8 @@ def best(
         if min_accuracy is not None and len(budgets.given()) > 1:
             others = searched(dataclasses.replace(budgets, min_accuracy=None))
         raise ValueError(describe_nearest(trials, others))
-    return Best(trials.artifact, trials.best, trials.trace, prunings.histograms, prunings.layer_sparsities)
+    made = prunings.histograms, prunings.layer_sparsities, prunings.structures
+    return Best(trials.artifact, trials.best, trials.trace, *made)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from cvhn_tf.export.comparison.tables import choices_as_text
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.evaluation.evaluate import accuracy
 from cvhn_tf.export.networks.judges import Judges
-from cvhn_tf.export.pruning.layer_statistics import layer_sparsity, snr_histogram
+from cvhn_tf.export.pruning.layer_statistics import layer_sparsity, snr_histogram, structure_probabilities
 from cvhn_tf.export.pruning.prune import prune
 from cvhn_tf.export.pruning.recalibrate import recalibrate
 from cvhn_tf.export.pruning.repeated_pruning import RepeatedPruning
@@ -55,7 +55,7 @@ class Prunings:
         self._x, self._y, self._representative_data, self._for_speed = x, y, representative_data, for_speed
         self._sparse = sparse
         self._bits, self._bounds, self._estimates, self._accuracies, self._parameters = {}, {}, {}, {}, {}
-        self._histograms, self._layer_sparsities = {}, {}
+        self._histograms, self._layer_sparsities, self._structures = {}, {}, {}
         self._turn_to(None)
         part = np.sort(np.random.default_rng(0).permutation(len(y))[:_PART])
         self._part = keras.tree.map_structure(lambda array: np.asarray(array)[part], x), y[part]
@@ -81,6 +81,11 @@ class Prunings:
     def layer_sparsities(self) -> list:
         """`LayerSparsity` of each network made so far, in the order of complexity, sparsity, structure."""
         return [self._layer_sparsities[point] for point in sorted(self._layer_sparsities)]
+
+    @property
+    def structures(self) -> list:
+        """`StructureProbabilities` of each of these complexities, if the target has choices."""
+        return [each for complexity in sorted(self._histograms) for each in self._structures[complexity]]
 
     def description_length_bits(self, complexity) -> float:
         """KL of the posterior at a complexity in bits."""
@@ -189,6 +194,7 @@ class Prunings:
         if complexity not in self._histograms:
             bits = self.description_length_bits(complexity)
             self._histograms[complexity] = snr_histogram(self._model, complexity, bits)
+            self._structures[complexity] = structure_probabilities(self._model, complexity)
         self._layer_sparsities[point] = layer_sparsity(pruned, *point, self._histograms[complexity].counts)
 
     def _accuracy_of(self, point, x, y):

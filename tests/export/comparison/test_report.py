@@ -13,6 +13,7 @@ from optional_tools import in_a_browser
 
 import cvhn_tf
 from cvhn_tf import export
+from cvhn_tf.export.pruning.layer_statistics import StructureProbabilities
 
 EVIL = '<img src=x onerror="document.title=1">&amp;</script>'
 COMMAND = f"cvhn-tf compare 'a & b.keras' --output {EVIL}"
@@ -31,7 +32,7 @@ def comparison():
 
 @pytest.fixture(scope="module")
 def evil_comparison(comparison):
-    """The same with a layer whose name is HTML."""
+    """The same with a layer and a choice whose names are HTML."""
 
     def rename(layers):
         return {path.replace("hidden", EVIL): value for path, value in layers.items()}
@@ -40,6 +41,7 @@ def evil_comparison(comparison):
         comparison,
         histograms=[dataclasses.replace(h, counts=rename(h.counts)) for h in comparison.histograms],
         layer_sparsities=[dataclasses.replace(s, layers=rename(s.layers)) for s in comparison.layer_sparsities],
+        structures=[StructureProbabilities(h.complexity, {EVIL: [0.9, 0.1]}, 20.0) for h in comparison.histograms],
     )
 
 
@@ -131,8 +133,41 @@ def test_text_stays_text(evil_comparison, files):
     assert "img" not in {tag for tag, _ in page.elements}
     assert COMMAND in page.text and next(iter(files.values())) in page.text
     assert len(page.scripts) == 3
-    names = {trace["name"] for trace in json.loads(page.scripts[1])["snr"]["data"]}
-    assert html.escape(f"{EVIL}/kernel", quote=False) in names
+    figures = json.loads(page.scripts[1])
+    assert html.escape(f"{EVIL}/kernel", quote=False) in {trace["name"] for trace in figures["snr"]["data"]}
+    assert figures["structure"]["data"][0]["y"][0] == html.escape(f"{EVIL}[0]", quote=False)
+
+
+def test_choices_are_shown_against_the_complexity():
+    images = keras.Input((8,))
+    x = cvhn_tf.Choice(name="wide")([keras.layers.Dense(8, "relu")(images), images])
+    x = cvhn_tf.OptionalPaths(name="skips")([keras.layers.Dense(4)(x), keras.layers.Dense(4)(images)])
+    target = keras.Model(images, keras.layers.Dense(3, "softmax")(x))
+    model = cvhn_tf.VariationalHypernetwork(target, seed=0)
+    x = keras.random.normal((64, 8)).numpy()
+    found = {"complexities": [0.1, 10.0], "sparsities": [0.5], "quantizations": [None]}
+    comparison = export.compare(model, (x, x[:, :3].argmax(1)), **found)
+    best = export.best(model, (x, x[:, :3].argmax(1)), max_bytes=10**6, structures=["weight"], **found)
+    for result in (comparison, best):
+        page = Page(result.report())
+        assert "Probability of each path" in page.text
+        figures = json.loads(page.scripts[1])
+        (heat,) = figures["structure"]["data"]
+        complexities = [each.complexity for each in result.structures]
+        assert heat["x"] == [f"{complexity:g}" for complexity in complexities]
+        assert heat["y"] == ["wide[0]", "wide[1]", "skips[0]", "skips[1]"]
+        for row, expected in zip(heat["z"], (0.5, 0.5, 0.953, 0.953), strict=True):
+            assert row == pytest.approx([expected] * len(complexities), abs=1e-3)  # as before training
+        (cost,) = figures["structure-cost"]["data"]
+        assert cost["y"] == [model.structure_cost(complexity) for complexity in complexities]
+        for figure in figures.values():
+            plotly.graph_objects.Figure(figure)
+
+
+def test_a_target_without_choices_has_no_figures_of_them(comparison):
+    page = Page(comparison.report())
+    assert comparison.structures == [] and "Structure" not in page.text
+    assert "structure" not in json.loads(page.scripts[1])
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +190,7 @@ def test_browser_loads_the_page_without_complaint_and_asks_nobody(opened):
     asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
     assert [url for url in asked if url.startswith("file:")] == [opened.current_url]
     assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
-    assert len(opened.find_elements("css selector", ".js-plotly-plot")) == 4
+    assert len(opened.find_elements("css selector", ".js-plotly-plot")) == 6
     assert opened.title == "cvhn-tf report"  # the name of the layer would have changed it
     names = [element.get_attribute("textContent") for element in opened.find_elements("css selector", ".legendtext")]
     assert f"{EVIL}/kernel" in names
