@@ -89,6 +89,11 @@ class ComplexityRange:
         log_low, log_high = math.log(self.low), math.log(self.high)
         return tf.clip_by_value((tf.math.log(complexity) - log_low) / (log_high - log_low), 0.0, 1.0)
 
+    def decode(self, encoded_complexity: tf.Tensor) -> tf.Tensor:
+        """Maps encoded complexities back."""
+        log_low, log_high = math.log(self.low), math.log(self.high)
+        return tf.exp(log_low + encoded_complexity * (log_high - log_low))
+
     def sample(self, samples: int, seed: tf.Tensor) -> tf.Tensor:
         """Draws log-uniform complexities, one from each of `samples` equal strata of log λ.
 

@@ -15,13 +15,14 @@ from cvhn_tf.complexity.batch_parts import concat_batches, split_batch
 from cvhn_tf.complexity.range import ComplexityRange, batch_shares
 from cvhn_tf.estimators import Estimator
 from cvhn_tf.layers.arguments import check_call, check_determinism, check_train_size
-from cvhn_tf.layers.gradient_scale import LOG_STDDEV_RATE, scale_gradient, stddev_of
+from cvhn_tf.layers.gradient_scale import LOG_STDDEV_RATE, stddev_of
 from cvhn_tf.layers.substitution import call_under, symbolic_outputs
 from cvhn_tf.layers.wrappable import check_wrappable
 from cvhn_tf.parameterizations import Parameterization
 from cvhn_tf.priors import Prior
 from cvhn_tf.tensors import channels, noise
 from cvhn_tf.tensors.counters import counter
+from cvhn_tf.tensors.gradients import scale_gradient
 from cvhn_tf.tensors.linear import is_linear
 from cvhn_tf.tensors.masks import with_mask_of
 
@@ -198,11 +199,11 @@ class Variational(keras.layers.Wrapper):
     def _gradient_scale(self, complexity, value):
         """What the gradient of `value` is multiplied by, for each complexity.
 
-        The gradient of the loss grows with λ. Divided by a power of 1 + λ, at each λ it still points the same way.
+        The gradient of the loss grows with λ. Divided by 1 + λ, at each λ it still points the same way.
         """
         if self.complexity is not None:
             return tf.ones((), value.dtype)
-        scale = tf.cast((1 + complexity) ** -self.parameterization.gradient_power, value.dtype)
+        scale = tf.cast(1 / (1 + complexity), value.dtype)
         return tf.reshape(scale, [-1] + [1] * (len(value.shape) - 1))
 
     def kl(self, posteriors: list[tfp.distributions.Distribution], complexity: tf.Tensor) -> tf.Tensor:

@@ -17,13 +17,7 @@ class Parameterization:
     """Base class: a subclass gives `create`, `evaluate`, and `get_config` if it has arguments.
 
     One whose variables serve several layers gives `create_shared` too.
-
-    Attributes:
-        gradient_power: Gradients of a step at λ are divided by `(1 + λ)` to this power, before complexities meet in
-            the variables that they share.
     """
-
-    gradient_power = 1.0
 
     def create_shared(self, parameters):
         """Makes what all layers of one model share, before any `create`.
@@ -42,7 +36,7 @@ class Parameterization:
 
         Args:
             layer: `keras.layers.Layer` that owns the variables, with an attribute `shared`: what `create_shared`
-                returned.
+                returned; and `complexity_range`, the `ComplexityRange` that s encodes.
             name: Name of the tensor: that of the weight, then `"_mean"` or `"_log_stddev"`.
             initial_value: NumPy array: the tensor before training, the same at every complexity.
 
@@ -89,16 +83,28 @@ def add_variable(layer, name, initial_value):
     )
 
 
-def combine_rows(weights, variable):
+def combine_rows(weights, variable, boosts=None):
     """`Σ_k weights[c, k] · variable[k]` for each complexity c.
 
     Args:
         weights: Tensor of shape (complexities, rows).
         variable: `keras.Variable` of shape (rows, *shape).
+        boosts: Tensor of the shape of `weights`: factors of the gradients of the rows.
 
     Returns:
         Tensor of shape (complexities, *shape).
     """
     # One product for all complexities: the rows lie side by side in memory.
-    flat = tf.matmul(tf.cast(weights, variable.dtype), tf.reshape(variable.value, [variable.shape[0], -1]))
+    weights, rows = tf.cast(weights, variable.dtype), tf.reshape(variable.value, [variable.shape[0], -1])
+    flat = tf.matmul(weights, rows) if boosts is None else _matmul(weights, rows, boosts)
     return tf.reshape(flat, [-1, *variable.shape[1:]])
+
+
+@tf.custom_gradient
+def _matmul(weights, rows, boosts):
+    """The product, of which a gradient passes to `rows` by `boosts · weights`."""
+
+    def gradients(of_product):
+        return None, tf.matmul(weights * tf.cast(boosts, weights.dtype), of_product, transpose_a=True), None
+
+    return tf.matmul(weights, rows), gradients

@@ -1,5 +1,7 @@
 """Weights that all complexities share, each with a gate that closes where the complexity is too high for it."""
 
+import math
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -8,10 +10,13 @@ from cvhn_tf.checks.arguments import check_between, check_positive, check_share
 from cvhn_tf.parameterizations.base import LOG_STDDEV_RATE, Parameterization, add_variable, combine_rows
 from cvhn_tf.parameterizations.hierarchical import Hierarchical
 from cvhn_tf.parameterizations.pivots import triangles
+from cvhn_tf.tensors.gradients import scale_gradient
 
 # Adam moves every variable by the same distance. Of `Hierarchical`, a shared value and a deviation move an end of the
 # line together; its value alone moves it this many times as far.
 _LOG_STDDEV_SPEED = 1.5
+# What files of 0.1.0 do not say.
+_FIRST = {"threshold": 1.6, "stddev_power": None, "stddev_gate": 0.0, "gradient_power": 1.0}
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -23,10 +28,10 @@ class Gated(Parameterization):
     `sigmoid(sharpness · (c − s))` can, by one number a weight. What is behind it is that of `Hierarchical`. The gate
     counts as a share of what it is before training.
 
-    Log-stddevs are straight lines in s, between values of each weight's own at both ends of the range.
-
-    `Gated(sharpness=4.0, threshold=1.3, stddev_slope=2.3, gradient_power=0.5)` makes far shorter networks of large λ,
-    at some accuracy of those of small λ: see "What was tried" in docs/results.md.
+    Of a weight that is worth w and whose loss is quadratic, the best σ² under `AutomaticRelevance` grows with λ as long
+    as the weight is kept, and falls with its mean: it is `λ · (1 − λ / λ_c)` in some unit, and the mean
+    `w · (1 − λ / λ_c)`. So `log σ = height + growth · log λ + stddev_gate · log gate`, with a height and a growth of each
+    weight's own.
 
     Holds `pivots + 2` copies of the target's means, and 2 of its log-stddevs.
 
@@ -35,68 +40,104 @@ class Gated(Parameterization):
         sharpness: Slope of the gate, positive: it closes within about `4 / sharpness` of the encoded range.
         threshold: c before training, in [1, 10]: beyond the range, so that all gates begin open, but not so far off
             that they could not be closed.
-        stddev_slope: By how much log σ grows over the range before training, in nats, in [0, 20], `initial_stddev`
-            being σ in the middle. Log σ then has a height and a slope: the optimal noise of a weight that is kept
-            grows with λ, as √λ where the loss is quadratic. None: values at both ends, equal before training.
-        gradient_power: Gradients at λ are divided by `(1 + λ)` to this power, in [0, 1]: with less than 1, large λ
-            count for more in what all complexities share.
+        stddev_power: Growth before training, in [0, 1]: σ is proportional to λ to this power, and `initial_stddev` in
+            the geometric middle of the range. None: log σ is a straight line in s between values of each weight's own
+            at both ends of the range, equal before training.
+        stddev_gate: The power to which the gate counts for σ, in [0, 1].
+        gradient_power: In [0, 1]. Gradients of a step at λ are divided by `1 + λ`; those of what large λ have of their
+            own, the thresholds and all deviations but the first, by this power of it. With less than 1 they learn more
+            from large λ: `Gated(sharpness=16.0, threshold=1.15, gradient_power=0.5)` makes far shorter networks of large
+            λ, at some accuracy of those of small λ.
 
     Reference: [Bae et al., 2023](https://arxiv.org/abs/2212.03905), whose gates of hidden units learn the response of a
-    variational autoencoder to the weight of its KL.
+    variational autoencoder to the weight of its KL. The best mean and σ follow from setting the derivatives of
+    `h (μ − w)² / 2 + h σ² / 2 + λ / N · log(1 + μ² / σ²) / 2` to zero: then `λ_c = N h w²`.
     """
 
     def __init__(
         self,
         pivots: int = 2,
-        sharpness: float = 2.0,
-        threshold: float = 1.6,
-        stddev_slope: float | None = None,
+        sharpness: float = 4.0,
+        threshold: float = 1.3,
+        stddev_power: float | None = 0.25,
+        stddev_gate: float = 0.5,
         gradient_power: float = 1.0,
     ) -> None:
         self.sharpness = check_positive("sharpness", sharpness)
         self.threshold = check_between("threshold", threshold, 1, 10)  # open at every λ
-        self.stddev_slope = None if stddev_slope is None else check_between("stddev_slope", stddev_slope, 0, 20)
+        self.stddev_power = None if stddev_power is None else check_share("stddev_power", stddev_power)
+        self.stddev_gate = check_share("stddev_gate", stddev_gate)
         self.gradient_power = check_share("gradient_power", gradient_power)
         self._behind = Hierarchical(pivots)
         self.pivots = self._behind.pivots
 
     def create(self, layer, name, initial_value):
-        if name.endswith("_log_stddev"):
-            height = initial_value / _LOG_STDDEV_SPEED
-            if self.stddev_slope is None:
-                return {"ends": add_variable(layer, name, np.stack([height, height]).astype(initial_value.dtype))}
-            slope = np.full_like(height, self.stddev_slope / (LOG_STDDEV_RATE * _LOG_STDDEV_SPEED))
-            return {"line": add_variable(layer, name, np.stack([height, slope]).astype(initial_value.dtype))}
-        return {
-            "values": self._behind.create(layer, name, initial_value),
-            "thresholds": add_variable(layer, f"{name}_thresholds", np.full_like(initial_value, self.threshold)),
-        }
+        variables = {"complexity_range": layer.complexity_range}
+        if not name.endswith("_log_stddev"):
+            thresholds = np.full_like(initial_value, self.threshold)
+            return variables | {
+                "values": self._behind.create(layer, name, initial_value),
+                "thresholds": add_variable(layer, _thresholds_of(name), thresholds),
+            }
+        height = initial_value / _LOG_STDDEV_SPEED
+        if self.stddev_gate:  # those of the means, which were made just before
+            wanted = _thresholds_of(f"{name.removesuffix('_log_stddev')}_mean")
+            variables["thresholds"] = [variable for variable in layer.variables if variable.name == wanted][-1]
+        if self.stddev_power is None:
+            return variables | {"ends": add_variable(layer, name, np.stack([height, height]))}
+        growth = np.full_like(height, self.stddev_power / (LOG_STDDEV_RATE * _LOG_STDDEV_SPEED))
+        return variables | {"growing": add_variable(layer, name, np.stack([height, growth]))}
 
     def evaluate(self, variables, encoded_complexity):
-        if "ends" in variables:
-            return combine_rows(_LOG_STDDEV_SPEED * triangles(encoded_complexity, 2), variables["ends"])
-        if "line" in variables:
-            speeds = [
-                tf.fill(tf.shape(encoded_complexity), _LOG_STDDEV_SPEED),
-                _LOG_STDDEV_SPEED * (encoded_complexity - 0.5),
-            ]
-            return combine_rows(tf.stack(speeds, 1), variables["line"])
         # Whatever is the same for all weights is done to numbers, not to tensors of the size of the target.
-        behind = self._behind.evaluate(
-            variables["values"], encoded_complexity, 1 / self._gate(self.threshold, encoded_complexity)
-        )
-        thresholds = self.sharpness * variables["thresholds"].value
-        s = tf.reshape(self.sharpness * encoded_complexity, [-1] + [1] * len(thresholds.shape))
-        return behind * tf.sigmoid(thresholds - tf.cast(s, thresholds.dtype))
+        s, complexity_range = encoded_complexity, variables["complexity_range"]
+        complexity, middle = complexity_range.decode(s), math.sqrt(complexity_range.low * complexity_range.high)
+        boost = (1 + complexity) ** (1 - self.gradient_power)
+        if "values" in variables:
+            hats = triangles(s, self.pivots)
+            rows = tf.concat([tf.ones_like(hats[:, :1]), hats], 1) / tf.sigmoid(self._open(s))[:, None]
+            boosts = tf.stack([tf.ones_like(s), tf.ones_like(s), *[boost] * (self.pivots - 1)], 1)
+            return combine_rows(rows, variables["values"], boosts) * tf.sigmoid(self._gate(variables, s, boost))
+        if "ends" in variables:
+            log_stddev = combine_rows(_LOG_STDDEV_SPEED * triangles(s, 2), variables["ends"])
+        else:
+            rows = _LOG_STDDEV_SPEED * tf.stack([tf.ones_like(s), tf.math.log(complexity / middle)], 1)
+            log_stddev = combine_rows(rows, variables["growing"])
+        if not self.stddev_gate:
+            return log_stddev
+        log_gate = tf.math.log_sigmoid(self._gate(variables, s, boost))
+        before = _for_each_weight(tf.math.log_sigmoid(self._open(s)), log_gate)
+        return log_stddev + (self.stddev_gate / LOG_STDDEV_RATE) * (log_gate - before)
 
-    def _gate(self, threshold, encoded_complexity):
-        return tf.sigmoid(self.sharpness * (threshold - encoded_complexity))
+    def _gate(self, variables, s, boost):
+        """The logit of each weight's gate, of shape (complexities, *weight_shape)."""
+        thresholds = self.sharpness * variables["thresholds"].value[None]
+        logits = thresholds - _for_each_weight(self.sharpness * s, thresholds)
+        return scale_gradient(logits, _for_each_weight(boost, logits))
+
+    def _open(self, s):
+        """The logit of all gates before training, of shape (complexities,)."""
+        return self.sharpness * (self.threshold - s)
 
     def get_config(self):
         return {
             "pivots": self.pivots,
             "sharpness": self.sharpness,
             "threshold": self.threshold,
-            "stddev_slope": self.stddev_slope,
+            "stddev_power": self.stddev_power,
+            "stddev_gate": self.stddev_gate,
             "gradient_power": self.gradient_power,
         }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**(config if "stddev_power" in config else _FIRST | config))
+
+
+def _thresholds_of(name):
+    return f"{name}_thresholds"
+
+
+def _for_each_weight(numbers, like):
+    """A number for each complexity, in the shape and type of tensors that have one value for each weight."""
+    return tf.cast(tf.reshape(numbers, [-1] + [1] * (len(like.shape) - 1)), like.dtype)

@@ -7,7 +7,7 @@ import tensorflow_probability as tfp
 
 from cvhn_tf import parameterizations
 from cvhn_tf.complexity import ComplexityRange
-from cvhn_tf.layers.gradient_scale import scale_gradient
+from cvhn_tf.tensors.gradients import scale_gradient
 
 tfd = tfp.distributions
 

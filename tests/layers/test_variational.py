@@ -66,14 +66,6 @@ def test_gradients_are_divided_by_one_plus_complexity():
     np.testing.assert_allclose(gradients[1], 1 / 100, rtol=1e-6)
 
 
-def test_a_parameterization_says_by_which_power_of_it():
-    scales = []
-    for gated in (Gated(gradient_power=0.5), Gated(gradient_power=0.0), Gated()):
-        wrapper = Variational(layers.Dense(1), parameterization=gated)
-        scales.append(float(wrapper._gradient_scale(tf.constant([99.0]), tf.ones((1,)))[0]))
-    np.testing.assert_allclose(scales, [1 / 10, 1, 1 / 100], rtol=1e-6)
-
-
 def test_training_without_a_seed_is_refused():
     with pytest.raises(ValueError, match="needs `seed`"):
         Variational(layers.Dense(3))(np.ones((2, 4)), complexity=[1.0], training=True)

@@ -5,12 +5,19 @@ import tensorflow as tf
 
 import cvhn_tf
 from cvhn_tf import parameterizations, targets
+from cvhn_tf.complexity import ComplexityRange
 from cvhn_tf.parameterizations import Constant, Gated, Generated, Hierarchical, Linear, LowRank, PiecewiseLinear
 from cvhn_tf.parameterizations.base import LOG_STDDEV_RATE
 
 
+class Owner(keras.layers.Layer):
+    """A layer as `create` wants it."""
+
+    complexity_range, shared = ComplexityRange(), None
+
+
 def make_variable(parameterization, copies, shape=(3, 2)):
-    variable = parameterization.create(keras.layers.Layer(), "w", np.zeros(shape, "float32"))
+    variable = parameterization.create(Owner(), "w", np.zeros(shape, "float32"))
     assert variable.shape == (copies, *shape)
     variable.assign(np.random.default_rng(0).normal(size=variable.shape))
     return variable
@@ -64,7 +71,7 @@ def test_hierarchical_is_a_shared_tensor_and_piecewise_linear_deviations():
 @pytest.mark.parametrize("threshold", [0.2, 0.5])
 def test_a_gate_closes_where_the_complexity_passes_its_threshold(threshold):
     parameterization = Gated(sharpness=40.0)
-    variables = parameterization.create(keras.layers.Layer(), "kernel_mean", np.ones((3, 2), "float32"))
+    variables = parameterization.create(Owner(), "kernel_mean", np.ones((3, 2), "float32"))
     variables["thresholds"].assign(np.full((3, 2), threshold))
     below, at, above = parameterization.evaluate(variables, tf.constant([threshold - 0.2, threshold, threshold + 0.2]))
     np.testing.assert_allclose(below, 1, atol=1e-3)
@@ -72,34 +79,70 @@ def test_a_gate_closes_where_the_complexity_passes_its_threshold(threshold):
     np.testing.assert_allclose(above, 0, atol=1e-3)
 
 
-@pytest.mark.parametrize("slope", [None, 0.0, 1.5])
-def test_gated_log_stddevs_are_straight_lines_of_each_weights_own(slope):
-    start, gated = np.arange(6, dtype="float32").reshape(3, 2), Gated(stddev_slope=slope)
-    variables = gated.create(keras.layers.Layer(), "kernel_log_stddev", start)
-    encoded = tf.constant([0.0, 0.25, 1.0])
+def growing(**arguments):
+    """A parameterization of log-stddevs, their variables, and what they are before training."""
+    start, gated, layer = np.arange(6, dtype="float32").reshape(3, 2), Gated(**arguments), Owner()
+    gated.create(layer, "kernel_mean", start)
+    return gated, gated.create(layer, "kernel_log_stddev", start), start
+
+
+@pytest.mark.parametrize("power", [None, 0.0, 0.5])
+def test_gated_stddevs_grow_by_a_power_of_the_complexity_of_each_weights_own(power):
+    gated, variables, start = growing(stddev_power=power, stddev_gate=0.0)
+    encoded = tf.constant([0.0, 0.25, 1.0])  # λ = 0.01, 0.1, 100
     rise = LOG_STDDEV_RATE * (gated.evaluate(variables, encoded) - start)
-    expected = np.array([-0.5, -0.25, 0.5]) * (slope or 0.0)
+    expected = np.log(10) * np.array([-2, -1, 2]) * (power or 0.0)
     np.testing.assert_allclose(rise, np.broadcast_to(expected[:, None, None], rise.shape), atol=1e-5)
-    (line,) = variables.values()
+    line = variables["ends" if power is None else "growing"]
     line.assign(np.random.default_rng(0).normal(size=(2, 3, 2)))
     low, between, high = gated.evaluate(variables, encoded)
-    np.testing.assert_allclose(between, 0.75 * low + 0.25 * high, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(between, 0.75 * low + 0.25 * high, rtol=1e-5, atol=1e-5)
     assert np.unique(high - low).size == 6
+
+
+def test_a_gate_that_closes_takes_the_noise_with_it():
+    gated, variables, start = growing(sharpness=8.0, stddev_gate=0.5)
+    encoded = tf.constant([0.0, 0.75, 1.0])
+    before = gated.evaluate(variables, encoded)
+    variables["thresholds"].assign(np.full((3, 2), 0.5))
+
+    def gates(threshold):
+        return 1 / (1 + np.exp(-8.0 * (threshold - encoded.numpy())))
+
+    change = np.exp(LOG_STDDEV_RATE * (gated.evaluate(variables, encoded) - before))
+    expected = np.sqrt(gates(0.5) / gates(gated.threshold))
+    np.testing.assert_allclose(change, np.broadcast_to(expected[:, None, None], change.shape), rtol=1e-4)
+
+
+def test_what_large_complexities_have_of_their_own_has_larger_gradients():
+    plain, boosted = Gated(gradient_power=1.0), Gated(gradient_power=0.5)
+    for encoded, complexity in ((0.0, 0.01), (0.75, 10.0)):
+        gradients = []
+        for gated in (plain, boosted):
+            means = gated.create(Owner(), "kernel_mean", np.arange(1, 7, dtype="float32").reshape(3, 2))
+            with tf.GradientTape() as tape:
+                outputs = tf.reduce_sum(gated.evaluate(means, tf.constant([encoded])))
+            gradients.append(tape.gradient(outputs, [means["values"].value, means["thresholds"].value]))
+        boost = np.sqrt(1 + complexity)
+        (values, thresholds), (boosted_values, boosted_thresholds) = gradients
+        np.testing.assert_allclose(boosted_values[:2], values[:2], rtol=1e-5)
+        np.testing.assert_allclose(boosted_values[2], boost * values[2], rtol=1e-5)
+        np.testing.assert_allclose(boosted_thresholds, boost * thresholds, rtol=1e-5)
 
 
 def test_a_config_of_before_means_the_gates_of_then():
     old = parameterizations.get({"class_name": "cvhn_tf>Gated", "config": {"pivots": 2, "sharpness": 2.0}})
-    assert (old.threshold, old.stddev_slope, old.gradient_power) == (1.6, None, 1.0)
+    assert (old.threshold, old.stddev_power, old.stddev_gate, old.gradient_power) == (1.6, None, 0.0, 1.0)
     again = parameterizations.get(keras.saving.serialize_keras_object(old))
     assert again.get_config() == old.get_config()
 
 
 ALL = [Constant(), Gated(3, 8.0), Hierarchical(3), Linear(), PiecewiseLinear(7), LowRank(1, 3), Generated(6, 3, 10)]
-ALL.append(Gated(stddev_slope=0.0, gradient_power=0.5))
+ALL.append(Gated(stddev_power=None, stddev_gate=0.0, gradient_power=0.5))
 
 
 def create(parameterization, value, name="kernel_mean"):
-    layer = keras.layers.Layer()
+    layer = Owner()
     layer.shared = parameterization.create_shared(("mean", "log_stddev"))
     return parameterization.create(layer, name, value), layer
 
@@ -194,7 +237,8 @@ def test_bad_sharpness_is_refused(sharpness):
 @pytest.mark.parametrize(
     "name, value",
     [("threshold", value) for value in (0.9, 11, float("nan"), True, "3")]
-    + [("stddev_slope", value) for value in (-1, 21, float("nan"), True, "3")]
+    + [("stddev_power", value) for value in (-0.1, 1.1, float("nan"), "3")]
+    + [("stddev_gate", value) for value in (-0.1, 1.1, float("nan"), None, "3")]
     + [("gradient_power", value) for value in (-0.1, 1.1, float("nan"), None, "3")],
 )
 def test_bad_slopes_and_powers_are_refused(name, value):
