@@ -8,6 +8,7 @@ from cvhn_tf.checks.arguments import check_between, check_positive, check_share
 from cvhn_tf.parameterizations.base import LOG_STDDEV_RATE, Parameterization, add_variable, combine_rows
 from cvhn_tf.parameterizations.hierarchical import Hierarchical
 from cvhn_tf.parameterizations.pivots import triangles
+from cvhn_tf.tensors.once import once
 
 # Adam moves every variable by the same distance. Of `Hierarchical`, a shared value and a deviation move an end of the
 # line together; its value alone moves it this many times as far.
@@ -74,7 +75,8 @@ class Gated(Parameterization):
 
     def evaluate(self, variables, encoded_complexity):
         if "ends" in variables:
-            return combine_rows(_LOG_STDDEV_SPEED * triangles(encoded_complexity, 2), variables["ends"])
+            ends = once(encoded_complexity, "ends", lambda: _LOG_STDDEV_SPEED * triangles(encoded_complexity, 2))
+            return combine_rows(ends, variables["ends"])
         if "line" in variables:
             speeds = [
                 tf.fill(tf.shape(encoded_complexity), _LOG_STDDEV_SPEED),
@@ -82,15 +84,21 @@ class Gated(Parameterization):
             ]
             return combine_rows(tf.stack(speeds, 1), variables["line"])
         # Whatever is the same for all weights is done to numbers, not to tensors of the size of the target.
-        behind = self._behind.evaluate(
-            variables["values"], encoded_complexity, 1 / self._gate(self.threshold, encoded_complexity)
-        )
+        key = "gated", self.pivots, self.sharpness, self.threshold
+        rows = once(encoded_complexity, key, lambda: self._weigh_rows(encoded_complexity))
+        behind = combine_rows(rows, variables["values"])
         thresholds = self.sharpness * variables["thresholds"].value
-        s = tf.reshape(self.sharpness * encoded_complexity, [-1] + [1] * len(thresholds.shape))
-        return behind * tf.sigmoid(thresholds - tf.cast(s, thresholds.dtype))
+        rank, dtype = len(thresholds.shape), thresholds.dtype
 
-    def _gate(self, threshold, encoded_complexity):
-        return tf.sigmoid(self.sharpness * (threshold - encoded_complexity))
+        def closes_at():
+            return tf.cast(tf.reshape(self.sharpness * encoded_complexity, [-1] + [1] * rank), dtype)
+
+        return behind * tf.sigmoid(thresholds - once(encoded_complexity, (*key, rank, dtype), closes_at))
+
+    def _weigh_rows(self, encoded_complexity):
+        """Of the values behind a gate, so that what a gate is before training counts as one."""
+        gate = tf.sigmoid(self.sharpness * (self.threshold - encoded_complexity))
+        return self._behind.weigh_rows(encoded_complexity, 1 / gate)
 
     def get_config(self):
         return {
