@@ -1,11 +1,13 @@
 """Adam whose step costs as much as the pivots it visits, in one pass over the memory."""
 
+import types
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from cvhn_tf.checks.arguments import check_positive
+from cvhn_tf.tensors.once import once
 from cvhn_tf.training.gradient_sums import SumsGradientsFirst
 
 
@@ -25,6 +27,8 @@ class PivotAdam(SumsGradientsFirst, keras.optimizers.Adam):
 
     Reference: [Kingma & Ba, 2014](https://arxiv.org/abs/1412.6980).
     """
+
+    _of_step: types.SimpleNamespace | None = None  # owns the numbers that the variables of a step have in common
 
     def __init__(
         self,
@@ -49,6 +53,13 @@ class PivotAdam(SumsGradientsFirst, keras.optimizers.Adam):
         ]
 
     def apply(self, grads, trainable_variables=None):
+        self._of_step = types.SimpleNamespace()
+        try:
+            return self._apply_unscaled(grads, trainable_variables)
+        finally:
+            self._of_step = None
+
+    def _apply_unscaled(self, grads, trainable_variables):
         if self.loss_scale_factor is None:
             return super().apply(grads, trainable_variables)
         # Keras divides by it what it takes for tensors, and gradients of rows are none.
@@ -86,20 +97,32 @@ class PivotAdam(SumsGradientsFirst, keras.optimizers.Adam):
         index = self._get_variable_index(variable)
         momentum, velocity = self._momentums[index].value.handle, self._velocities[index].value.handle
         dtype = variable.dtype
-        step = tf.cast(self.iterations + 1, dtype)
-        beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
+        # The same numbers for all variables; each device has its own, which need not wait for another's.
+        numbers = once(
+            self._of_step or types.SimpleNamespace(),
+            (dtype, variable.device),
+            lambda: self._numbers(learning_rate, dtype),
+        )
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,  # a TensorFlow variable: Keras has unwrapped it
             m=momentum,
             v=velocity,
-            beta1_power=beta_1**step,
-            beta2_power=beta_2**step,
-            lr=tf.cast(learning_rate, dtype),
-            beta1=beta_1,
-            beta2=beta_2,
-            epsilon=tf.constant(self.epsilon, dtype),
             grad=tf.cast(gradient, dtype),
+            **numbers,
         )
+
+    def _numbers(self, learning_rate, dtype):
+        """What Adam's kernel takes beside tensors of a variable."""
+        step = tf.cast(self.iterations + 1, dtype)
+        beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
+        return {
+            "beta1_power": beta_1**step,
+            "beta2_power": beta_2**step,
+            "lr": tf.cast(learning_rate, dtype),
+            "beta1": beta_1,
+            "beta2": beta_2,
+            "epsilon": tf.constant(self.epsilon, dtype),
+        }
 
     def _clip_gradients(self, grads):
         if not self.global_clipnorm:

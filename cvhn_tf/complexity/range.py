@@ -6,8 +6,8 @@ import numbers
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from cvhn_tf.checks.arguments import check_integer
 
@@ -140,9 +140,10 @@ def evenly_spread(samples: int, seed):
     Reference: Kuipers & Niederreiter, *Uniform Distribution of Sequences*, 1974, on multiples of an irrational number.
     """
     seed = tf.convert_to_tensor(seed)
-    start = tfp.distributions.Uniform(low=tf.zeros((), tf.float64)).sample(samples, seed=tf.stack([seed[0], 0]))
-    uniform = tf.math.floormod(start + _GOLDEN_SECTION * tf.cast(seed[1], tf.float64), 1.0)
-    return tf.cast((tf.range(samples, dtype=tf.float64) + uniform) / samples, tf.float32)
+    sequence, step = tf.unstack(seed)
+    start = tf.random.stateless_uniform([samples], tf.stack([sequence, 0]), dtype=tf.float64)
+    uniform = tf.math.floormod(start + _GOLDEN_SECTION * tf.cast(step, tf.float64), 1.0)
+    return tf.cast((np.arange(samples, dtype="float64") + uniform) / samples, tf.float32)
 
 
 def batch_shares(complexities: int) -> list[float]:

@@ -15,6 +15,7 @@ from cvhn_tf.complexity.batch_parts import concat_batches, split_batch
 from cvhn_tf.complexity.range import ComplexityRange, batch_shares
 from cvhn_tf.estimators import Estimator
 from cvhn_tf.layers.arguments import check_call, check_determinism, check_train_size
+from cvhn_tf.layers.complexity_once import encoded_once, scale_at
 from cvhn_tf.layers.gradient_scale import LOG_STDDEV_RATE, stddev_of
 from cvhn_tf.layers.substitution import call_under, symbolic_outputs
 from cvhn_tf.layers.wrappable import check_wrappable
@@ -174,10 +175,8 @@ class Variational(keras.layers.Wrapper):
         means = self.means(complexity)
         if self.prior.deterministic:
             return [tfp.distributions.Deterministic(mean) for mean in means]
-        stddevs = [
-            stddev_of(value, self._gradient_scale(complexity, value))
-            for value in self._evaluate(self._log_stddevs, complexity)
-        ]
+        values = self._evaluate(self._log_stddevs, complexity)
+        stddevs = [stddev_of(value, self._gradient_scale(complexity, value)) for value in values]
         return [tfp.distributions.Normal(mean, stddev) for mean, stddev in zip(means, stddevs, strict=True)]
 
     def means(self, complexity: tf.Tensor) -> list[tf.Tensor]:
@@ -193,18 +192,14 @@ class Variational(keras.layers.Wrapper):
         return [scale_gradient(value, self._gradient_scale(complexity, value)) for value in values]
 
     def _evaluate(self, variables, complexity):
-        encoded = self.complexity_range.encode(complexity)
+        encoded = encoded_once(self.complexity_range, tf.convert_to_tensor(complexity))
         return [self.parameterization.evaluate(variable, encoded) for variable in variables]
 
     def _gradient_scale(self, complexity, value):
-        """What the gradient of `value` is multiplied by, for each complexity.
-
-        The gradient of the loss grows with λ. Divided by 1 + λ, at each λ it still points the same way.
-        """
+        """What the gradient of `value` is multiplied by, for each complexity."""
         if self.complexity is not None:
             return tf.ones((), value.dtype)
-        scale = tf.cast(1 / (1 + complexity), value.dtype)
-        return tf.reshape(scale, [-1] + [1] * (len(value.shape) - 1))
+        return scale_at(tf.convert_to_tensor(complexity), value)
 
     def kl(self, posteriors: list[tfp.distributions.Distribution], complexity: tf.Tensor) -> tf.Tensor:
         """KL of all weights together, as `prior` has it.

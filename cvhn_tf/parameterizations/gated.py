@@ -11,6 +11,7 @@ from cvhn_tf.parameterizations.base import LOG_STDDEV_RATE, Parameterization, ad
 from cvhn_tf.parameterizations.hierarchical import Hierarchical
 from cvhn_tf.parameterizations.pivots import triangles
 from cvhn_tf.tensors.gradients import scale_gradient
+from cvhn_tf.tensors.once import once
 
 # Adam moves every variable by the same distance. Of `Hierarchical`, a shared value and a deviation move an end of the
 # line together; its value alone moves it this many times as far.
@@ -89,35 +90,46 @@ class Gated(Parameterization):
         return variables | {"growing": add_variable(layer, name, np.stack([height, growth]))}
 
     def evaluate(self, variables, encoded_complexity):
+        s = encoded_complexity
         # Whatever is the same for all weights is done to numbers, not to tensors of the size of the target.
-        s, complexity_range = encoded_complexity, variables["complexity_range"]
-        complexity, middle = complexity_range.decode(s), math.sqrt(complexity_range.low * complexity_range.high)
-        boost = (1 + complexity) ** (1 - self.gradient_power)
+        key = tuple(self.get_config().values()), variables["complexity_range"]
+        numbers = once(s, key, lambda: self._numbers(s, variables["complexity_range"]))
         if "values" in variables:
-            hats = triangles(s, self.pivots)
-            rows = tf.concat([tf.ones_like(hats[:, :1]), hats], 1) / tf.sigmoid(self._open(s))[:, None]
-            boosts = tf.stack([tf.ones_like(s), tf.ones_like(s), *[boost] * (self.pivots - 1)], 1)
-            return combine_rows(rows, variables["values"], boosts) * tf.sigmoid(self._gate(variables, s, boost))
+            means = combine_rows(numbers["of_means"], variables["values"], numbers["boosts"])
+            return means * tf.sigmoid(self._gate(variables, s, numbers))
         if "ends" in variables:
             log_stddev = combine_rows(_LOG_STDDEV_SPEED * triangles(s, 2), variables["ends"])
         else:
-            rows = _LOG_STDDEV_SPEED * tf.stack([tf.ones_like(s), tf.math.log(complexity / middle)], 1)
-            log_stddev = combine_rows(rows, variables["growing"])
+            log_stddev = combine_rows(numbers["of_growth"], variables["growing"])
         if not self.stddev_gate:
             return log_stddev
-        log_gate = tf.math.log_sigmoid(self._gate(variables, s, boost))
-        before = _for_each_weight(tf.math.log_sigmoid(self._open(s)), log_gate)
+        log_gate = tf.math.log_sigmoid(self._gate(variables, s, numbers))
+        before = _for_each_weight(tf.math.log_sigmoid(numbers["open"]), log_gate)
         return log_stddev + (self.stddev_gate / LOG_STDDEV_RATE) * (log_gate - before)
 
-    def _gate(self, variables, s, boost):
-        """The logit of each weight's gate, of shape (complexities, *weight_shape)."""
-        thresholds = self.sharpness * variables["thresholds"].value[None]
-        logits = thresholds - _for_each_weight(self.sharpness * s, thresholds)
-        return scale_gradient(logits, _for_each_weight(boost, logits))
+    def _numbers(self, s, complexity_range):
+        """What all weights have in common, by complexity."""
+        complexity, middle = complexity_range.decode(s), math.sqrt(complexity_range.low * complexity_range.high)
+        boost, one = (1 + complexity) ** (1 - self.gradient_power), tf.ones_like(s)
+        is_open = self.sharpness * (self.threshold - s)
+        return {
+            "boost": boost,
+            "boosts": tf.stack([one, one, *[boost] * (self.pivots - 1)], 1),
+            "open": is_open,  # the logit of a gate before training
+            "of_means": self._behind.weigh_rows(s, 1 / tf.sigmoid(is_open)),
+            "of_growth": _LOG_STDDEV_SPEED * tf.stack([one, tf.math.log(complexity / middle)], 1),
+        }
 
-    def _open(self, s):
-        """The logit of all gates before training, of shape (complexities,)."""
-        return self.sharpness * (self.threshold - s)
+    def _gate(self, variables, s, numbers):
+        """The logit of each weight's gate, of shape (complexities, *weight_shape)."""
+        thresholds = variables["thresholds"]
+
+        def logits():
+            closes_at = self.sharpness * thresholds.value[None]
+            logits = closes_at - _for_each_weight(self.sharpness * s, closes_at)
+            return scale_gradient(logits, _for_each_weight(numbers["boost"], logits))
+
+        return once(s, ("gate", id(thresholds)), logits)
 
     def get_config(self):
         return {

@@ -7,6 +7,7 @@ import tensorflow as tf
 from cvhn_tf.checks.arguments import check_integer
 from cvhn_tf.parameterizations.base import Parameterization, add_variable, combine_rows
 from cvhn_tf.parameterizations.pivots import triangles
+from cvhn_tf.tensors.once import once
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -33,11 +34,22 @@ class Hierarchical(Parameterization):
         deviations = np.zeros((self.pivots, *initial_value.shape), initial_value.dtype)
         return add_variable(layer, name, np.concatenate([initial_value[None], deviations]))
 
-    def evaluate(self, variables, encoded_complexity, factor=1.0):
-        """As `Parameterization.evaluate`, times `factor`, a number for each complexity or one for all."""
+    def evaluate(self, variables, encoded_complexity):
+        rows = once(encoded_complexity, ("hierarchical", self.pivots), lambda: self.weigh_rows(encoded_complexity))
+        return combine_rows(rows, variables)
+
+    def weigh_rows(self, encoded_complexity, factor=1.0):
+        """Weights of the shared set and of the deviations, times `factor`, a number for each complexity or one for all.
+
+        Args:
+            encoded_complexity: Tensor of shape (complexities,), values in [0, 1].
+            factor: Number, or tensor of shape (complexities,).
+
+        Returns:
+            Tensor of shape (complexities, pivots + 1).
+        """
         hats = triangles(encoded_complexity, self.pivots)
-        weights = tf.concat([tf.ones_like(hats[:, :1]), hats], 1) * tf.reshape(factor, [-1, 1])
-        return combine_rows(weights, variables)
+        return tf.concat([tf.ones_like(hats[:, :1]), hats], 1) * tf.reshape(factor, [-1, 1])
 
     def get_config(self):
         return {"pivots": self.pivots}

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from cvhn_tf.checks.arguments import check_integer
 from cvhn_tf.parameterizations.base import Parameterization, add_variable, combine_rows
+from cvhn_tf.tensors.once import once
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -78,9 +79,13 @@ def triangles(encoded_complexity, pivots):
     Returns:
         Tensor of shape (complexities, pivots).
     """
-    position = encoded_complexity * (pivots - 1)
-    distance = tf.abs(position[:, None] - tf.range(pivots, dtype=position.dtype))
-    return tf.maximum(1 - distance, 0)
+
+    def make():
+        position = tf.expand_dims(encoded_complexity * (pivots - 1), 1)
+        distance = tf.abs(position - np.arange(pivots, dtype=position.dtype.as_numpy_dtype))
+        return tf.maximum(1 - distance, 0)
+
+    return once(encoded_complexity, ("triangles", pivots), make)
 
 
 def _add_copies(layer, name, initial_value, copies):

@@ -57,4 +57,5 @@ class Prior:
 
 def sum_over_weight(kl):
     """KLs of single weights, of shape (complexities, *weight_shape), as one for each complexity."""
-    return tf.reduce_sum(tf.reshape(kl, [tf.shape(kl)[0], -1]), axis=1)
+    complexities = tf.shape(kl)[0] if kl.shape[0] is None else kl.shape[0]
+    return tf.reduce_sum(tf.reshape(kl, [complexities, -1]), axis=1)

@@ -43,7 +43,7 @@ def normal(mean, stddev, seed):
     Returns:
         Tensor like `mean`. Noise for dtypes narrower than float32 is drawn in float32.
     """
-    return mean + stddev * _standard_normal(tf.shape(mean), seed, mean.dtype)
+    return mean + stddev * _standard_normal(_sizes(mean), seed, mean.dtype)
 
 
 def antithetic_normal(mean, stddev, seed):
@@ -62,12 +62,18 @@ def antithetic_normal(mean, stddev, seed):
 
     Reference: [Hammersley & Morton, 1956](https://doi.org/10.1017/S0305004100031455).
     """
-    shape = tf.shape(mean)
-    half = _standard_normal(tf.concat([(shape[:1] + 1) // 2, shape[1:]], 0), seed, mean.dtype)
-    return mean + stddev * tf.concat([half, -half], 0)[: shape[0]]
+    sizes = _sizes(mean)
+    half = _standard_normal([(sizes[0] + 1) // 2, *sizes[1:]], seed, mean.dtype)
+    return mean + stddev * tf.concat([half, -half], 0)[: sizes[0]]
 
 
-def _standard_normal(shape, seed, dtype):
+def _sizes(tensor):
+    """Of each axis its size: an integer where it is known, which takes no operation of a graph, else a tensor."""
+    computed = None if tensor.shape.is_fully_defined() else tf.unstack(tf.shape(tensor))
+    return [size if computed is None or size is not None else computed[i] for i, size in enumerate(tensor.shape)]
+
+
+def _standard_normal(sizes, seed, dtype):
     """Draws from N(0, 1) by the Box-Muller transform of whole tensors.
 
     TensorFlow's own normals go through a logarithm and a sine for each value by itself, which on a CPU takes twice as
@@ -75,10 +81,13 @@ def _standard_normal(shape, seed, dtype):
 
     Reference: [Box & Muller, 1958](https://doi.org/10.1214/aoms/1177706645).
     """
-    size = tf.reduce_prod(shape)
+    known = math.prod(size for size in sizes if isinstance(size, int))
+    size = math.prod((size for size in sizes if not isinstance(size, int)), start=known)
+    is_even = known % 2 == 0  # and so is the size: every draw of the pairs is one that is asked for
+    pairs = size // 2 if is_even else (size + 1) // 2
     drawn_in = dtype if dtype.size >= 4 else tf.float32
-    uniform = tf.random.stateless_uniform([2, (size + 1) // 2], seed, dtype=drawn_in)  # in [0, 1)
-    radius = tf.sqrt(-2 * tf.math.log(1 - uniform[0]))
-    angle = 2 * math.pi * uniform[1]
-    draws = tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], 0)[:size]
-    return tf.cast(tf.reshape(draws, shape), dtype)
+    uniform = tf.random.stateless_uniform([2, pairs], seed, dtype=drawn_in)  # in [0, 1)
+    lengths, turns = tf.unstack(uniform)
+    radius, angle = tf.sqrt(-2 * tf.math.log(1 - lengths)), 2 * math.pi * turns
+    draws = tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], 0)
+    return tf.cast(tf.reshape(draws if is_even else draws[:size], sizes), dtype)

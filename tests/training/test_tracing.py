@@ -5,6 +5,7 @@ import logging
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tensorflow.python.framework import func_graph
 
 import cvhn_tf
@@ -94,3 +95,19 @@ def test_networks_at_ten_complexities_come_without_any_graph(compiled, data, mon
     assert graphs == []
     keras.Model.predict(networks[0], data[0], verbose=0)
     assert graphs != []  # a trace is seen where there is one
+
+
+def test_what_all_weights_have_in_common_is_in_the_graph_of_a_step_once(compiled, data):
+    model = compiled(train_size=64)
+    model.train_on_batch(*data)
+    graph = tf.function(model.train_step, autograph=False).get_concrete_function(tuple(map(tf.constant, data))).graph
+    updates = [operation for operation in graph.get_operations() if operation.type == "ResourceApplyAdam"]
+    assert len(updates) == len(model.trainable_variables) > 1
+    numbers = {tuple(tensor.name for tensor in update.inputs[3:9]) for update in updates}
+    assert len(numbers) == 1
+    encodings = [
+        operation
+        for operation in graph.get_operations()
+        if operation.type == "Log" and any(frame.name == "encode" for frame in operation.traceback)
+    ]
+    assert len(encodings) == 1

@@ -9,6 +9,8 @@ from keras import layers
 from places import ROOT
 
 from cvhn_tf import export
+from cvhn_tf.export.conversion.convert import to_tflite_from
+from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.tflite.flatbuffer import weight_types
 
@@ -78,10 +80,24 @@ def make_network(make_target, layout):
     return export.compact(network) if layout == "compacted" else network
 
 
-def find_outcome(network, quantization, sparse) -> str:
-    x = np.random.default_rng(1).normal(size=(64, *network.input_shape[1:])).astype("float32")
+class Converted:
+    """A network whose files share what `compare` and `best` let them share: its graph, and what Keras gives for `x`."""
+
+    def __init__(self, network, x):
+        self.network, self.x, self.graphs = network, x, FrozenGraphs()
+
+    def to_tflite(self, quantization, sparse="auto"):
+        return to_tflite_from(self.graphs, self.network, quantization, sparse, self.x, "cpu")
+
+
+def converted(network) -> Converted:
+    return Converted(network, np.random.default_rng(1).normal(size=(64, *network.input_shape[1:])).astype("float32"))
+
+
+def find_outcome(converted, quantization, sparse) -> str:
+    network, x = converted.network, converted.x
     try:
-        artifact = export.to_tflite(network, quantization, sparse=sparse, representative_data=x, client="cpu")
+        artifact = converted.to_tflite(quantization, sparse)
     except export.ConversionError as error:
         (reason,) = [reason for text, reason in REASONS.items() if text in str(error)]
         return reason
@@ -113,7 +129,7 @@ def make_table() -> str:
         "| quantizer fails | ai-edge-quantizer raises an error |",
     ]
     for name, make_target in TARGETS.items():
-        networks = [make_network(make_target, layout) for layout in LAYOUTS]
+        networks = [converted(make_network(make_target, layout)) for layout in LAYOUTS]
         lines += ["", f"## {name}", "", f"| encoding | {' | '.join(LAYOUTS)} |", "| --- |" + " --- |" * len(LAYOUTS)]
         # Integers do not care for the number of inputs.
         for quantization, sparse in LAID_OUT[:4] if make_target is odd_dense else LAID_OUT:
@@ -140,7 +156,7 @@ def passed_over() -> list[str]:
     for make, shape in KERNELS:
         keras.utils.set_random_seed(0)
         layer = make()
-        network = before_dense(layer, shape)
+        network = with_examples(before_dense(layer, shape))
         entries = [passes_over(network, encoding) for encoding in encodings]
         lines.append(f"| {type(layer).__name__} | {' | '.join(entries)} |")
     return lines
@@ -169,12 +185,16 @@ def before_dense(layer, shape):
     return keras.Model(source, layers.Dense(64)(layers.Flatten()(made)))
 
 
-def passes_over(network, quantization) -> str:
+def with_examples(network) -> Converted:
     (source,) = network.inputs
     rng = np.random.default_rng(1)
     shape = (64, *source.shape[1:])
-    x = rng.integers(0, 200, shape).astype("int32") if source.dtype == "int32" else rng.normal(size=shape)
-    artifact = export.to_tflite(network, quantization, representative_data=x.astype(source.dtype), client="cpu")
+    x = rng.integers(0, 200, shape) if source.dtype == "int32" else rng.normal(size=shape)
+    return Converted(network, x.astype(source.dtype))
+
+
+def passes_over(converted, quantization) -> str:
+    artifact = converted.to_tflite(quantization)
     return "–" if any(tensor.size_bytes > 4 * 1024 for tensor in artifact.unquantized) else "✓"
 
 
