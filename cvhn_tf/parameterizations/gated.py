@@ -31,7 +31,7 @@ class Gated(Parameterization):
 
     Of a weight that is worth w and whose loss is quadratic, the best σ² under `AutomaticRelevance` grows with λ as long
     as the weight is kept, and falls with its mean: it is `λ · (1 − λ / λ_c)` in some unit, and the mean
-    `w · (1 − λ / λ_c)`. So `log σ = height + growth · log λ + stddev_gate · log gate`, with a height and a growth of each
+    `w · (1 − λ / λ_c)`. So `log σ = height + growth · log λ + stddev_gate · log gate`, height and growth being each
     weight's own.
 
     Holds `pivots + 2` copies of the target's means, and 2 of its log-stddevs.
@@ -47,8 +47,8 @@ class Gated(Parameterization):
         stddev_gate: The power to which the gate counts for σ, in [0, 1].
         gradient_power: In [0, 1]. Gradients of a step at λ are divided by `1 + λ`; those of what large λ have of their
             own, the thresholds and all deviations but the first, by this power of it. With less than 1 they learn more
-            from large λ: `Gated(sharpness=16.0, threshold=1.15, gradient_power=0.5)` makes far shorter networks of large
-            λ, at some accuracy of those of small λ.
+            from large λ: `Gated(sharpness=16.0, threshold=1.15, gradient_power=0.5)` makes far shorter networks of
+            large λ, at some accuracy of those of small λ.
 
     Reference: [Bae et al., 2023](https://arxiv.org/abs/2212.03905), whose gates of hidden units learn the response of a
     variational autoencoder to the weight of its KL. The best mean and σ follow from setting the derivatives of

@@ -6,7 +6,6 @@ from keras import layers
 
 import cvhn_tf
 from cvhn_tf.layers.variational import Variational
-from cvhn_tf.parameterizations import Gated
 
 
 def test_batch_is_shared_out_between_the_complexities_in_order():

@@ -101,7 +101,7 @@ def test_gated_stddevs_grow_by_a_power_of_the_complexity_of_each_weights_own(pow
 
 
 def test_a_gate_that_closes_takes_the_noise_with_it():
-    gated, variables, start = growing(sharpness=8.0, stddev_gate=0.5)
+    gated, variables, _ = growing(sharpness=8.0, stddev_gate=0.5)
     encoded = tf.constant([0.0, 0.75, 1.0])
     before = gated.evaluate(variables, encoded)
     variables["thresholds"].assign(np.full((3, 2), 0.5))
