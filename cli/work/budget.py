@@ -19,7 +19,7 @@ def export_within(model, output, *, budgets, complexity, sparsity, structure, en
         **{option.removeprefix("--").replace("-", "_"): value for option, value in budgets.items()},
         complexities=None if complexity is None else [complexity],
         sparsities=None if sparsity is None else [sparsity],
-        structures=stages.STRUCTURES if structure is None else [structure],
+        structures=None if structure is None else [structure],
         quantizations=None if encoding == "auto" else [QUANTIZATIONS[encoding]],
         representative_data=calibration_images(dataset),
         labels=dataset.classes,
