@@ -42,7 +42,7 @@ def export_within(model, output, *, budgets, complexity, sparsity, structure, en
         "structure": chosen.structure,
         "encoding": found.artifact.encoding,
         "client": ", ".join(found.artifact.clients),
-        "latency": f"{chosen.latency_ms:.4f} ms",
+        "latency": f"{chosen.latency_ms:.4f} ms in {chosen.latency_client}",
         "dense accuracy": f"{dense_accuracy(model, chosen.complexity, dataset, others):.4f} in Keras",
         "selection accuracy": f"{chosen.accuracy:.4f} on the half of the test images that chose the file",
         "test accuracy": f"{measured.accuracy:.4f} on the other half",

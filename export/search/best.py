@@ -196,7 +196,7 @@ def best(
     if labels is not None:
         check_class_names(labels, network.outputs[0].shape[-1])
 
-    is_sparse = runner.sparse is None
+    is_sparse = runner.sparse is None or runner.by_channels
     prunings = Prunings(model, x, y, representative_data, max_latency_ms is not None, is_sparse)
 
     def searched(some_budgets):

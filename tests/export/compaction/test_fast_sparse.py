@@ -4,11 +4,14 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from typer.testing import CliRunner
 
+import cvhn_tf
 from cvhn_tf import export
 from cvhn_tf.export.compaction.equal_padding import Window
 from cvhn_tf.export.tflite.channel_parts import why_not_by_channels
 from cvhn_tf.export.tflite.flatbuffer import operation_of, parse
+from cvhn_tf_cli.commands import app
 
 ACTIVATIONS = ["relu", "relu6", "silu", "hard_silu", "hard_sigmoid", "sigmoid", "elu", "gelu", "leaky_relu", "tanh"]
 
@@ -262,3 +265,31 @@ def test_too_few_zeros_no_mean_and_anything_else_are_refused():
         export.fast_sparse(layers.Dense(3))
     with pytest.raises(ValueError, match="turned_images='yes'"):
         export.fast_sparse(around(), turned_images="yes")
+
+
+def test_command_line_writes_such_a_file_and_says_so(tmp_path):
+    # Wide enough that no channel dies, which `compact` would take out with its zeros.
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(32, 1)(layers.Conv2D(32, 3, 2, padding="same")(image))
+    x = layers.Conv2D(32, 1)(layers.DepthwiseConv2D(3, 2, padding="same")(x))
+    target = keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    cvhn_tf.VariationalHypernetwork(target, seed=0).save(tmp_path / "model.keras")
+    options = [
+        "--complexity",
+        "1",
+        "--structure",
+        "pointwise",
+        "--fast-sparse",
+        "--client",
+        "web",
+        "--encoding",
+        "float32",
+    ]
+    options += ["--output", str(tmp_path / "fast.tflite")]
+    result = CliRunner().invoke(app, ["export", str(tmp_path / "model.keras"), "--sparsity", "0.8", *options])
+    assert result.exit_code == 0, result.output
+    assert "0.8 of 1×1 convolutions" in result.output
+    assert why_not_by_channels(parse((tmp_path / "fast.tflite").read_bytes())) is None
+    assert "--fast-sparse" in (tmp_path / "fast.md").read_text()
+    result = CliRunner().invoke(app, ["export", str(tmp_path / "model.keras"), "--sparsity", "0.6", *options])
+    assert result.exit_code != 0 and "more than two thirds of the weights" in " ".join(result.output.split())

@@ -87,6 +87,25 @@ def test_what_litert_js_refuses_or_computes_otherwise_is_an_error(at_hand, monke
         export.to_tflite(network(), client="web")
 
 
+@in_node
+def test_files_share_a_process_which_begins_anew_once_it_has_ended(at_hand):
+    model, few = network(), examples(2)
+    files = [
+        web.WebModel(export.to_tflite(model, quantization, client="web").content) for quantization in (None, "float16")
+    ]
+    processes = []
+    for file in files:
+        assert file.latency_ms(few, repeats=3) > 0
+        processes.append(web._PROCESS._process)
+    with pytest.raises(RuntimeError, match=r"\w"):
+        web.WebModel(export.to_tflite(model, client="cpu").content).latency_ms(few)
+    assert web._PROCESS._process is processes[0] is processes[1]
+    processes[0].kill()
+    processes[0].wait()
+    assert all(len(times) == 3 for times in files[0].times_ms(few, 3).values())
+    assert web._PROCESS._process is not processes[0]
+
+
 @pytest.mark.parametrize("client, variable", [("web", None), ("web", ""), ("cpu", "nowhere")])
 def test_nothing_is_run_there_where_it_is_not_asked_for(client, variable, monkeypatch):
     if variable is None:
