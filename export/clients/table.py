@@ -59,6 +59,7 @@ WEB = Client(
     sliced=("GATHER", *_SPLITS),
     sparse="LiteRT.js takes sparse weights for dense ones on WebGPU",
     free_batch=False,
+    resizes=False,
     free_sizes=False,
     runtime=(2, 18),
 )

@@ -9,7 +9,6 @@ from cvhn_tf.export.clients.checks import instead
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.conversion.sparse_parts import by_channels_or_not
 from cvhn_tf.export.conversion.static_shapes import drop_unread, make_shapes_static, shapes_for
-from cvhn_tf.export.tflite.channel_parts import why_not_by_channels
 from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, operation_of, parse, serialize, sizes_of, type_name
 from cvhn_tf.export.tflite.slices import slice_in_place
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
@@ -33,7 +32,7 @@ def finished(content, keras_model, client) -> bytes:
     if slice_in_place(model, client.sliced):
         drop_unread(model)
     _expand_weights_first(model)
-    model = by_channels_or_not(model)
+    model = by_channels_or_not(model, client)
     keep_keras_names(model, keras_model)
     make_versions_true(model)
     return serialize(model if client.free_batch else _of_one_example(model))
@@ -53,7 +52,6 @@ def check_client_has(client, content) -> tuple[str, ...]:
             raise ConversionError(
                 f"The file is not for client={client.name!r}: {client.refuses[operation]}. {instead(others)}".rstrip()
             )
-    _check_sparse(client, model)
     release = least_runtime(model)
     if release > client.runtime:
         needed, oldest = (".".join(map(str, version)) for version in (release, client.runtime))
@@ -64,17 +62,6 @@ def check_client_has(client, content) -> tuple[str, ...]:
         )
     lacks = client.lacks if client.sparse is None else {**client.lacks, "DENSIFY": _BY_CHANNELS}
     return tuple(where for operation, where in lacks.items() if operation in dict(used))
-
-
-def _check_sparse(client, model):
-    """Raises a `ConversionError` if a file has sparse weights that the client does not read."""
-    is_sparse = any(tensor.sparsity is not None for graph in model.subgraphs for tensor in graph.tensors)
-    why_not = why_not_by_channels(model) if is_sparse and client.sparse is not None else None
-    if why_not is not None:
-        raise ConversionError(
-            f"The file is not for client={client.name!r}, which reads sparse weights only where XNNPACK computes by "
-            f"channels, and that it does not: {why_not}. `fast_sparse` brings networks into the form that it asks for"
-        )
 
 
 def _operation(model, graph, operator):

@@ -14,20 +14,32 @@ from ai_edge_litert import schema_py_generated as schema
 
 from cvhn_tf.export.tflite.channel_parts import why_not_by_channels
 from cvhn_tf.export.tflite.flatbuffer import add_constant, add_operation, add_tensor, operation_of, sizes_of
+from cvhn_tf.export.verification.verify import ConversionError
 
 
-def by_channels_or_not(model):
+def by_channels_or_not(model, client):
     """A `ModelT` that XNNPACK computes by channels and right, or one that it does not compute so.
 
-    A file without sparse convolutions comes back as it is.
+    Args:
+        model: `ModelT`, which may be changed. Without sparse convolutions it comes back as it is.
+        client: `Client`.
+
+    Raises:
+        ConversionError: If the client reads sparse weights only where XNNPACK computes by channels, and it does not.
     """
     if not any(operation_of(model, operator) == "DENSIFY" for graph in model.subgraphs for operator in graph.operators):
         return model
     formed = copy.deepcopy(model)
     _pad_apart(formed)
     _set_constants_first(formed)
-    if why_not_by_channels(formed) is None:
+    why_not = why_not_by_channels(formed, client.resizes)
+    if why_not is None:
         return formed
+    if client.sparse is not None:
+        raise ConversionError(
+            f"The file is not for client={client.name!r}, which reads sparse weights only where XNNPACK computes by "
+            f"channels, and that it does not: {why_not}. `fast_sparse` brings networks into the form that it asks for"
+        )
     _keep_from_channels(model)
     return model
 

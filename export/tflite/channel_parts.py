@@ -25,18 +25,31 @@ _DTYPES = {
 _SPATIAL = [1, 2]
 
 
-def why_not_by_channels(model) -> str | None:
-    """None if XNNPACK computes a `ModelT` by channels, sparsely and right; else why not, without a full stop.
+def why_not_by_channels(model, resizes) -> str | None:
+    """None if XNNPACK computes a file by channels, sparsely and right; else why not, without a full stop.
 
     On x86 with AVX it never does, and the outputs are right in any case.
+
+    Args:
+        model: `ModelT`.
+        resizes: Whether it may have to run several examples at once. Then XNNPACK multiplies maps with the means of
+            other examples, in LiteRT 2.3 on ARM64, where squeeze-and-excite is computed by channels.
     """
     if len(model.subgraphs) != 1:
         return "the file has more than one graph"
-    return _Part(model).reason
+    part = _Part(model)
+    if part.reason is None and resizes and part.squeezes:
+        return "maps are multiplied with means, which XNNPACK computes wrongly by channels for several examples at once"
+    return part.reason
 
 
 class _Part:
-    """The maps by channels of a file's only graph, `maps`, by place; `reason` as above."""
+    """The maps by channels of a file's only graph, by place.
+
+    Attributes:
+        reason: As above.
+        squeezes: Whether means stay among the maps.
+    """
 
     def __init__(self, model):
         self._model, self._graph = model, model.subgraphs[0]
@@ -47,6 +60,7 @@ class _Part:
         self._sources = self._constants()
         self._paddings, self._operators = self._padded()
         self.maps, self._means, self._stems, self._pointwise = set(), set(), [], []
+        self.squeezes = False
         reasons = (self._read(operator) for operator in self._operators)
         self.reason = next((reason for reason in reasons if reason is not None), None) or self._lacking()
 
@@ -96,8 +110,9 @@ class _Part:
             return f"{operation} '{name}' is not what XNNPACK computes by channels and right"
         if operation == "MEAN" and not operator.builtinOptions.keepDims:
             self._means.add(int(operator.outputs[0]))
-        else:
-            self.maps.add(int(operator.outputs[0]))
+            return None
+        self.squeezes |= operation == "MEAN"
+        self.maps.add(int(operator.outputs[0]))
         return None
 
     def _lacking(self):

@@ -59,7 +59,7 @@ def squeezed(x, how, activation):
     return layers.Multiply()([x, y])
 
 
-def random_network(seed, paddings=("same", "uneven", "equal")):
+def random_network(seed, paddings=("same", "uneven", "equal"), squeezes=True):
     """A network of what the form takes, at random."""
     rng = np.random.default_rng(seed)
     choose = lambda values: values[rng.integers(len(values))]  # noqa: E731
@@ -74,7 +74,12 @@ def random_network(seed, paddings=("same", "uneven", "equal")):
         x = layers.Conv2D(24, 1, activation=choose(ACTIVATIONS))(x)
         x = strided(x, lambda p, s, size=size: layers.DepthwiseConv2D(size, s, padding=p, use_bias=False), strides, how)
         x = layers.Dropout(0.1)(layers.ReLU(6.0)(layers.BatchNormalization()(x)))
-        x = squeezed(x, choose(["kept axes", "reshaped", "dense"]), choose(ACTIVATIONS)) if choose([True, False]) else x
+        how_squeezed, activation, is_squeezed = (
+            choose(["kept axes", "reshaped", "dense"]),
+            choose(ACTIVATIONS),
+            rng.random(),
+        )
+        x = squeezed(x, how_squeezed, activation) if squeezes and is_squeezed < 0.5 else x
         x = layers.Conv2D(12, 1)(x)
         x = layers.Add()([x, before]) if strides == 1 else x * 1.5 + 0.1
     if choose([True, False]):
@@ -145,12 +150,26 @@ def test_the_app_may_turn_the_images(seed):
 
 @pytest.mark.parametrize("client, seed", [("web", 0), ("web", 3), ("cpu", 4), (("cpu", "web"), 5)])
 def test_file_is_one_that_xnnpack_computes_sparsely_and_right(client, seed):
-    artifact = export.to_tflite(export.fast_sparse(random_network(seed)), sparse=True, client=client)
+    network = random_network(seed, squeezes=client == "web")
+    artifact = export.to_tflite(export.fast_sparse(network), sparse=True, client=client)
     assert artifact.sparse and artifact.relative_error < 1e-5
-    assert why_not_by_channels(parse(artifact.content)) is None
+    assert why_not_by_channels(parse(artifact.content), resizes=client != "web") is None
     assert "PADV2" not in operations(artifact.content)
     is_told = any("WebAssembly alone" in caveat for caveat in artifact.caveats)
     assert is_told == (client != "cpu")
+
+
+def test_squeeze_and_excite_is_kept_from_it_where_several_examples_may_be_run_at_once():
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(16, 1)(layers.Conv2D(16, 3, 2, padding="same")(image))
+    x = layers.GlobalAveragePooling2D()(squeezed(x, "dense", "relu"))
+    network = export.fast_sparse(with_zeros(keras.Model(image, layers.Dense(3)(x))))
+    artifact = export.to_tflite(network, sparse=True, client="cpu")
+    assert artifact.sparse and "PADV2" in operations(artifact.content)
+    in_web_pages = export.to_tflite(network, sparse=True, client="web")
+    assert "several examples at once" in why_not_by_channels(parse(in_web_pages.content), resizes=True)
+    with pytest.raises(export.ConversionError, match="several examples at once"):
+        export.to_tflite(network, sparse=True, client=("cpu", "web"))
 
 
 def test_zeros_are_stored_by_themselves_where_that_is_smaller():
@@ -289,7 +308,7 @@ def test_command_line_writes_such_a_file_and_says_so(tmp_path):
     result = CliRunner().invoke(app, ["export", str(tmp_path / "model.keras"), "--sparsity", "0.8", *options])
     assert result.exit_code == 0, result.output
     assert "0.8 of 1×1 convolutions" in result.output
-    assert why_not_by_channels(parse((tmp_path / "fast.tflite").read_bytes())) is None
+    assert why_not_by_channels(parse((tmp_path / "fast.tflite").read_bytes()), True) is None
     assert "--fast-sparse" in (tmp_path / "fast.md").read_text()
     result = CliRunner().invoke(app, ["export", str(tmp_path / "model.keras"), "--sparsity", "0.6", *options])
     assert result.exit_code != 0 and "more than two thirds of the weights" in " ".join(result.output.split())
