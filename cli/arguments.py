@@ -27,7 +27,7 @@ QUANTIZATIONS = {"float32": None, "none": None} | {name: name for name in _ENCOD
 # What `--client` may be, as in `cvhn_tf.export.to_tflite`.
 CLIENTS = ("any", "cpu", "gpu", "web", "tflite", "micro")
 # What `--structure` may be, as in `cvhn_tf.export.prune`.
-STRUCTURES = ("weight", "unit", "block")
+STRUCTURES = ("weight", "unit", "block", "pointwise")
 SCOPES = ("global", "layer")
 # As in `cvhn_tf.export.compare`.
 SPARSITIES = "0,0.9,0.95,0.98,0.985,0.99"

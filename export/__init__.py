@@ -1,6 +1,7 @@
 """From a variational hypernetwork to verified TFLite files, and to packed ones."""
 
 from cvhn_tf.export.compaction.compact import compact
+from cvhn_tf.export.compaction.fast_sparse import fast_sparse
 from cvhn_tf.export.compaction.polyphase import polyphase
 from cvhn_tf.export.comparison.compare import Comparison, compare
 from cvhn_tf.export.comparison.curve import SizeAccuracyCurve
@@ -49,6 +50,7 @@ __all__ = [
     "compare",
     "entropy_coded_size",
     "evaluate_tflite",
+    "fast_sparse",
     "finetune",
     "measure_latencies",
     "pack",

@@ -42,7 +42,9 @@ def _rows():
     yield "| --- | --- | --- | --- | --- | --- |"
     for client in MADE_FOR.values():
         encodings = ", ".join(f"`{quantization or 'float32'}`" for quantization in client.encodings)
-        sparse, batch = "yes" if client.sparse is None else "no", "any number" if client.free_batch else "one"
+        batch = "any number" if client.free_batch else "one"
+        form = "in float32 and the [form](how-to/speed.md#single-zeros-that-make-it-faster) for it"
+        sparse = "yes" if client.sparse is None else form if client.by_channels else "no"
         oldest = ".".join(map(str, client.runtime))
         yield f'| `"{client.name}"` | {client.title} | {encodings} | {sparse} | {batch} | {oldest} |'
 

@@ -90,6 +90,9 @@ def _show_comparison(comparison, kept, folder):
             *((f"{row.multiply_adds or 0:,}", row.choices) if searched else ()),
         )
     show(table)
+    clients = sorted({row.latency_client for row in rows if row.latency_client})
+    if clients:
+        show(f"Latencies: {'; '.join(clients)}.")
     if len(shown) < len(rows):
         show(f"The Pareto front and the best of each complexity; all {len(rows)} rows are in {folder / 'table.md'}.")
     if comparison.rise:

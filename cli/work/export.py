@@ -12,6 +12,12 @@ from cvhn_tf_cli.terminal import progress
 from cvhn_tf_cli.work.model_card import passed_over, report_file
 
 _CALIBRATION_EXAMPLES = 1000
+_PRUNED = {
+    "weight": "",
+    "unit": ", whole units",
+    "block": ", whole blocks",
+    "pointwise": " of 1×1 convolutions",
+}
 # Enough to see a tenth of a percentage point.
 _SELECTION_EXAMPLES = 10_000
 
@@ -32,6 +38,7 @@ def export(
     dataset=None,
     finetune_epochs=0,
     polyphase=False,
+    fast_sparse=False,
     integer_only=False,
 ):
     """Writes the network at one complexity to `output` and prints its figures; accuracy and latency on `dataset`.
@@ -51,6 +58,8 @@ def export(
         networks = [stages.compact(network, bits)]
         if STRUCTURES[structure].broken_by_compact:
             networks.append(network)
+        if fast_sparse:
+            return list(map(stages.fast_sparse, networks))
         return list(map(stages.polyphase, networks)) if polyphase else networks
 
     bits = None if encoding == "auto" else ENCODINGS[QUANTIZATIONS[encoding]].integer_bits
@@ -98,9 +107,7 @@ def export(
         "gzip_bytes": f"{artifact.gzip_bytes:,}",
         "complexity": f"{complexity:g}",
         "description length": f"{model.description_length(complexity):,.0f} bits before pruning",
-        "sparsity": f"{sparsity:g}"
-        + ("" if structure == "weight" else f", whole {structure}s")
-        + (" of each layer" if scope == "layer" else ""),
+        "sparsity": f"{sparsity:g}" + _PRUNED[structure] + (" of each layer" if scope == "layer" else ""),
         "encoding": artifact.encoding,
         "client": ", ".join(artifact.clients),
     }
@@ -108,10 +115,10 @@ def export(
     if finetune_epochs:
         figures["fine-tuning"] = f"{finetune_epochs} epochs"
     if dataset:
-        measured = stages.evaluate_tflite(artifact, dataset.x_test, dataset.y_test)
+        measured = stages.evaluate_tflite(artifact, dataset.x_test, dataset.y_test, client=client)
         figures["dense accuracy"] = f"{dense_accuracy(model, complexity, dataset):.4f} in Keras"
         figures["test accuracy"] = f"{measured.accuracy:.4f}"
-        figures["latency"] = f"{measured.latency_ms:.4f} ms"
+        figures["latency"] = f"{measured.latency_ms:.4f} ms in {measured.latency_client}"
     elif artifact.latency_ms is not None:
         figures["latency"] = f"{artifact.latency_ms:.4f} ms"
     artifact.save(output)

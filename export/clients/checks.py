@@ -15,9 +15,15 @@ def check_client_computes(client: Client, quantization: str | None) -> None:
         )
 
 
-def check_client_reads(client: Client, sparse: bool | str) -> None:
-    """Raises a `ValueError` if zeros are to be stored in the sparse encoding, which the client does not read."""
-    if sparse is True and client.sparse is not None:
+def check_client_reads(client: Client, sparse: bool | str, may_be_by_channels: bool = False) -> None:
+    """Raises a `ValueError` if zeros are to be stored in the sparse encoding, which the client does not read.
+
+    Args:
+        client: `Client`.
+        sparse: As in `to_tflite`.
+        may_be_by_channels: Whether XNNPACK might compute the file by channels, which is seen in the file.
+    """
+    if sparse is True and client.sparse is not None and not (client.by_channels and may_be_by_channels):
         raise ValueError(
             f"Expected `sparse` to be False or 'auto' for client={client.name!r}: {client.sparse}. "
             + instead([other for other in CLIENTS.values() if other.sparse is None])

@@ -22,7 +22,9 @@ class Client:
             GATHER too where it looks up a table that the file holds.
         sliced: Operations in whose place it gets slices where these do the same.
         sparse: None if it reads zeros in TFLite's sparse encoding; else why it does not, likewise.
+        by_channels: Whether it reads them in float32 all the same where XNNPACK computes the file by channels.
         free_batch: Whether it takes a file whose number of examples is left open.
+        resizes: Whether it can be told to run several examples at once, also by a file for one.
         free_sizes: Whether it takes inputs of other sizes that are left open.
         runtime: Oldest version of TFLite whose operations it has.
         speed: How the latency of its files is measured; None where the time on this machine says nothing about it.
@@ -36,7 +38,9 @@ class Client:
     lacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
     sliced: tuple[str, ...] = ()
     sparse: str | None = None
+    by_channels: bool = True
     free_batch: bool = True
+    resizes: bool = True
     free_sizes: bool = True
     runtime: tuple[int, int] = (2, 10)
     speed: str | None = "by LiteRT on one thread of this machine"
@@ -66,7 +70,9 @@ def common(title: str, clients: Sequence[Client], names: Sequence[str] | None = 
         lacks=_of_first(client.lacks for client in clients),
         sliced=tuple(dict.fromkeys(operation for client in clients for operation in client.sliced)),
         sparse=next((client.sparse for client in clients if client.sparse is not None), None),
+        by_channels=all(client.by_channels for client in clients),
         free_batch=all(client.free_batch for client in clients),
+        resizes=any(client.resizes for client in clients),
         free_sizes=all(client.free_sizes for client in clients),
         runtime=min(client.runtime for client in clients),
         speed=None if all(client.speed is None for client in clients) else Client.speed,

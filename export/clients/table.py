@@ -45,6 +45,7 @@ GPU = Client(
     lacks={"EMBEDDING_LOOKUP": _NO_TABLES},
     sliced=_SPLITS,
     sparse="LiteRT's GPU accelerator takes sparse weights for dense ones, or refuses them",
+    by_channels=False,
     free_sizes=False,
     runtime=(2, 18),
     speed=None,
@@ -58,6 +59,7 @@ WEB = Client(
     sliced=("GATHER", *_SPLITS),
     sparse="LiteRT.js takes sparse weights for dense ones on WebGPU",
     free_batch=False,
+    resizes=False,
     free_sizes=False,
     runtime=(2, 18),
 )
@@ -89,6 +91,7 @@ MICRO = Client(
         "SPACE_TO_BATCH_ND": "tflite-micro computes dilated convolutions in part from memory that was never written",
     },
     sparse="tflite-micro takes sparse weights for dense ones",
+    by_channels=False,
     free_batch=False,
     free_sizes=False,
     runtime=(2, 18),

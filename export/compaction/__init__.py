@@ -1,10 +1,11 @@
-"""Networks without their dead channels, and narrow convolutions in phases: the same outputs, smaller or faster.
+"""Networks without their dead channels, narrow convolutions in phases, zeros left out: same outputs, smaller or faster.
 
 A network with zeros comes in; a smaller Keras model goes out. `channel_graph.py` finds who reads which channel;
 `channel_stages.py` and `kernel_stages.py` say what each kind of layer does with channels. Begin with `compact.py`.
 """
 
 from cvhn_tf.export.compaction.compact import compact
+from cvhn_tf.export.compaction.fast_sparse import fast_sparse
 from cvhn_tf.export.compaction.polyphase import polyphase
 
-__all__ = ["compact", "polyphase"]
+__all__ = ["compact", "fast_sparse", "polyphase"]

@@ -20,7 +20,7 @@ from cvhn_tf.export.compaction.channel_stages import (
 )
 from cvhn_tf.export.compaction.kernel_stages import KERNELS, Kernel
 
-_AUGMENTATIONS = (
+AUGMENTATIONS = (
     keras.layers.RandomBrightness,
     keras.layers.RandomContrast,
     keras.layers.RandomFlip,
@@ -30,7 +30,7 @@ _AUGMENTATIONS = (
 )
 _STAGES = {
     **KERNELS,
-    **dict.fromkeys(_AUGMENTATIONS, Passing),
+    **dict.fromkeys(AUGMENTATIONS, Passing),
     **dict.fromkeys(
         (
             keras.layers.AlphaDropout,
@@ -193,7 +193,7 @@ class ChannelGraph:
 def _kind_of(node):
     """The class of stage that knows what the layer does with channels in this use, or `Stage` itself."""
     layer, kwargs = node.operation, dict(node.arguments.kwargs)
-    if type(layer) in _AUGMENTATIONS:
+    if type(layer) in AUGMENTATIONS:
         kwargs.pop("training", None)  # Keras notes down the default, True, which a call of the model overrules
     arguments = keras.tree.flatten((node.arguments.args, kwargs))
     others = [argument for argument in arguments if not isinstance(argument, keras.KerasTensor)]

@@ -223,7 +223,7 @@ def compare(
                     result: Any = Skipped(complexity, sparsity, quantization, str(error))
                     skipped.append(result)
                 else:
-                    measured = evaluate_tflite(artifact, x, y)
+                    measured = evaluate_tflite(artifact, x, y, client=runner.names)
                     artifacts.append(artifact)
                     result = Row(
                         complexity=complexity,
@@ -242,6 +242,7 @@ def compare(
                         unquantized_bytes=artifact.unquantized_bytes,
                         choices=choices,
                         multiply_adds=multiply_adds_of(network),
+                        latency_client=measured.latency_client,
                     )
                     rows.append(result)
                 if progress is not None:

@@ -144,7 +144,7 @@ def _describe(row):
         f"encoding {row.encoding}{layout}",
         f"accuracy {row.accuracy:.4f}",
         f"{row.size_bytes:,} bytes, {row.gzip_bytes:,} after gzip",
-        f"{row.latency_ms:.4g} ms",
+        f"{row.latency_ms:.4g} ms" + (f" ({row.latency_client})" if row.latency_client else ""),
     ]
     return "<br>".join(html.escape(line, quote=False) for line in lines)
 

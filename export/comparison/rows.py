@@ -18,7 +18,7 @@ class Row:
         gzip_bytes: Its size after gzip in bytes.
         keras_accuracy: Accuracy of the pruned network in Keras.
         accuracy: Accuracy of the file in LiteRT.
-        latency_ms: Median time in ms for one example on one thread of this machine.
+        latency_ms: Median time in ms for one example on one thread of this machine, in `latency_client`.
         pareto: Whether no other row is as accurate at a smaller size, or more accurate at the same.
         calibration_error: Expected calibration error of the file in LiteRT, 15 bins; None where its outputs are no
             probabilities.
@@ -27,6 +27,7 @@ class Row:
         choices: What is chosen at this λ, such as `"block_1=2 block_2=0"`, where the target has choices.
         multiply_adds: Multiply-adds of the network in the file for one example, those by zeros included; None where
             they cannot be told.
+        latency_client: What took that time, with its version: LiteRT, or LiteRT.js in Node.js.
     """
 
     complexity: float
@@ -46,6 +47,7 @@ class Row:
     unquantized_bytes: int = 0
     choices: str = ""
     multiply_adds: int | None = None
+    latency_client: str = ""
 
     @property
     def encoding(self) -> str:

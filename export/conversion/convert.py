@@ -15,7 +15,7 @@ from cvhn_tf.export.conversion.finish import check_client_has, finished
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.conversion.pad_inputs import pad_inputs
 from cvhn_tf.export.conversion.quantizations import check_quantization
-from cvhn_tf.export.conversion.sparse_encoding import unblocked_where_smaller
+from cvhn_tf.export.conversion.sparse_encoding import expanded_at_start, unblocked_where_smaller
 from cvhn_tf.export.conversion.stored_integers import keep_grid, may_be_on_grid
 from cvhn_tf.export.conversion.unquantized import unquantized
 from cvhn_tf.export.conversion.weight_only import quantize_by_recipe
@@ -162,7 +162,7 @@ def _check(keras_model, quantization, sparse, representative_data, client, integ
             f"integer_only={integer_only!r}"
         )
     check_client_computes(client, quantization)
-    check_client_reads(client, sparse)
+    check_client_reads(client, sparse, _may_be_by_channels(keras_model, quantization))
     check_client_takes(client, keras_model)
     if "web" in client.names:
         web.is_available()  # which looks at where LiteRT.js is said to be
@@ -181,12 +181,24 @@ def _layouts(keras_model, quantization, sparse, client):
     if sparse != "auto":
         return [sparse]
     if client.sparse is not None:
-        return [False]
+        may_be_sparse = client.by_channels and _may_be_by_channels(keras_model, quantization)
+        return [False, True] if may_be_sparse else [False]
     # LiteRT's delegate refuses sparse 8-bit weights.
     can_be_sparse = ENCODINGS[quantization].integer_bits is None and any(
         float(np.mean(kernel == 0)) >= _LEAST_SPARSITY for kernel in _kernels(keras_model)
     )
     return [False, True] if can_be_sparse else [False]
+
+
+def _may_be_by_channels(keras_model, quantization):
+    """Whether so many weights of 1×1 convolutions are zero that XNNPACK may leave them out; see `fast_sparse`."""
+    kernels = [
+        keras.ops.convert_to_numpy(layer.kernel)
+        for layer in keras_model._flatten_layers()
+        if isinstance(layer, keras.layers.Conv2D) and set(layer.kernel_size) == {1}
+    ]
+    zeros, weights = sum(int(np.sum(kernel == 0)) for kernel in kernels), sum(kernel.size for kernel in kernels)
+    return quantization is None and 3 * zeros > 2 * weights
 
 
 def _convert_and_verify(graphs, keras_model, quantization, sparse, calibration, inputs, client):
@@ -197,6 +209,8 @@ def _convert_and_verify(graphs, keras_model, quantization, sparse, calibration, 
 
         def made(scale_of_kernel, anywhere=False, model=model):
             file = _convert(graphs, model, quantization, sparse, calibration, scale_of_kernel)
+            if sparse and client.sparse is not None:
+                file = expanded_at_start(file)
             content = finished(file, keras_model, client)
             lacking = () if anywhere else check_client_has(client, content)
             reference = graphs.once(Reference, keras_model, inputs)

@@ -7,12 +7,14 @@ from ai_edge_litert import schema_py_generated as schema
 
 from cvhn_tf.export.clients.checks import instead
 from cvhn_tf.export.clients.table import CLIENTS
-from cvhn_tf.export.conversion.sparse_parts import keep_from_channels
+from cvhn_tf.export.conversion.sparse_parts import by_channels_or_not
 from cvhn_tf.export.conversion.static_shapes import drop_unread, make_shapes_static, shapes_for
 from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, operation_of, parse, serialize, sizes_of, type_name
 from cvhn_tf.export.tflite.slices import slice_in_place
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
 from cvhn_tf.export.verification.verify import ConversionError, check_scalable
+
+_BY_CHANNELS = "LiteRT.js runs the file with its sparse weights in WebAssembly alone, not on WebGPU"
 
 
 def finished(content, keras_model, client) -> bytes:
@@ -30,7 +32,7 @@ def finished(content, keras_model, client) -> bytes:
     if slice_in_place(model, client.sliced):
         drop_unread(model)
     _expand_weights_first(model)
-    keep_from_channels(model)
+    model = by_channels_or_not(model, client)
     keep_keras_names(model, keras_model)
     make_versions_true(model)
     return serialize(model if client.free_batch else _of_one_example(model))
@@ -58,7 +60,8 @@ def check_client_has(client, content) -> tuple[str, ...]:
             f"The file needs TFLite {needed} or newer, and client={client.name!r} stands for {oldest} too. "
             f"{instead(others)}".rstrip()
         )
-    return tuple(where for operation, where in client.lacks.items() if operation in dict(used))
+    lacks = client.lacks if client.sparse is None else {**client.lacks, "DENSIFY": _BY_CHANNELS}
+    return tuple(where for operation, where in lacks.items() if operation in dict(used))
 
 
 def _operation(model, graph, operator):

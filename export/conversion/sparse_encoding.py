@@ -52,6 +52,23 @@ def unblocked_where_smaller(content) -> bytes:
     return serialize(model) if changed else content
 
 
+def expanded_at_start(content) -> bytes:
+    """The file with all sparse weights as single ones, which an operation expands for those that read them.
+
+    A GPU refuses that operation. Sparse weights that a fully connected layer reads by itself it takes for dense ones.
+    """
+    model = parse(content)
+    for graph in model.subgraphs:
+        expanded = {int(o.inputs[0]) for o in graph.operators if operation_of(model, o) == "DENSIFY"}
+        for index, tensor in enumerate(list(graph.tensors)):
+            if tensor.sparsity is None or index in expanded:
+                continue
+            if _is_in_blocks(tensor):
+                _store(tensor, model.buffers[tensor.buffer], _decode(tensor, model.buffers[tensor.buffer].data))
+            _densify(model, graph, index)
+    return serialize(model)
+
+
 def _is_in_blocks(tensor):
     sparsity = tensor.sparsity
     return (

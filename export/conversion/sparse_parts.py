@@ -1,4 +1,4 @@
-"""Sparse files that XNNPACK would compute wrongly on ARM and in WebAssembly, kept from it.
+"""Sparse files by channels: brought into the form in which XNNPACK computes with zeros right, or kept from it.
 
 Where a file holds sparse convolutions (DENSIFY), XNNPACK computes parts of its graph by channels, on processors other
 than x86 with AVX. Such a part begins with a 3×3 convolution of three channels, of stride 2 and equal padding of one.
@@ -7,14 +7,112 @@ What reads such a part without being able to, as a 3×3 convolution, takes maps 
 begins, and all are right.
 """
 
+import copy
+
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from cvhn_tf.export.tflite.flatbuffer import add_constant, add_operation, operation_of
+from cvhn_tf.export.tflite.channel_parts import why_not_by_channels
+from cvhn_tf.export.tflite.flatbuffer import add_constant, add_operation, add_tensor, operation_of, sizes_of
+from cvhn_tf.export.verification.verify import ConversionError
 
 
-def keep_from_channels(model) -> None:
-    """Has PADV2 pad in a `ModelT`, in the place of PAD, where XNNPACK's computation by channels would begin."""
+def by_channels_or_not(model, client):
+    """A `ModelT` that XNNPACK computes by channels and right, or one that it does not compute so.
+
+    Args:
+        model: `ModelT`, which may be changed. Without sparse convolutions it comes back as it is.
+        client: `Client`.
+
+    Raises:
+        ConversionError: If the client reads sparse weights only where XNNPACK computes by channels, and it does not.
+    """
+    if not any(operation_of(model, operator) == "DENSIFY" for graph in model.subgraphs for operator in graph.operators):
+        return model
+    formed = copy.deepcopy(model)
+    _pad_apart(formed)
+    _set_constants_first(formed)
+    why_not = why_not_by_channels(formed, client.resizes)
+    if why_not is None:
+        return formed
+    if client.sparse is not None:
+        raise ConversionError(
+            f"The file is not for client={client.name!r}, which reads sparse weights only where XNNPACK computes by "
+            f"channels, and that it does not: {why_not}. `fast_sparse` brings networks into the form that it asks for"
+        )
+    _keep_from_channels(model)
+    return model
+
+
+def _pad_apart(model):
+    """Has PAD pad in the place of a convolution of stride 2, with zeros on all sides: the converter joins these two."""
+    for graph in model.subgraphs:
+        operators = []
+        for operator in graph.operators:
+            zeros = _equal_zeros(model, graph, operator)
+            if zeros:
+                operators.append(_pad(model, graph, operator, zeros))
+            operators.append(operator)
+        graph.operators = operators
+
+
+def _equal_zeros(model, graph, operator):
+    """The zeros on each side of a convolution of stride 2 that pads by itself; 0 where sides differ."""
+    options = operator.builtinOptions
+    if operation_of(model, operator) not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+        return 0
+    if options.padding != schema.Padding.SAME or (options.strideH, options.strideW) != (2, 2):
+        return 0
+    sizes = [sizes_of(graph.tensors[operator.inputs[i]])[1:3] for i in (0, 1)]
+    both = {
+        max((-(-size // 2) - 1) * 2 + kernel - size, 0) if size > 0 else 0 for size, kernel in zip(*sizes, strict=True)
+    }
+    (zeros, *others) = both
+    return 0 if others or zeros % 2 else zeros // 2
+
+
+def _pad(model, graph, operator, zeros):
+    source = graph.tensors[operator.inputs[0]]
+    shape, sizes = (
+        [size + 2 * zeros * (axis in (1, 2)) for axis, size in enumerate(values)]
+        for values in (list(map(int, source.shape)), sizes_of(source))
+    )
+    padded = add_tensor(graph, source.name + b"_padded", source.type, shape, sizes)
+    widths = np.array([[0, 0], [zeros, zeros], [zeros, zeros], [0, 0]], "int32")
+    widths = add_constant(model, graph, source.name + b"_zeros", widths)
+    pad = add_operation(model, schema.BuiltinOperator.PAD, [operator.inputs[0], widths], [padded])
+    pad.builtinOptionsType, pad.builtinOptions = schema.BuiltinOptions.PadOptions, schema.PadOptionsT()
+    operator.inputs = [padded, *operator.inputs[1:]]
+    operator.builtinOptions.padding = schema.Padding.VALID
+    return pad
+
+
+def _set_constants_first(model):
+    """Gives single numbers that are added to maps, or multiplied with them, four dimensions and the first place."""
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            if (
+                operation_of(model, operator) not in ("ADD", "MUL")
+                or len(sizes_of(graph.tensors[operator.outputs[0]])) != 4
+            ):
+                continue
+            operator.inputs = sorted(operator.inputs, key=lambda place: not _is_number(model, graph, place))
+            place = operator.inputs[0]
+            if _is_number(model, graph, place):
+                number = copy.copy(graph.tensors[place])  # others may read it as it is
+                number.shape, number.shapeSignature, number.hasRank = [1, 1, 1, 1], None, True
+                graph.tensors.append(number)
+                operator.inputs = [len(graph.tensors) - 1, *operator.inputs[1:]]
+
+
+def _is_number(model, graph, place):
+    tensor = graph.tensors[place]
+    is_float = tensor.type == schema.TensorType.FLOAT32
+    return is_float and model.buffers[tensor.buffer].data is not None and set(sizes_of(tensor)) <= {1}
+
+
+def _keep_from_channels(model):
+    """Has PADV2 pad in the place of PAD, where XNNPACK's computation by channels would begin."""
     for graph in model.subgraphs:
         operations = [operation_of(model, operator) for operator in graph.operators]
         if "DENSIFY" not in operations:

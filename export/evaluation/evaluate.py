@@ -2,12 +2,15 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from cvhn_tf.export.clients.table import as_client
 from cvhn_tf.export.evaluation.calibration import calibration_error
+from cvhn_tf.export.evaluation.latency import latency_of
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact, content_of
 from cvhn_tf.export.verification.litert import open_file
 from cvhn_tf.training.data import check_finite, check_labels
@@ -30,10 +33,11 @@ class Evaluation:
         accuracy: Share of examples classified right; None where the labels are no classes. A single output is the
             probability of class 1, or its logit where there are numbers that can be no probabilities.
         loss: Mean loss; None if no loss was asked for.
-        latency_ms: Median time in ms for one example on one thread of this machine.
+        latency_ms: Median time in ms for one example on one thread of this machine, in `latency_client`.
         examples: Number of examples.
         calibration_error: Expected calibration error of the class probabilities, 15 bins; None where the outputs are
             no probabilities, or the labels no classes.
+        latency_client: What took that time, with its version: LiteRT, or LiteRT.js in Node.js.
     """
 
     accuracy: float | None
@@ -41,6 +45,7 @@ class Evaluation:
     latency_ms: float
     examples: int
     calibration_error: float | None = None
+    latency_client: str = ""
 
 
 def evaluate_tflite(
@@ -48,6 +53,7 @@ def evaluate_tflite(
     x: Any,
     y: Any,
     loss: str | keras.losses.Loss | None = None,
+    client: str | Sequence[str] = "cpu",
 ) -> Evaluation:
     """Runs a file over a data set with LiteRT.
 
@@ -57,13 +63,18 @@ def evaluate_tflite(
             names.
         y: Labels: classes of shape (examples,) or (examples, 1), or one-hot rows; targets if `loss` is given.
         loss: `keras.losses.Loss` or its name; None for accuracy alone.
+        client: As in `to_tflite`: what will run the file. With `"web"` the latency is that in LiteRT.js in Node.js,
+            where CVHN_TF_LITERT_JS names its folder; else that in LiteRT on this processor. All other figures are
+            LiteRT's.
 
     Raises:
         OSError: If there is no such file.
         TypeError: If `artifact` is none of these.
-        ValueError: If LiteRT cannot open the file; if there are no examples, numbers of examples differ, examples do
-            not fit the file's inputs or are not finite, or labels name classes that it does not have.
+        ValueError: If there is no such client, or it cannot run the file; if LiteRT cannot open it; if there are no
+            examples, numbers of examples differ, examples do not fit the file's inputs or are not finite, or labels
+            name classes that it does not have.
     """
+    runner = as_client(client)
     content = content_of("artifact", artifact)
     litert = open_file(content, _THREADS)
     inputs = litert.take_inputs(x)
@@ -86,8 +97,8 @@ def evaluate_tflite(
     loss = None if loss is None else float(np.mean(loss(y, outputs)))
     right = accuracy(outputs, y)
     calibration = None if right is None else calibration_error(outputs, y)
-    timed = open_file(content)
-    return Evaluation(right, loss, timed.latency_ms(timed.take_inputs(x)), len(y), calibration)
+    latency = latency_of(content, x, runner)
+    return Evaluation(right, loss, latency.ms, len(y), calibration, latency.client)
 
 
 def _resizable(content, x):

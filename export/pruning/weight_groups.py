@@ -1,4 +1,4 @@
-"""Weights that are pruned together: the units of layers with a kernel, or blocks that LiteRT has sparse kernels for."""
+"""Weights that are pruned together, or alone: units, blocks that LiteRT has sparse kernels for, 1×1 convolutions."""
 
 import dataclasses
 from collections.abc import Callable
@@ -60,6 +60,37 @@ def block_groups(network, paths):
     return groups
 
 
+def pointwise_kernels(network, paths):
+    """The kernels of 1×1 convolutions, but for those behind the last mean of maps.
+
+    Of these XNNPACK leaves out zeros, where more than two thirds are; see `fast_sparse`. Those behind the last mean
+    become Dense layers there.
+
+    Args:
+        network: Functional or Sequential Keras model.
+        paths: Paths of the kernels to take part.
+
+    Returns:
+        List of paths.
+
+    Raises:
+        ValueError: If there is no such convolution.
+    """
+    on_maps = {id(layer) for layer in _layers_on_maps(as_functional(network))}
+    owner_of = owners(network)
+    found = []
+    for path in paths:
+        layer, _ = owner_of[path]
+        if type(layer) is keras.layers.Conv2D and set(layer.kernel_size) == {1} and id(layer) in on_maps:
+            found.append(path)
+    if not found:
+        raise ValueError(
+            "Expected a network with 1×1 convolutions for structure='pointwise'. "
+            f"Received: model '{network.name}', which has none"
+        )
+    return found
+
+
 @dataclasses.dataclass(frozen=True)
 class Structure:
     """What is pruned as one.
@@ -70,11 +101,14 @@ class Structure:
         spares_best: Whether the group of highest SNR of each kernel stays in any case.
         broken_by_compact: Whether `compact` may tear apart the groups that are left, so that a file is made without it
             too.
+        choose_kernels: `choose_kernels(network, paths)` gives those of the paths whose kernels take part: a sparsity is
+            a share of their weights, and all others are kept whole. None for all.
     """
 
     number_groups: Callable | None
     spares_best: bool = False
     broken_by_compact: bool = False
+    choose_kernels: Callable | None = None
 
 
 # By the names that `prune(structure=…)` takes; a row is all that another one needs.
@@ -83,6 +117,7 @@ STRUCTURES = {
     "unit": Structure(unit_groups, spares_best=True),
     # Removed inputs move the others across the borders of blocks.
     "block": Structure(block_groups, broken_by_compact=True),
+    "pointwise": Structure(None, choose_kernels=pointwise_kernels),
 }
 
 
@@ -148,6 +183,26 @@ def _number_along(shape, axes):
 def _output_layers(network):
     """The layers with kernels whose units, with none of these between, are the outputs of a network."""
     return _layers_behind(as_functional(network))[0]
+
+
+def _layers_on_maps(model, leads_to_maps=False):
+    """The layers of a functional model behind which, or by which, a map of more than one position is made."""
+    found, read = [], {id(tensor) for tensor in model.outputs} if leads_to_maps else set()
+    for depth in sorted(model._nodes_by_depth):  # from the outputs on
+        for node in model._nodes_by_depth[depth]:
+            leads = any(_is_map(tensor.shape) or id(tensor) in read for tensor in node.outputs)
+            nested = as_functional(node.operation)
+            if nested is not None:
+                found += _layers_on_maps(nested, leads)
+                leads |= any(_is_map(tensor.shape) for tensor in nested.inputs)
+            if leads:
+                found.append(node.operation)
+                read.update(id(tensor) for tensor in node.input_tensors)
+    return found
+
+
+def _is_map(shape):
+    return len(shape) == 4 and shape[1:3] != (1, 1)
 
 
 def _layers_behind(model):

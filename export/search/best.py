@@ -21,7 +21,8 @@ from cvhn_tf.export.delivery.metadata import check_class_names
 from cvhn_tf.export.evaluation.labelled_examples import as_arrays, as_examples
 from cvhn_tf.export.networks.check_network import check_convertible
 from cvhn_tf.export.pruning.layer_statistics import LayerSparsity, SnrHistogram, StructureProbabilities
-from cvhn_tf.export.pruning.prune import STRUCTURES, as_list, check_model, check_sparsity, check_structure
+from cvhn_tf.export.pruning.prune import as_list, check_model, check_sparsity, check_structure
+from cvhn_tf.export.pruning.weight_groups import STRUCTURES
 from cvhn_tf.export.search.budget_search import search
 from cvhn_tf.export.search.budgets import Budgets
 from cvhn_tf.export.search.candidate import Candidate
@@ -91,7 +92,7 @@ def best(
     min_accuracy: float | None = None,
     complexities: Sequence[float] | None = None,
     sparsities: Sequence[float] | None = None,
-    structures: Sequence[str] = STRUCTURES,
+    structures: Sequence[str] | None = None,
     quantizations: Sequence[str | None] | None = None,
     representative_data: Any = None,
     labels: Sequence[str] | None = None,
@@ -115,15 +116,15 @@ def best(
         max_bytes: Largest size of the file in bytes.
         max_gzip_bytes: Largest size after gzip in bytes.
         max_description_bits: Largest `model.description_length(λ)` in bits, before pruning.
-        max_latency_ms: Longest median time in ms for one example on one thread of this machine; not for
-            `client="gpu"` or `"micro"`, of which that says nothing.
+        max_latency_ms: Longest median time in ms for one example on one thread of this machine, with `client="web"` in
+            LiteRT.js as in `evaluate_tflite`; not for `client="gpu"` or `"micro"`, of which that says nothing.
         max_arena_bytes: Largest memory in bytes for the tensors in tflite-micro, measured on this machine; with
             `client="micro"` and the extra `micro` only.
         max_multiply_adds: Most multiply-adds of the file's network for one example, those by zeros included.
         min_accuracy: Least accuracy of the file on the data, in [0, 1].
         complexities: λs to try; by default the search chooses them from the model's range.
         sparsities: Shares of pruned weights to try; by default the search chooses them.
-        structures: Those of `prune` to try.
+        structures: Those of `prune` to try; by default those that any network has, all but `"pointwise"`.
         quantizations: Those of `to_tflite` to try; by default all that the client computes and for which there are
             the packages, `"int8"` only if there is representative data.
         representative_data: As in `to_tflite`. Take some hundreds of training examples for a network with batch
@@ -176,7 +177,7 @@ def best(
     sparsities = as_list("sparsities", sparsities)
     for sparsity in sparsities or ():
         check_sparsity(sparsity, name="sparsities")
-    structures = as_list("structures", structures)
+    structures = as_list("structures", structures) or _of_any_network()
     for structure in structures:
         check_structure(structure)
     if quantizations is None:
@@ -198,7 +199,7 @@ def best(
     if labels is not None:
         check_class_names(labels, network.outputs[0].shape[-1])
 
-    is_sparse = runner.sparse is None
+    is_sparse = runner.sparse is None or runner.by_channels
     prunings = Prunings(model, x, y, representative_data, max_latency_ms is not None, is_sparse)
 
     def searched(some_budgets):
@@ -215,6 +216,10 @@ def best(
         raise ValueError(describe_nearest(trials, others))
     made = prunings.histograms, prunings.layer_sparsities, prunings.structures
     return Best(trials.artifact, trials.best, trials.trace, *made)
+
+
+def _of_any_network():
+    return [name for name, kind in STRUCTURES.items() if kind.choose_kernels is None]
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ class Candidate:
         estimated_accuracy: Accuracy of the pruned network in Keras on a part of the data.
         size_bytes: Size of the file in bytes.
         gzip_bytes: Its size after gzip in bytes.
-        latency_ms: Median time in ms for one example on one thread of this machine.
+        latency_ms: Median time in ms for one example on one thread of this machine, in `latency_client`.
         accuracy: Accuracy of the file in LiteRT on all the data.
         calibration_error: Its expected calibration error there.
         accepted: Whether the file keeps all budgets.
@@ -27,6 +27,7 @@ class Candidate:
         multiply_adds: Multiply-adds of the file's network for one example, those by zeros included; None where they
             cannot be told.
         choices: What is chosen at this λ, where the target has choices, as in `Row`.
+        latency_client: What took the time, as in `Row`.
     """
 
     complexity: float
@@ -47,6 +48,7 @@ class Candidate:
     arena_bytes: int | None = None
     multiply_adds: int | None = None
     choices: str = ""
+    latency_client: str = ""
 
     def settings(self) -> str:
         """How to make it, in words."""

@@ -191,10 +191,11 @@ class Trials:
         )
 
     def _evaluate(self, candidate, artifact):
-        measured = evaluate_tflite(artifact, self._x, self._y)
+        measured = evaluate_tflite(artifact, self._x, self._y, client=self._client)
         return dataclasses.replace(
             candidate,
             latency_ms=measured.latency_ms,
+            latency_client=measured.latency_client,
             accuracy=measured.accuracy,
             calibration_error=measured.calibration_error,
         )

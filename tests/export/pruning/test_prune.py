@@ -274,6 +274,61 @@ def test_blocks_make_a_sparse_file_smaller_than_single_weights_do():
     assert files[0].size_bytes < 0.85 * files[1].size_bytes
 
 
+def pointwise_target():
+    """Kernels of 1×1 convolutions are called p…, where they lead to a map; others q…"""
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, 2, padding="same", name="q_stem")(image)
+    block = [
+        keras.Input((4, 4, 4)),
+        layers.Conv2D(6, 1, name="p_inner"),
+        layers.DepthwiseConv2D(3, padding="same", name="q_filter"),
+    ]
+    x = keras.Sequential(block, name="block")(x)
+    y = layers.Conv2D(3, 1, name="p_squeeze")(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    x = layers.Multiply()([x, layers.Conv2D(6, 1, name="p_excite")(y)])
+    x = layers.Conv2D(8, 1, name="p_last")(x)
+    head = [keras.Input((1, 1, 8)), layers.Conv2D(5, 1, name="q_head"), layers.Flatten()]
+    x = keras.Sequential(head, name="head")(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    return keras.Model(image, layers.Dense(3, name="q_classes")(x))
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])
+def test_pointwise_drops_single_weights_of_convolutions_that_lead_to_maps_and_keeps_all_others(scope):
+    model = cvhn_tf.VariationalHypernetwork(pointwise_target())
+    network = export.prune(model, 1.0, 0.7, structure="pointwise", scope=scope)
+    snr, dropped, kept, sizes = snr_of(model, 1.0), [], [], []
+    for path, kernel in kernels(network).items():
+        if path.split("/")[-2].startswith("q_"):
+            assert kernel.all(), path
+            continue
+        values = snr[path].numpy()
+        if scope == "layer":
+            assert np.count_nonzero(kernel == 0) == round(0.7 * kernel.size)
+            assert values[kernel == 0].max() <= values[kernel != 0].min()
+        dropped.append(values[kernel == 0])
+        kept.append(values[kernel != 0])
+        sizes.append(kernel.size)
+    assert sorted(sizes) == [18, 18, 24, 48]
+    if scope == "global":
+        assert np.concatenate(dropped).max() <= np.concatenate(kept).min()
+        assert np.concatenate(dropped).size == round(0.7 * sum(sizes))
+
+
+def test_pointwise_by_threshold_and_without_such_convolutions(model):
+    pointwise = cvhn_tf.VariationalHypernetwork(pointwise_target())
+    found = kernels(export.prune(pointwise, 1.0, snr_threshold=1e9, structure="pointwise"))
+    assert [path.split("/")[-2] for path, kernel in found.items() if not kernel.any()] == [
+        "p_inner",
+        "p_squeeze",
+        "p_excite",
+        "p_last",
+    ]
+    with pytest.raises(
+        ValueError, match=r"1×1 convolutions for structure='pointwise'. Received: model '.*', which has none"
+    ):
+        export.prune(model, 1.0, 0.7, structure="pointwise")
+
+
 @pytest.mark.parametrize(
     "arguments, name",
     [({"structure": "row"}, "structure"), ({"structure": "unit", "include_biases": True}, "include_biases")],

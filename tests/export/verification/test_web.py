@@ -56,6 +56,28 @@ def test_litert_js_runs_what_is_made_for_it_and_the_file_says_so(at_hand, quanti
 
 
 @in_node
+@pytest.mark.parametrize("turned_images", [False, True])
+def test_litert_js_leaves_out_zeros_and_computes_the_same(at_hand, turned_images):
+    image = keras.Input((33, 20, 3))
+    x = layers.Conv2D(8, 3, 2, padding="same", activation="hard_silu")(image)
+    x = layers.DepthwiseConv2D(5, 2, padding="same", activation="relu6")(layers.Conv2D(32, 1)(x))
+    y = layers.Reshape((1, 1, 32))(layers.Dense(32, "hard_sigmoid")(layers.GlobalAveragePooling2D()(x)))
+    x = layers.Conv2D(32, 1)(layers.Multiply()([x, y])) + x
+    x = layers.Conv2D(4, 1)(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    model = keras.Model(image, layers.Flatten()(x))
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, layers.Conv2D | layers.Dense) and layer.kernel.shape[-1] == 32:
+            layer.kernel.assign(rng.normal(size=layer.kernel.shape) * (rng.random(layer.kernel.shape) < 0.2))
+    fast = export.fast_sparse(model, turned_images=turned_images)
+    artifact = export.to_tflite(fast, sparse=True, client="web")  # which compares LiteRT.js with the fast network
+    assert artifact.sparse and artifact.relative_error < 1e-5 and len(artifact.verified_by) == 2
+    x = rng.normal(size=(3, 33, 20, 3)).astype("float32")
+    (outputs,) = web.WebModel(artifact.content).run([x[:, ::-1, ::-1] if turned_images else x])
+    np.testing.assert_allclose(outputs, model(x), rtol=0, atol=1e-5 * np.abs(model(x)).max())
+
+
+@in_node
 def test_what_litert_js_refuses_or_computes_otherwise_is_an_error(at_hand, monkeypatch):
     with pytest.raises(RuntimeError, match=r"\w"):
         web.WebModel(export.to_tflite(network(), client="cpu").content).run(examples(2))  # of any number of examples
@@ -63,6 +85,25 @@ def test_what_litert_js_refuses_or_computes_otherwise_is_an_error(at_hand, monke
     monkeypatch.setattr(web.WebModel, "run", lambda self, inputs: [2 * output for output in run(self, inputs)])
     with pytest.raises(export.ConversionError, match=r"outputs in LiteRT\.js differ from the Keras model's"):
         export.to_tflite(network(), client="web")
+
+
+@in_node
+def test_files_share_a_process_which_begins_anew_once_it_has_ended(at_hand):
+    model, few = network(), examples(2)
+    files = [
+        web.WebModel(export.to_tflite(model, quantization, client="web").content) for quantization in (None, "float16")
+    ]
+    processes = []
+    for file in files:
+        assert file.latency_ms(few, repeats=3) > 0
+        processes.append(web._PROCESS._process)
+    with pytest.raises(RuntimeError, match=r"\w"):
+        web.WebModel(export.to_tflite(model, client="cpu").content).latency_ms(few)
+    assert web._PROCESS._process is processes[0] is processes[1]
+    processes[0].kill()
+    processes[0].wait()
+    assert all(len(times) == 3 for times in files[0].times_ms(few, 3).values())
+    assert web._PROCESS._process is not processes[0]
 
 
 @pytest.mark.parametrize("client, variable", [("web", None), ("web", ""), ("cpu", "nowhere")])
