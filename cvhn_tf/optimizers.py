@@ -145,8 +145,9 @@ class HoldThenDecay(keras.optimizers.schedules.LearningRateSchedule):
 class GrowThenDecay(HoldThenDecay):
     """A learning rate that grows quadratically over the first half of the training, then falls linearly to zero.
 
-    It is for weights that are trained. Their gradients are near zero, and Adam makes steps as large of them as of any:
-    at a rate for new weights it scatters them before the loss says so. Small steps first let the loss hold them.
+    It is for trained weights, where the whole network counts from the first epoch on. Their gradients are near zero,
+    and Adam makes steps as large of them as of any: at a rate for new weights it scatters them before the loss says
+    so. Small steps first let the loss hold them.
 
     Args:
         learning_rate: Largest learning rate, positive.
