@@ -19,6 +19,7 @@ gc.freeze()  # nor is there any among what was imported
 SLOW_FILES = (
     "differential/test_exports_against_keras",
     "models/test_combinations",
+    "models/test_mlperf_tiny",
     "project/test_examples",
     "training/test_distribution",
     "project/test_documents",
