@@ -12,6 +12,9 @@ TARGETS = (
     "lenet_5_caffe",
     "mlp_50",
     "convnet",
+    "resnet_8",
+    "ds_cnn",
+    "mobilenet_v1_025",
     "searchable_mlp",
     "searchable_convnet",
     "convolutional_fabric",
@@ -47,6 +50,26 @@ def parse_names(option, texts, choices) -> list[str]:
     for name in names:
         check_choice(option, name, choices)
     return list(dict.fromkeys(names))
+
+
+def check_source(source, target, output) -> str | None:
+    """Returns the target's name, None for a trained model instead, or raises a `ValueError` unless there is just one.
+
+    Args:
+        source: Path that `--from` gave, or None.
+        target: What `--target` gave, or None.
+        output: Path of the file to write.
+    """
+    if source is None:
+        check_choice("--target", target or "lenet_300_100", TARGETS)
+        return target or "lenet_300_100"
+    if target is not None:
+        raise ValueError(f"Expected either `--from` or `--target`. Received: --from={source}, --target={target}")
+    if not source.is_file():
+        raise ValueError(f"Expected `--from` to be a .keras file. Received: --from={source}, which is not there")
+    if output.exists() and output.samefile(source):
+        raise ValueError(f"Expected `--output` to be another file than `--from`. Received: --output={output}")
+    return None
 
 
 def check_sparsity(option, value):
@@ -114,10 +137,12 @@ def check_structure_options(options, target):
 
     Args:
         options: Dict of the values of `--structure-cost`, `--price` and `--budget`, None where they are not given.
-        target: Name of the target.
+        target: Name of the target, None for a model of the user's own.
     """
     given = {f"--{name.replace('_', '-')}": value for name, value in options.items() if value is not None}
     for option, value in given.items():
+        if target is None:
+            raise ValueError(f"Expected no `{option}` with `--from`. Received: {option}={value}")
         if target not in SEARCHABLE:
             raise ValueError(
                 f"Expected `--target` to be one of {', '.join(SEARCHABLE)} with `{option}`. "

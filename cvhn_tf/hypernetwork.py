@@ -19,11 +19,12 @@ import tensorflow as tf
 
 from cvhn_tf import agreement, estimators, parameterizations, predictive, priors
 from cvhn_tf.architecture import make_network
-from cvhn_tf.checks.arguments import check_initial_stddev, check_integer
+from cvhn_tf.checks.arguments import check_initial_stddev, check_integer, check_truth
 from cvhn_tf.checks.finite_weights import check_finite_variables
 from cvhn_tf.complexity import ComplexityDistribution, ComplexityRange, batch_shares
 from cvhn_tf.generating_model import GeneratingModel
 from cvhn_tf.graph import variational_graph
+from cvhn_tf.layers.initial_stddev import NEW
 from cvhn_tf.structure.arguments import StructureArguments
 from cvhn_tf.tensors import noise
 from cvhn_tf.tensors.counters import counter
@@ -39,6 +40,8 @@ class VariationalHypernetwork(GeneratingModel):
     Args:
         target: Built functional or Sequential Keras model. It is copied, not changed; its weights become the
             initial posterior means.
+        pretrained: Whether the target's weights are trained, and to be kept in the first steps: their noise then begins
+            relative to what they are. `default_optimizer(..., pretrained=True)` goes with it.
         complexity_range: Pair `(low, high)` of the complexities λ to train on, 0 < low < high. λ weighs the
             description length in the loss; λ = 1 is the evidence lower bound itself.
         complexity_distribution: Distribution of λ in training, cut off at the ends of the range: a distribution
@@ -57,8 +60,8 @@ class VariationalHypernetwork(GeneratingModel):
         kl_warmup: Share of the training steps over which the weight β of the KL grows linearly from 0 to 1,
             or a number of steps if it is an integer. 0 turns the warm-up off. A share counts in `fit`, which knows how
             many steps there are; loops of your own and `train_on_batch` take a number.
-        initial_stddev: Standard deviation of every weight before training, in [1e-8, 1e4]; unused where weights have no
-            noise.
+        initial_stddev: Standard deviation of every weight before training, in [1e-8, 1e4], or `"relative"`: 0.05 times
+            the root mean square of each tensor. 0.004 by default, and `"relative"` where `pretrained`.
         seed: Seed of the complexities and the weight noise; drawn at random by default.
         structure_cost: What a structure costs, where the target has choices: `"multiply_adds"` for one example, the
             default; `"parameters"`; or a dict of what a call of each layer costs, such as milliseconds on a device.
@@ -95,6 +98,7 @@ class VariationalHypernetwork(GeneratingModel):
         self,
         target: keras.Model,
         *,
+        pretrained: bool = False,
         complexity_range: ComplexityRange | tuple[float, float] = (1e-2, 1e2),
         complexity_distribution: Any = None,
         parameterization: str | dict[str, Any] | parameterizations.Parameterization = "gated",
@@ -103,7 +107,7 @@ class VariationalHypernetwork(GeneratingModel):
         complexity_samples: int = 1,
         train_size: int | None = None,
         kl_warmup: int | float = 0.3,
-        initial_stddev: float = 4e-3,
+        initial_stddev: float | str | None = None,
         seed: int | None = None,
         structure_cost: str | Mapping[str, float] | None = None,
         price: float | None = None,
@@ -124,6 +128,9 @@ class VariationalHypernetwork(GeneratingModel):
         self.complexity_samples = check_integer("complexity_samples", complexity_samples)
         self.train_size = None if train_size is None else check_integer("train_size", train_size)
         self.kl_warmup = check_kl_warmup(kl_warmup)
+        self.pretrained = check_truth("pretrained", pretrained)
+        if initial_stddev is None:
+            initial_stddev = "relative" if pretrained else NEW
         self.initial_stddev = check_initial_stddev(initial_stddev)
         seed = random.randint(1, 2**31 - 1) if seed is None else check_integer("seed", seed, at_least=0, below=2**31)
         self.seed = int(of_chief(self.distribute_strategy, seed))  # λ is drawn jointly
@@ -232,15 +239,8 @@ class VariationalHypernetwork(GeneratingModel):
         if not isinstance(self.kl_warmup, int) and not is_over:
             self._warmup_steps.assign(math.ceil(self.kl_warmup * epochs * data.count_batches()))
         self._plan_temperature(data, epochs)
-        return super().fit(
-            x,
-            y,
-            batch_size=batch_size,
-            epochs=epochs,
-            validation_split=validation_split,
-            steps_per_epoch=steps_per_epoch,
-            **kwargs,
-        )
+        kwargs |= {"validation_split": validation_split, "steps_per_epoch": steps_per_epoch}
+        return super().fit(x, y, batch_size=batch_size, epochs=epochs, **kwargs)
 
     def train_on_batch(self, *args, **kwargs):
         """As `keras.Model.train_on_batch`; needs `train_size`, or a `fit` before it."""
@@ -258,7 +258,8 @@ class VariationalHypernetwork(GeneratingModel):
     def summary(self, line_length=None, positions=None, print_fn=None, expand_nested=True, **kwargs):
         """As `keras.Model.summary`, with the target's layers, and how large target and hypernetwork are."""
         super().summary(line_length, positions, print_fn, expand_nested, **kwargs)
-        told = self._target.describe_parameters(self._graph, self.parameterization) + self._describe_choices()
+        told = self._target.describe_parameters(self._graph, self.parameterization, self.pretrained)
+        told += self._describe_choices()
         (print_fn or print)(told)
 
     def predict_distribution(
@@ -277,6 +278,7 @@ class VariationalHypernetwork(GeneratingModel):
             "name": self.name,
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "target": self._target.config,
+            "pretrained": self.pretrained,
             "complexity_range": (self.complexity_range.low, self.complexity_range.high),
             "complexity_distribution": self.complexity_distribution and self.complexity_distribution.get_config(),
             "parameterization": keras.saving.serialize_keras_object(self.parameterization),

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cvhn_tf.checks.arguments import check_positive
+from cvhn_tf.checks.arguments import check_positive, check_truth
 from cvhn_tf.tensors.once import once
 from cvhn_tf.training.gradient_sums import SumsGradientsFirst
 
@@ -164,17 +164,45 @@ class HoldThenDecay(keras.optimizers.schedules.LearningRateSchedule):
         return {"learning_rate": self.learning_rate, "total_steps": self.total_steps}
 
 
-def default_optimizer(total_steps: float, learning_rate: float = 3e-3) -> PivotAdam:
-    """`PivotAdam` with a learning rate that holds for half of the training and then falls linearly to zero.
+@keras.saving.register_keras_serializable(package="cvhn_tf")
+class GrowThenDecay(HoldThenDecay):
+    """A learning rate that grows quadratically over the first half of the training, then falls linearly to zero.
+
+    It is for trained weights, where the whole network counts from the first epoch on. Their gradients are near zero,
+    and Adam makes steps as large of them as of any: at a rate for new weights it scatters them before the loss says
+    so. Small steps first let the loss hold them.
 
     Args:
-        total_steps: Number of training steps: epochs times batches per epoch.
-        learning_rate: Learning rate of the first half.
+        learning_rate: Largest learning rate, positive.
+        total_steps: Number of training steps, positive.
 
     Raises:
         ValueError: If an argument is not positive.
     """
-    return PivotAdam(HoldThenDecay(learning_rate, total_steps))
+
+    def __call__(self, step):
+        gone = 2 * tf.cast(step, tf.float32) / self.total_steps
+        return super().__call__(step) * tf.square(tf.minimum(gone, 1.0))
+
+
+def default_optimizer(total_steps: float, learning_rate: float | None = None, *, pretrained: bool = False) -> PivotAdam:
+    """`PivotAdam` with a learning rate that holds for half of the training and then falls linearly to zero.
+
+    Args:
+        total_steps: Number of training steps: epochs times batches per epoch.
+        learning_rate: Largest learning rate; 0.003 by default. Where `pretrained`, trainings of fewer than 300
+            steps have a smaller one, in proportion: what large steps break takes as many to mend.
+        pretrained: Whether the target's weights are trained: the learning rate then grows from zero over the first
+            half, quadratically.
+
+    Raises:
+        ValueError: If `total_steps` or `learning_rate` is not positive, or `pretrained` not True or False.
+    """
+    if not check_truth("pretrained", pretrained):
+        return PivotAdam(HoldThenDecay(3e-3 if learning_rate is None else learning_rate, total_steps))
+    if learning_rate is None:
+        learning_rate = 3e-3 * min(1.0, check_positive("total_steps", total_steps) / 300)
+    return PivotAdam(GrowThenDecay(learning_rate, total_steps))
 
 
 def _divided(gradient, factor):

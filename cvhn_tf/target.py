@@ -82,12 +82,13 @@ class Target:
             self, config=config, paths=[self.paths[i] for i in left], sources=[self.sources[i] for i in left]
         )
 
-    def describe_parameters(self, graph, parameterization) -> str:
-        """Two lines for the end of a summary: how large the target is, and the hypernetwork that gives its weights.
+    def describe_parameters(self, graph, parameterization, pretrained) -> str:
+        """Lines for the end of a summary: how large the target is, and the hypernetwork that gives its weights.
 
         Args:
             graph: The variational graph.
             parameterization: `cvhn_tf.parameterizations.Parameterization` of its layers.
+            pretrained: Whether the target's weights were trained.
         """
         weights = {id(weight) for weight in graph.weights}
         drawn = sum(math.prod(weight.shape) for layer in self.layers() for weight in layer.replaced_weights())
@@ -105,4 +106,5 @@ class Target:
             f" Target '{graph.name}': {drawn + deterministic:,} parameters, {drawn:,} of them with a posterior\n"
             f" Hypernetwork {type(parameterization).__name__}: {parameters:,} parameters, "
             f"{parameters / drawn:.1f} for each weight with a posterior"
+            + ("\n Pretrained: starts from the target's weights, with noise relative to them" if pretrained else "")
         )

@@ -24,6 +24,7 @@ SLOW_FILES = (
     "project/test_documents",
     "project/test_examples",
     "models/test_combinations",
+    "models/test_mlperf_tiny",
     "models/test_architectures",
     "structure/test_searched_model",
     "models/test_silent_faults",

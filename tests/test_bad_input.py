@@ -166,6 +166,8 @@ ARGUMENTS = [
     (hypernetwork(initial_stddev=0.0), "`initial_stddev`.*0"),
     (hypernetwork(initial_stddev="small"), "`initial_stddev`.*'small'"),
     (hypernetwork(initial_stddev=INFINITY), "`initial_stddev`.*inf"),
+    (hypernetwork(pretrained="yes"), "`pretrained`.*'yes'"),
+    (hypernetwork(pretrained=1), "`pretrained`.*1"),
     (hypernetwork(seed="a"), "`seed`.*'a'"),
     (hypernetwork(seed=1.5), "`seed`.*1.5"),
     (hypernetwork(seed=-1), "`seed`.*-1"),
@@ -186,6 +188,8 @@ ARGUMENTS = [
     (lambda w: HoldThenDecay("fast", 1), "`learning_rate`.*'fast'"),
     (lambda w: cvhn_tf.default_optimizer(10, INFINITY), "`learning_rate`.*inf"),
     (lambda w: cvhn_tf.default_optimizer(0), "`total_steps`.*0"),
+    (lambda w: cvhn_tf.default_optimizer(10, pretrained="yes"), "`pretrained`.*'yes'"),
+    (lambda w: cvhn_tf.default_optimizer("many", pretrained=True), "`total_steps`.*'many'"),
     (lambda w: cvhn_tf.PivotAdam(amsgrad=True), "`amsgrad`.*True"),
 ]
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cvhn_tf.optimizers import HoldThenDecay, PivotAdam, default_optimizer
+from cvhn_tf.optimizers import GrowThenDecay, HoldThenDecay, PivotAdam, default_optimizer
 
 
 def test_rows_move_as_by_adam_of_their_own():
@@ -47,7 +47,7 @@ def test_global_norm_of_sparse_gradients_is_clipped():
 
 
 def test_optimizer_survives_its_config():
-    optimizer = default_optimizer(100, learning_rate=1e-3)
+    optimizer = default_optimizer(100, learning_rate=1e-3, pretrained=True)
     copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert copy.get_config() == optimizer.get_config() and isinstance(copy, PivotAdam)
     assert copy.global_clipnorm == 1.0
@@ -56,6 +56,22 @@ def test_optimizer_survives_its_config():
 def test_learning_rate_holds_for_half_of_the_training_and_ends_at_zero():
     schedule = HoldThenDecay(0.2, 100)
     np.testing.assert_allclose([schedule(step) for step in (0, 50, 75, 100, 150)], [0.2, 0.2, 0.1, 0, 0], atol=1e-6)
+
+
+def test_learning_rate_of_trained_weights_grows_first():
+    schedule = GrowThenDecay(0.2, 100)
+    np.testing.assert_allclose(
+        [schedule(step) for step in (0, 25, 50, 75, 100, 150)], [0, 0.05, 0.2, 0.1, 0, 0], atol=1e-6
+    )
+    first = [default_optimizer(100, pretrained=pretrained).learning_rate.numpy() for pretrained in (False, True)]
+    np.testing.assert_allclose(first, [0.003, 0])
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(30, 3e-4), (300, 3e-3), (3000, 3e-3)])
+def test_learning_rate_of_trained_weights_is_smaller_where_steps_are_few(steps, expected):
+    schedule = default_optimizer(steps, pretrained=True)._learning_rate
+    assert schedule(steps // 2).numpy() == pytest.approx(expected)
+    assert default_optimizer(steps, 0.01, pretrained=True)._learning_rate(steps // 2).numpy() == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("arguments", [(0, 10), (-1.0, 10), (1e-3, 0), (float("nan"), 10)])

@@ -34,6 +34,9 @@ def test_target_has_the_published_number_of_parameters(name, input_shape, parame
         ("lenet_5", 12),
         ("lenet_5_caffe", 16),
         ("convnet", 4),
+        ("resnet_8", 1),
+        ("ds_cnn", 1),
+        ("mobilenet_v1_025", 1),
         ("searchable_mlp", 1),
         ("searchable_convnet", 4),
         ("convolutional_fabric", 4),
@@ -62,6 +65,30 @@ def test_searchable_targets_have_as_many_structures_as_they_say():
         assert math.prod(counts) == expected
     with pytest.raises(ValueError, match=r"sides 4 divides .* Received: input_shape=\(6, 8, 1\)"):
         targets.get("convolutional_fabric", (6, 8, 1), 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "input_shape", "num_classes", "parameters"),
+    [
+        ("resnet_8", (32, 32, 3), 10, 78_666),
+        ("ds_cnn", (49, 10, 1), 12, 24_908),
+        ("mobilenet_v1_025", (96, 96, 3), 2, 221_794),
+        ("autoencoder_640", (640,), None, 269_992),
+    ],
+)
+def test_networks_of_mlperf_tiny_have_their_published_sizes(name, input_shape, num_classes, parameters):
+    network = targets.get(name, input_shape, num_classes)
+    assert network.count_params() == parameters
+    assert network.output_shape == (None, *(input_shape if num_classes is None else (num_classes,)))
+
+
+def test_an_autoencoder_has_no_classes_and_no_images():
+    with pytest.raises(ValueError, match=r"Expected no `num_classes`.*num_classes=10"):
+        targets.get("autoencoder_640", (640,), 10)
+    with pytest.raises(ValueError, match=r"\(features,\).*\(8, 8, 1\)"):
+        targets.get("autoencoder_640", (8, 8, 1))
+    with pytest.raises(ValueError, match="num_classes=None"):
+        targets.get("ds_cnn", (49, 10, 1))
 
 
 def test_unknown_target_is_refused_with_the_known_names():

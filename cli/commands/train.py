@@ -15,19 +15,36 @@ from cvhn_tf_cli.arguments import (
     check_cluster,
     check_learning_rate,
     check_model_output,
+    check_source,
     check_structure_options,
 )
 from cvhn_tf_cli.commands.shared import Seed, TrainingData
-from cvhn_tf_cli.loading import load_dataset, start_tensorflow
+from cvhn_tf_cli.loading import load_dataset, load_trained, start_tensorflow
 from cvhn_tf_cli.terminal import show
 
 
 def train(
-    output: Annotated[pathlib.Path, typer.Option(help="File to write, ending in .keras.")] = pathlib.Path(
-        "model.keras"
-    ),
+    output: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            help="File to write, ending in .keras.  [default: model.keras, with --from hypernetwork.keras]",
+            show_default=False,
+        ),
+    ] = None,
     dataset: TrainingData = "digits",
-    target: Annotated[str, typer.Option(help=f"One of {', '.join(TARGETS)}.")] = "lenet_300_100",
+    target: Annotated[
+        str | None,
+        typer.Option(help=f"One of {', '.join(TARGETS)}.  [default: lenet_300_100]", show_default=False),
+    ] = None,
+    source: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            "--from",
+            help="Trained Keras model to start from, instead of a --target: a .keras file whose outputs are "
+            "probabilities of the dataset's classes.",
+            show_default=False,
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 40,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples per training step.")] = 256,
     complexity_range: Annotated[
@@ -72,7 +89,8 @@ def train(
     lets it finish its epoch and save, with exit code 143.
     """
     check_choice("--dataset", dataset, DATASETS)
-    check_choice("--target", target, TARGETS)
+    output = output or pathlib.Path("hypernetwork.keras" if source else "model.keras")
+    target = check_source(source, target, output)
     structure = {"structure_cost": structure_cost, "price": price, "budget": budget}
     check_structure_options(structure, target)
     check_learning_rate(learning_rate)
@@ -86,9 +104,10 @@ def train(
 
     distribution = strategies.make(strategy, quiet)
     images = load_dataset(dataset)
+    trained = None if source is None else load_trained(source, images)
     model = work.train(
         images,
-        target,
+        target if trained is None else trained,
         output,
         epochs=epochs,
         batch_size=batch_size,
@@ -102,5 +121,5 @@ def train(
     )
     if quiet or not is_chief(distribution):
         return
-    work.show_complexities(model, images)
+    work.show_complexities(model, images, trained)
     show(f"Wrote {output}. Next: cvhn-tf compare {output} --dataset {dataset} --output report")

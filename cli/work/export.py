@@ -149,7 +149,11 @@ def selection_images(dataset):
 
 def dense_accuracy(model, complexity, dataset, examples=slice(None)) -> float:
     """Accuracy in Keras of the whole network at a complexity, on all test images or a slice of them."""
-    network = stages.recalibrate(model.at(complexity), calibration_images(dataset))
+    return accuracy_of(stages.recalibrate(model.at(complexity), calibration_images(dataset)), dataset, examples)
+
+
+def accuracy_of(network, dataset, examples=slice(None)) -> float:
+    """Accuracy in Keras of a network, on all test images or a slice of them."""
     outputs = network.predict(dataset.x_test[examples], batch_size=1000, verbose=0)
     return (outputs.argmax(axis=-1) == dataset.y_test[examples]).mean()
 

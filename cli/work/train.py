@@ -11,7 +11,7 @@ from cvhn_tf.complexity.description import describe_rise
 from cvhn_tf.training.resumption import Terminated
 from cvhn_tf.workers import is_chief
 from cvhn_tf_cli.terminal import make_table, progress, show
-from cvhn_tf_cli.work.export import dense_accuracy
+from cvhn_tf_cli.work.export import accuracy_of, dense_accuracy
 from cvhn_tf_cli.work.saving import save_atomically
 
 # What the other workers get when one is gone.
@@ -41,6 +41,8 @@ def train(
 ):
     """Trains with the default optimizer and a progress bar, and writes the model to `output`.
 
+    `target` is a name of `targets`, or a trained network to start from.
+
     Until it is complete, the model as far as it has come lies beside `output`, as `….partial.keras`. It holds the
     optimizer too, and stays there if the run is stopped: the same call goes on from it, unless it is to `restart`.
     `quiet` shows no progress.
@@ -51,26 +53,27 @@ def train(
     # Layer names count up within a process, and weight noise is seeded by them.
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
+    pretrained = not isinstance(target, str)
     strategy = strategy or tf.distribute.get_strategy()
     steps = -(-len(dataset.x_train) // batch_size)
-    schedule = {} if learning_rate is None else {"learning_rate": learning_rate}
     with strategy.scope():
         model = cvhn_tf.VariationalHypernetwork(
-            targets.get(target, dataset.input_shape, dataset.num_classes),
+            target if pretrained else targets.get(target, dataset.input_shape, dataset.num_classes),
+            pretrained=pretrained,
             complexity_range=complexity_range,
             train_size=len(dataset.x_train),
             seed=seed,
             **hypernetwork,
         )
         model.compile(
-            cvhn_tf.default_optimizer(epochs * steps, **schedule),
+            cvhn_tf.default_optimizer(epochs * steps, learning_rate, pretrained=pretrained),
             loss="sparse_categorical_crossentropy",
             metrics=["accuracy"],
         )
     run = {
         "dataset": dataset.name,
         "data": _checksum(dataset.x_train, dataset.y_train),
-        "target": target,
+        "target": _checksum(*target.get_weights()) if pretrained else target,
         "epochs": epochs,
         "batch_size": batch_size,
         "complexity_range": complexity_range,
@@ -84,9 +87,8 @@ def train(
     first_epoch = _restore(backup, model, quiet)
     arrays = (dataset.x_train, dataset.y_train)
     batches = cvhn_tf.shuffled_batches(arrays, batch_size, seed=seed, first_epoch=first_epoch)
-    with progress(
-        f"Training {target} on {dataset.name}", epochs, "epochs", shown=is_chief(strategy) and not quiet
-    ) as advance:
+    trained_on = f"Training {target.name if pretrained else target} on {dataset.name}"
+    with progress(trained_on, epochs, "epochs", shown=is_chief(strategy) and not quiet) as advance:
         try:
             model.fit(
                 batches,
@@ -141,10 +143,15 @@ def _checksum(*arrays):
     return checksum.hexdigest()
 
 
-def show_complexities(model, dataset):
-    """Prints accuracy and description length at both ends of the complexity range and in its middle."""
+def show_complexities(model, dataset, trained=None):
+    """Prints accuracy and description length at both ends of the complexity range and in its middle.
+
+    Above them that of the `trained` network, if the model was made from one.
+    """
     complexity_range = model.complexity_range
     table = make_table(f"{dataset.name}, all weights kept", "complexity", "description length in bits", "test accuracy")
+    if trained is not None:
+        table.add_row("as it was", "", f"{accuracy_of(trained, dataset):.4f}")
     lengths = {}
     for complexity in (complexity_range.low, complexity_range.default_complexity, complexity_range.high):
         accuracy = dense_accuracy(model, complexity, dataset)

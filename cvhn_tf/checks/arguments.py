@@ -12,13 +12,23 @@ def check_positive(name, value) -> float:
     return float(value)
 
 
-def check_initial_stddev(value) -> float:
-    """Returns `value` as a float, or raises a `ValueError` unless its square and their quotients fit in float32."""
+def check_initial_stddev(value) -> float | str:
+    """Returns `"relative"` or a float whose square and their quotients fit in float32, or raises a `ValueError`."""
+    if isinstance(value, str) and value == "relative":
+        return value
     if not is_finite_number(value) or not 1e-8 <= value <= 1e4:
         raise ValueError(
-            f"Expected `initial_stddev` to be a positive number in [1e-08, 10000]. Received: initial_stddev={value!r}"
+            "Expected `initial_stddev` to be a positive number in [1e-08, 10000], or 'relative'. "
+            f"Received: initial_stddev={value!r}"
         )
     return float(value)
+
+
+def check_truth(name: str, value: Any) -> bool:
+    """Returns `value`, or raises a `ValueError` unless it is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"Expected `{name}` to be True or False. Received: {name}={value!r}")
+    return value
 
 
 def check_integer(name: str, value: Any, at_least: int = 1, below: float = math.inf) -> int:

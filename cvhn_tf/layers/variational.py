@@ -16,7 +16,8 @@ from cvhn_tf.complexity.range import ComplexityRange, batch_shares
 from cvhn_tf.estimators import Estimator
 from cvhn_tf.layers.arguments import check_call, check_determinism, check_train_size
 from cvhn_tf.layers.complexity_once import encoded_once, scale_at
-from cvhn_tf.layers.gradient_scale import LOG_STDDEV_RATE, stddev_of
+from cvhn_tf.layers.gradient_scale import stddev_of
+from cvhn_tf.layers.initial_stddev import NEW, initial_log_stddev
 from cvhn_tf.layers.substitution import call_under, symbolic_outputs
 from cvhn_tf.layers.wrappable import check_wrappable
 from cvhn_tf.parameterizations import Parameterization
@@ -49,9 +50,8 @@ class Variational(keras.layers.Wrapper):
         prior: What the description length is measured against; see `cvhn_tf.priors`.
         estimator: How noise enters in training; see `cvhn_tf.estimators`. Layers that are not linear in their
             weights use `WeightSampling` in the place of one that is for linear layers only.
-        initial_stddev: Standard deviation of every weight before training, in [1e-8, 1e4].
-        salt: Non-negative integer that sets the noise of this layer apart from that of others with the same seed; drawn
-            at random by default.
+        initial_stddev: Standard deviation of the weights before training, as in `VariationalHypernetwork`.
+        salt: Non-negative integer that sets this layer's noise apart from others' of the same seed; random by default.
         shared: What the layers of a model share: the result of `parameterization.create_shared`, made once for all
             of them. By default the layer makes its own.
         complexity: λ, a number in `complexity_range`, where it is fixed.
@@ -93,7 +93,7 @@ class Variational(keras.layers.Wrapper):
         parameterization: str | dict[str, Any] | Parameterization | None = None,
         prior: str | dict[str, Any] | Prior = "automatic_relevance",
         estimator: str | dict[str, Any] | Estimator = "local_reparameterization",
-        initial_stddev: float = 4e-3,
+        initial_stddev: float | str = NEW,
         salt: int | None = None,
         shared: keras.layers.Layer | None = None,
         complexity: float | None = None,
@@ -143,10 +143,10 @@ class Variational(keras.layers.Wrapper):
             name = weight.path.removeprefix(f"{self.layer.path}/").replace("/", "_")
             with tf.init_scope():  # a subclassed model may be built while TensorFlow traces its call
                 initial_mean = np.asarray(weight.value)
-            initial_log_stddev = np.full_like(initial_mean, np.log(self.initial_stddev) / LOG_STDDEV_RATE)
+            log_stddev = initial_log_stddev(initial_mean, self.initial_stddev)
             self._means.append(self.parameterization.create(self, f"{name}_mean", initial_mean))
             if not self.prior.deterministic:
-                self._log_stddevs.append(self.parameterization.create(self, f"{name}_log_stddev", initial_log_stddev))
+                self._log_stddevs.append(self.parameterization.create(self, f"{name}_log_stddev", log_stddev))
             weight.trainable = False
         if self.complexity is not None:  # as the counter of `VariationalHypernetwork`: each replica's own, and saved
             self._step = counter("step", 0, dtype="int64", synchronization="on_read")

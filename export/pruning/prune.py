@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow_probability as tfp
 
+from cvhn_tf.checks.arguments import check_truth
 from cvhn_tf.checks.finite_weights import check_finite_weights
 from cvhn_tf.export.pruning import weight_groups
 from cvhn_tf.export.pruning.weight_groups import masks_of_highest_groups
@@ -25,6 +26,7 @@ def prune(
     scope: str = "global",
     include_biases: bool = False,
     structure: str = "weight",
+    include_frozen: bool = False,
 ) -> keras.Model:
     """The plain network at a complexity with its weights of lowest SNR set to zero.
 
@@ -54,14 +56,16 @@ def prune(
             `"block"`: in Dense kernels the weights of a unit for four inputs in a row; elsewhere single weights.
             `"pointwise"`: single weights of 1×1 convolutions, but for those behind the last mean of maps; all others
             stay. For `fast_sparse` take a sparsity of 0.7 or more.
+        include_frozen: Whether kernels that were frozen in the target (`trainable=False`), which have no posterior, are
+            pruned too: to the same `sparsity`, ranked by magnitude among themselves. By default they stay as they are.
 
     Returns:
         Plain Keras model of the target's architecture.
 
     Raises:
         ValueError: If an argument is out of range, not just one of `sparsity` and `snr_threshold` is given, a
-            threshold is given for weights without noise, `include_biases` with units or blocks, a weight is not
-            finite, or there are no 1×1 convolutions for `"pointwise"`.
+            threshold is given for weights without noise or frozen ones, `include_biases` with units or blocks, a weight
+            is not finite, or there are no 1×1 convolutions for `"pointwise"`.
     """
     check_model(model)
     check_sparsity(sparsity, snr_threshold)
@@ -78,14 +82,22 @@ def prune(
             "Expected `include_biases` for structure 'weight' only: the others are about kernels. "
             f"Received: include_biases={include_biases}, structure={structure!r}"
         )
+    if check_truth("include_frozen", include_frozen) and sparsity is None:
+        raise ValueError(
+            "Expected `sparsity` with `include_frozen`: frozen weights have no noise, and so no SNR. "
+            f"Received: snr_threshold={snr_threshold}"
+        )
     network = model.at(complexity)
     check_finite_weights("model", network)
     snr = relevances(model, complexity, include_biases)
+    frozen = _magnitudes_of_frozen(network, model.posterior(complexity)) if include_frozen else {}
     kind = weight_groups.STRUCTURES[structure]
     if kind.choose_kernels is not None:
-        snr = {path: snr[path] for path in kind.choose_kernels(network, snr)}
-    groups = kind.number_groups and kind.number_groups(network, snr)
-    parts = [snr] if scope == "global" else [{path: values} for path, values in snr.items()]
+        chosen = kind.choose_kernels(network, {**snr, **frozen})
+        snr, frozen = ({path: some[path] for path in chosen if path in some} for some in (snr, frozen))
+    groups = kind.number_groups and kind.number_groups(network, {**snr, **frozen})
+    ranked = [part for part in (snr, frozen) if part]
+    parts = ranked if scope == "global" else [{path: values} for part in ranked for path, values in part.items()]
     masks = {}
     for part in parts:
         if groups is None:
@@ -191,6 +203,15 @@ def _relevance(posterior):
     magnitude = np.abs(posterior.loc.numpy())
     is_point = isinstance(posterior, tfp.distributions.Deterministic)
     return magnitude if is_point else magnitude / posterior.scale.numpy()
+
+
+def _magnitudes_of_frozen(network, posterior):
+    """Dict from the paths of kernels without a posterior to arrays of their magnitudes."""
+    return {
+        path: np.abs(keras.ops.convert_to_numpy(weight))
+        for path, weight in by_path(network).items()
+        if path not in posterior and len(weight.shape) > 1 and keras.backend.is_float_dtype(weight.dtype)
+    }
 
 
 def _is_kernel(path, posterior):

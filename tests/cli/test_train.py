@@ -2,6 +2,7 @@
 
 import os
 
+import keras
 import numpy as np
 import pytest
 from command_line import fails, run
@@ -67,18 +68,17 @@ def test_interrupt_exits_130_and_leaves_no_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+class InterruptSecondEpoch(cvhn_tf.VariationalHypernetwork):
+    def fit(self, *args, callbacks, **kwargs):
+        def interrupt(epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+        interrupting = keras.callbacks.LambdaCallback(on_epoch_begin=interrupt)
+        return super().fit(*args, callbacks=[*callbacks, interrupting], **kwargs)
+
+
 def test_interrupted_training_leaves_the_model_so_far_and_says_where(tmp_path, monkeypatch):
-    import keras
-
-    class InterruptSecondEpoch(cvhn_tf.VariationalHypernetwork):
-        def fit(self, *args, callbacks, **kwargs):
-            def interrupt(epoch, logs=None):
-                if epoch == 1:
-                    raise KeyboardInterrupt
-
-            interrupting = keras.callbacks.LambdaCallback(on_epoch_begin=interrupt)
-            return super().fit(*args, callbacks=[*callbacks, interrupting], **kwargs)
-
     (tmp_path / "m.keras").write_text("an earlier model")
     monkeypatch.setattr(cvhn_tf, "VariationalHypernetwork", InterruptSecondEpoch)
     result = run("train", "--target", "mlp_50", "--epochs", 3, "--output", tmp_path / "m.keras")
@@ -126,3 +126,66 @@ def test_equal_seeds_give_equal_models(tmp_path):
         weights.append(cvhn_tf.load_model(tmp_path / name).at(1.0).get_weights())
     for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+# A trained model instead of a target ----------------------------------------------------------------------------------
+
+
+def save_network(path, units=10, activation="softmax", size=8):
+    network = keras.Sequential(
+        [keras.Input((size, size, 1)), keras.layers.Flatten(), keras.layers.Dense(units, activation, name="only")]
+    )
+    network.save(path)
+    return network
+
+
+def test_training_starts_from_a_trained_model_and_tells_its_accuracy(tmp_path):
+    network = save_network(tmp_path / "trained.keras")
+    arguments = ("train", "--from", tmp_path / "trained.keras", "--epochs", 1, "--output", tmp_path / "m.keras")
+    result = run(*arguments, "--learning-rate", 1e-8)
+    assert result.exit_code == 0, result.output
+    model = cvhn_tf.load_model(tmp_path / "m.keras")
+    assert model.pretrained
+    for ours, theirs in zip(model.at(0.01).get_weights(), network.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    digits = datasets.load("digits")
+    accuracy = np.mean(network(digits.x_test).numpy().argmax(axis=-1) == digits.y_test)
+    assert "as it was" in result.output and f"{accuracy:.4f}" in result.output
+
+
+def test_a_training_does_not_go_on_from_that_of_another_model(tmp_path, monkeypatch):
+    save_network(tmp_path / "first.keras")
+    save_network(tmp_path / "second.keras")
+
+    def train(name):
+        return run("train", "--from", tmp_path / name, "--epochs", 2, "--output", tmp_path / "m.keras")
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(cvhn_tf, "VariationalHypernetwork", InterruptSecondEpoch)
+        assert train("first.keras").exit_code == 130
+    fails(train("second.keras"), 2, "--restart", "target")
+
+
+@pytest.mark.parametrize(
+    ("made", "part"),
+    [
+        ({"units": 7}, "10 classes"),
+        ({"size": 9}, "(8, 8, 1)"),
+        ({"activation": "linear"}, "keras.layers.Softmax()"),
+    ],
+)
+def test_a_model_that_does_not_fit_the_dataset_is_refused(made, part, tmp_path):
+    save_network(tmp_path / "trained.keras", **made)
+    fails(run("train", "--from", tmp_path / "trained.keras", "--output", tmp_path / "m.keras"), 2, "--from", part)
+    assert [path.name for path in tmp_path.iterdir()] == ["trained.keras"]
+
+
+def test_sources_that_are_none_are_refused(tmp_path, model_path):
+    trained, output = tmp_path / "trained.keras", ("--output", tmp_path / "m.keras")
+    fails(run("train", "--from", trained, *output), 2, "trained.keras", "not there")
+    trained.write_text("no archive")
+    fails(run("train", "--from", trained, *output), 2, "trained.keras", "no whole archive")
+    fails(run("train", "--from", trained, "--target", "mlp_50", *output), 2, "either", "mlp_50")
+    fails(run("train", "--from", trained, "--output", trained), 2, "another file")
+    fails(run("train", "--from", trained, "--price", 1, *output), 2, "--price", "--from")
+    fails(run("train", "--from", model_path, *output), 2, "VariationalHypernetwork")

@@ -11,6 +11,7 @@ The rules by which long blocks are made short:
 - Of `cvhn-tf` commands `train` and `--finetune-epochs` run for one epoch, `compare` with one combination. `demo` only
   has its options checked against `--help`, and so do commands of a block below the comment `<!-- long -->`.
 - A model that a page trains by the words of an earlier page is copied from there.
+- `trained.keras` of `train --from` is there, as the page's Python has saved it, but not trained.
 - `make` targets and the options of scripts of this repository are looked up; tests of their own run these scripts.
   `pip install` has its files and extras looked up.
 - Kotlin, Swift and blocks without a language are not run. test_docs_site.py looks at how Mermaid's are drawn.
@@ -31,7 +32,7 @@ import pytest
 from places import ROOT
 from typer.testing import CliRunner
 
-from cvhn_tf import export
+from cvhn_tf import export, targets
 from cvhn_tf_cli import commands
 
 TUTORIAL = "docs/tutorial.md"
@@ -162,6 +163,8 @@ def test_commands_of_a_page_run(page, tmp_path, trainings, monkeypatch, one_comb
         "python": check_script,
     }
     for words, is_long in command_lines(page):
+        if "--from" in words:
+            targets.lenet_300_100((8, 8, 1), 10).save(words[words.index("--from") + 1])
         if words[0] == "cvhn-tf" and (is_long or words[1] == "demo"):
             check_options(words)
         else:

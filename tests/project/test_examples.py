@@ -33,6 +33,7 @@ SMALL = {
     ),
     "reject_unsure.py": (["--epochs", "15", "--samples", "8"], set()),
     "tabular.py": (["--epochs", "3"], {"diabetes.tflite", "breast_cancer.tflite"}),
+    "trained_model.py": (["--epochs", "1", "--sparsities", "0.9"], {"trained.keras", "trained.tflite"}),
     "text.py": (["--epochs", "1", "--examples", "64", "--sparsities", "0.8"], {"mood.tflite"}),
 }
 
