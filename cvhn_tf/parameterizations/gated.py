@@ -143,6 +143,12 @@ class Gated(Parameterization):
 
     @classmethod
     def from_config(cls, config):
+        config = dict(config)
+        if config.pop("stddev_slope", None) is not None:  # of s instead of log λ, in a build before 0.2.0
+            raise ValueError(
+                "Expected a model whose gates have `stddev_power`. Received one made with `stddev_slope`, which no "
+                "release has had: train it anew, or export it with the build that made it"
+            )
         return cls(**(config if "stddev_power" in config else _FIRST | config))
 
 
