@@ -31,7 +31,7 @@ if not args.model.exists():
     network.fit(data.x_train, data.y_train, batch_size=batch_size, epochs=15, verbose=0)
     network.save(args.model)
 
-trained = keras.saving.load_model(args.model)
+trained = keras.saving.load_model(args.model, safe_mode=True)
 before = export.to_tflite(trained)
 accuracy = export.evaluate_tflite(before, data.x_test, data.y_test).accuracy
 print(f"As it was: {before.size_bytes:,} bytes, {accuracy:.1%} right")

@@ -85,9 +85,10 @@ class Gated(Parameterization):
             wanted = _thresholds_of(f"{name.removesuffix('_log_stddev')}_mean")
             variables["thresholds"] = [variable for variable in layer.variables if variable.name == wanted][-1]
         if self.stddev_power is None:
-            return variables | {"ends": add_variable(layer, name, np.stack([height, height]))}
+            return variables | {"ends": add_variable(layer, name, np.stack([height, height]).astype(initial_value.dtype))}
         growth = np.full_like(height, self.stddev_power / (LOG_STDDEV_RATE * _LOG_STDDEV_SPEED))
-        return variables | {"growing": add_variable(layer, name, np.stack([height, growth]))}
+        line = np.stack([height, growth]).astype(initial_value.dtype)  # bfloat16 is no type that NumPy keeps
+        return variables | {"growing": add_variable(layer, name, line)}
 
     def evaluate(self, variables, encoded_complexity):
         s = encoded_complexity

@@ -1,12 +1,8 @@
 """Reference target networks by name, each a plain Keras model; all but the autoencoder with softmax outputs.
 
-Comes in: the shape of an input, and the number of classes. Goes out: a built `keras.Model`. Begin reading at
+The shape of an input and the number of classes come in, a built `keras.Model` goes out: by its function, as
+`lenet_300_100((28, 28, 1), num_classes=10)`, or by its name, as `get("lenet_300_100", (28, 28, 1), 10)`. Begin with
 `by_name.py`.
-
-```python
-target = cvhn_tf.targets.lenet_300_100((28, 28, 1), num_classes=10)
-target = cvhn_tf.targets.get("lenet_300_100", (28, 28, 1), 10)  # the same
-```
 """
 
 from cvhn_tf.targets.by_name import get, names

@@ -6,6 +6,7 @@ import os
 import runpy
 import sys
 
+import keras
 import nbformat
 import numpy as np
 import pytest
@@ -76,6 +77,8 @@ def test_script_runs_and_leaves_files_that_work(name, folder, monkeypatch, capsy
     for path in made:
         if path.suffix == ".tflite":
             assert np.isfinite(run_on_zeros(path)).all()
+        elif path.name == "trained.keras":  # what users bring
+            assert keras.saving.load_model(path, safe_mode=True).count_params() > 0
         else:
             assert load_model(path).description_length(1.0) > 0
     printed = capsys.readouterr().out
