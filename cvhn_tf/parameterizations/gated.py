@@ -16,6 +16,7 @@ from cvhn_tf.tensors.once import once
 # Adam moves every variable by the same distance. Of `Hierarchical`, a shared value and a deviation move an end of the
 # line together; its value alone moves it this many times as far.
 _LOG_STDDEV_SPEED = 1.5
+_DECADES = 4 * math.log(10)  # the default range
 # What files of 0.1.0 do not say.
 _FIRST = {"threshold": 1.6, "stddev_power": None, "stddev_gate": 0.0, "gradient_power": 1.0}
 
@@ -85,8 +86,12 @@ class Gated(Parameterization):
             wanted = _thresholds_of(f"{name.removesuffix('_log_stddev')}_mean")
             variables["thresholds"] = [variable for variable in layer.variables if variable.name == wanted][-1]
         if self.stddev_power is None:
-            return variables | {"ends": add_variable(layer, name, np.stack([height, height]).astype(initial_value.dtype))}
-        growth = np.full_like(height, self.stddev_power / (LOG_STDDEV_RATE * _LOG_STDDEV_SPEED))
+            return variables | {
+                "ends": add_variable(layer, name, np.stack([height, height]).astype(initial_value.dtype))
+            }
+        # By s and not by log λ, so that Adam's steps move it as far as the height.
+        growth_over_range = self.stddev_power * math.log(layer.complexity_range.high / layer.complexity_range.low)
+        growth = np.full_like(height, growth_over_range / (LOG_STDDEV_RATE * _LOG_STDDEV_SPEED))
         line = np.stack([height, growth]).astype(initial_value.dtype)  # bfloat16 is no type that NumPy keeps
         return variables | {"growing": add_variable(layer, name, line)}
 
@@ -110,15 +115,14 @@ class Gated(Parameterization):
 
     def _numbers(self, s, complexity_range):
         """What all weights have in common, by complexity."""
-        complexity, middle = complexity_range.decode(s), math.sqrt(complexity_range.low * complexity_range.high)
-        boost, one = (1 + complexity) ** (1 - self.gradient_power), tf.ones_like(s)
+        boost, one = (1 + complexity_range.decode(s)) ** (1 - self.gradient_power), tf.ones_like(s)
         is_open = self.sharpness * (self.threshold - s)
         return {
             "boost": boost,
             "boosts": tf.stack([one, one, *[boost] * (self.pivots - 1)], 1),
             "open": is_open,  # the logit of a gate before training
             "of_means": self._behind.weigh_rows(s, 1 / tf.sigmoid(is_open)),
-            "of_growth": _LOG_STDDEV_SPEED * tf.stack([one, tf.math.log(complexity / middle)], 1),
+            "of_growth": _LOG_STDDEV_SPEED * tf.stack([one, s - 0.5], 1),
         }
 
     def _gate(self, variables, s, numbers):
@@ -145,12 +149,10 @@ class Gated(Parameterization):
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        if config.pop("stddev_slope", None) is not None:  # of s instead of log λ, in a build before 0.2.0
-            raise ValueError(
-                "Expected a model whose gates have `stddev_power`. Received one made with `stddev_slope`, which no "
-                "release has had: train it anew, or export it with the build that made it"
-            )
-        return cls(**(config if "stddev_power" in config else _FIRST | config))
+        slope = config.pop("stddev_slope", None)  # over the range, in nats, in builds before 0.2.0
+        if slope is not None:  # what it was before training counts no longer
+            config["stddev_power"] = min(slope / _DECADES, 1.0)
+        return cls(**(_FIRST | config if "stddev_gate" not in config else config))
 
 
 def _thresholds_of(name):

@@ -137,8 +137,8 @@ def test_a_config_of_before_means_the_gates_of_then():
     assert again.get_config() == old.get_config()
     between = {"pivots": 2, "sharpness": 2.0, "threshold": 1.6, "stddev_slope": None, "gradient_power": 1.0}
     assert Gated.from_config(between).get_config() == old.get_config()
-    with pytest.raises(ValueError, match="Received one made with `stddev_slope`"):
-        Gated.from_config(between | {"stddev_slope": 2.3})
+    sloped = Gated.from_config(between | {"stddev_slope": 2.3})
+    assert sloped.stddev_power == pytest.approx(0.25, abs=1e-3) and sloped.stddev_gate == 0
 
 
 ALL = [Constant(), Gated(3, 8.0), Hierarchical(3), Linear(), PiecewiseLinear(7), LowRank(1, 3), Generated(6, 3, 10)]

@@ -135,7 +135,8 @@ def test_threshold_packs_as_the_sparsity_that_it_makes(model):
 
 
 def test_size_is_near_the_empirical_entropy_of_what_it_holds(model):
-    network, tensors = round_to_steps(model, 1.0, 0.9, step=1.0)
+    # Steps so coarse that values repeat: of values that differ, what their distribution takes to be learned is most.
+    network, tensors = round_to_steps(model, 1.0, 0.9, step=4.0)
     entropy = 0.0
     for tensor in tensors:
         shares = np.unique(tensor.values, return_counts=True)[1] / tensor.values.size
