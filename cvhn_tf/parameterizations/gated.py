@@ -17,8 +17,6 @@ from cvhn_tf.tensors.once import once
 # line together; its value alone moves it this many times as far.
 _LOG_STDDEV_SPEED = 1.5
 _DECADES = 4 * math.log(10)  # the default range
-# What files of 0.1.0 do not say.
-_FIRST = {"threshold": 1.6, "stddev_power": None, "stddev_gate": 0.0, "gradient_power": 1.0}
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -32,8 +30,10 @@ class Gated(Parameterization):
 
     Of a weight that is worth w and whose loss is quadratic, the best σ² under `AutomaticRelevance` grows with λ as long
     as the weight is kept, and falls with its mean: it is `λ · (1 − λ / λ_c)` in some unit, and the mean
-    `w · (1 − λ / λ_c)`. So `log σ = height + growth · log λ + stddev_gate · log gate`, height and growth being each
-    weight's own.
+    `w · (1 − λ / λ_c)`. So, where it is asked for, `log σ = height + growth · log λ + stddev_gate · log gate`, height
+    and growth being each weight's own. `Gated(sharpness=4.0, threshold=1.3, stddev_power=0.25, stddev_gate=0.5)` makes
+    shorter networks of large λ, and with `sharpness=16.0, threshold=1.15, gradient_power=0.5` beside the latter two much
+    shorter ones, at some accuracy of small λ: see "What was tried" in docs/results.md.
 
     Holds `pivots + 2` copies of the target's means, and 2 of its log-stddevs.
 
@@ -48,8 +48,7 @@ class Gated(Parameterization):
         stddev_gate: The power to which the gate counts for σ, in [0, 1].
         gradient_power: In [0, 1]. Gradients of a step at λ are divided by `1 + λ`; those of what large λ have of their
             own, the thresholds and all deviations but the first, by this power of it. With less than 1 they learn more
-            from large λ: `Gated(sharpness=16.0, threshold=1.15, gradient_power=0.5)` makes far shorter networks of
-            large λ, at some accuracy of those of small λ.
+            from large λ.
 
     Reference: [Bae et al., 2023](https://arxiv.org/abs/2212.03905), whose gates of hidden units learn the response of a
     variational autoencoder to the weight of its KL. The best mean and σ follow from setting the derivatives of
@@ -59,10 +58,10 @@ class Gated(Parameterization):
     def __init__(
         self,
         pivots: int = 2,
-        sharpness: float = 4.0,
-        threshold: float = 1.3,
-        stddev_power: float | None = 0.25,
-        stddev_gate: float = 0.5,
+        sharpness: float = 2.0,
+        threshold: float = 1.6,
+        stddev_power: float | None = None,
+        stddev_gate: float = 0.0,
         gradient_power: float = 1.0,
     ) -> None:
         self.sharpness = check_positive("sharpness", sharpness)
@@ -101,7 +100,8 @@ class Gated(Parameterization):
         key = tuple(self.get_config().values()), variables["complexity_range"]
         numbers = once(s, key, lambda: self._numbers(s, variables["complexity_range"]))
         if "values" in variables:
-            means = combine_rows(numbers["of_means"], variables["values"], numbers["boosts"])
+            boosts = None if self.gradient_power == 1 else numbers["boosts"]
+            means = combine_rows(numbers["of_means"], variables["values"], boosts)
             return means * tf.sigmoid(self._gate(variables, s, numbers))
         if "ends" in variables:
             log_stddev = combine_rows(_LOG_STDDEV_SPEED * triangles(s, 2), variables["ends"])
@@ -132,6 +132,8 @@ class Gated(Parameterization):
         def logits():
             closes_at = self.sharpness * thresholds.value[None]
             logits = closes_at - _for_each_weight(self.sharpness * s, closes_at)
+            if self.gradient_power == 1:  # nothing to be scaled, over all weights
+                return logits
             return scale_gradient(logits, _for_each_weight(numbers["boost"], logits))
 
         return once(s, ("gate", id(thresholds)), logits)
@@ -152,7 +154,7 @@ class Gated(Parameterization):
         slope = config.pop("stddev_slope", None)  # over the range, in nats, in builds before 0.2.0
         if slope is not None:  # what it was before training counts no longer
             config["stddev_power"] = min(slope / _DECADES, 1.0)
-        return cls(**(_FIRST | config if "stddev_gate" not in config else config))
+        return cls(**config)
 
 
 def _thresholds_of(name):

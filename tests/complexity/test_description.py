@@ -11,7 +11,7 @@ import cvhn_tf
 from cvhn_tf.complexity.description import complexity_of_length, describe_rise
 from cvhn_tf.parameterizations import Gated
 
-SHORT_NETWORKS = Gated(gradient_power=0.5)
+SHORT_NETWORKS = Gated(sharpness=4.0, threshold=1.3, stddev_power=0.25, stddev_gate=0.5, gradient_power=0.5)
 
 
 def train(parameterization, repeats):

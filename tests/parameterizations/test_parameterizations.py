@@ -101,7 +101,7 @@ def test_gated_stddevs_grow_by_a_power_of_the_complexity_of_each_weights_own(pow
 
 
 def test_a_gate_that_closes_takes_the_noise_with_it():
-    gated, variables, _ = growing(sharpness=8.0, stddev_gate=0.5)
+    gated, variables, _ = growing(sharpness=8.0, stddev_power=0.25, stddev_gate=0.5)
     encoded = tf.constant([0.0, 0.75, 1.0])
     before = gated.evaluate(variables, encoded)
     variables["thresholds"].assign(np.full((3, 2), 0.5))
@@ -142,7 +142,7 @@ def test_a_config_of_before_means_the_gates_of_then():
 
 
 ALL = [Constant(), Gated(3, 8.0), Hierarchical(3), Linear(), PiecewiseLinear(7), LowRank(1, 3), Generated(6, 3, 10)]
-ALL.append(Gated(stddev_power=None, stddev_gate=0.0, gradient_power=0.5))
+ALL.append(Gated(2, 4.0, 1.3, stddev_power=0.25, stddev_gate=0.5, gradient_power=0.5))
 
 
 def create(parameterization, value, name="kernel_mean"):
