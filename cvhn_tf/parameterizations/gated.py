@@ -32,8 +32,8 @@ class Gated(Parameterization):
     as the weight is kept, and falls with its mean: it is `λ · (1 − λ / λ_c)` in some unit, and the mean
     `w · (1 − λ / λ_c)`. So, where it is asked for, `log σ = height + growth · log λ + stddev_gate · log gate`, height
     and growth being each weight's own. `Gated(sharpness=4.0, threshold=1.3, stddev_power=0.25, stddev_gate=0.5)` makes
-    shorter networks of large λ; with `sharpness=16.0, threshold=1.15, gradient_power=0.5` beside the latter two they are
-    much shorter, at some accuracy of small λ: see "What was tried" in docs/results.md.
+    shorter networks of large λ. With `sharpness=16.0, threshold=1.15, gradient_power=0.5` beside the latter two they
+    are much shorter, at some accuracy of small λ: see "What was tried" in docs/results.md.
 
     Holds `pivots + 2` copies of the target's means, and 2 of its log-stddevs.
 
