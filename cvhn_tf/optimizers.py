@@ -198,11 +198,10 @@ def default_optimizer(total_steps: float, learning_rate: float | None = None, *,
     Raises:
         ValueError: If `total_steps` or `learning_rate` is not positive, or `pretrained` not True or False.
     """
-    if not check_truth("pretrained", pretrained):
-        return PivotAdam(HoldThenDecay(3e-3 if learning_rate is None else learning_rate, total_steps))
+    schedule = GrowThenDecay if check_truth("pretrained", pretrained) else HoldThenDecay
     if learning_rate is None:
-        learning_rate = 3e-3 * min(1.0, check_positive("total_steps", total_steps) / 300)
-    return PivotAdam(GrowThenDecay(learning_rate, total_steps))
+        learning_rate = 3e-3 * (min(1.0, check_positive("total_steps", total_steps) / 300) if pretrained else 1.0)
+    return PivotAdam(schedule(learning_rate, total_steps))
 
 
 def _divided(gradient, factor):

@@ -1,8 +1,7 @@
 """What all layers of a network take of λ, computed once for the weights of all of them."""
 
-import tensorflow as tf
-
 from cvhn_tf.complexity.range import ComplexityRange
+from cvhn_tf.tensors.gradients import for_each_weight
 from cvhn_tf.tensors.once import once
 
 
@@ -28,9 +27,5 @@ def scale_at(complexity, value):
     Returns:
         Tensor that multiplies one like `value`, of its dtype.
     """
-    rank, dtype = len(value.shape), value.dtype
-
-    def make():
-        return tf.reshape(tf.cast(1 / (1 + complexity), dtype), [-1] + [1] * (rank - 1))
-
-    return once(complexity, ("gradient scale", rank, dtype), make)
+    key = "gradient scale", len(value.shape), value.dtype
+    return once(complexity, key, lambda: for_each_weight(1 / (1 + complexity), value))

@@ -10,7 +10,7 @@ from cvhn_tf.checks.arguments import check_between, check_positive, check_share
 from cvhn_tf.parameterizations.base import LOG_STDDEV_RATE, Parameterization, add_variable, combine_rows
 from cvhn_tf.parameterizations.hierarchical import Hierarchical
 from cvhn_tf.parameterizations.pivots import triangles
-from cvhn_tf.tensors.gradients import scale_gradient
+from cvhn_tf.tensors.gradients import for_each_weight, scale_gradient
 from cvhn_tf.tensors.once import once
 
 # Adam moves every variable by the same distance. Of `Hierarchical`, a shared value and a deviation move an end of the
@@ -95,48 +95,57 @@ class Gated(Parameterization):
         return variables | {"growing": add_variable(layer, name, line)}
 
     def evaluate(self, variables, encoded_complexity):
-        s = encoded_complexity
         # Whatever is the same for all weights is done to numbers, not to tensors of the size of the target.
-        key = tuple(self.get_config().values()), variables["complexity_range"]
-        numbers = once(s, key, lambda: self._numbers(s, variables["complexity_range"]))
+        s = encoded_complexity
         if "values" in variables:
-            boosts = None if self.gradient_power == 1 else numbers["boosts"]
-            means = combine_rows(numbers["of_means"], variables["values"], boosts)
-            return means * tf.sigmoid(self._gate(variables, s, numbers))
+            rows = once(s, ("gated rows", *self._key()), lambda: self._weigh_rows(s))
+            means = combine_rows(rows, variables["values"], self._boosts(variables, s))
+            return means * tf.sigmoid(self._gate(variables, s))
         if "ends" in variables:
             log_stddev = combine_rows(_LOG_STDDEV_SPEED * triangles(s, 2), variables["ends"])
         else:
-            log_stddev = combine_rows(numbers["of_growth"], variables["growing"])
+            line = once(s, "line", lambda: _LOG_STDDEV_SPEED * tf.stack([tf.ones_like(s), s - 0.5], 1))
+            log_stddev = combine_rows(line, variables["growing"])
         if not self.stddev_gate:
             return log_stddev
-        log_gate = tf.math.log_sigmoid(self._gate(variables, s, numbers))
-        before = _for_each_weight(tf.math.log_sigmoid(numbers["open"]), log_gate)
+        log_gate = tf.math.log_sigmoid(self._gate(variables, s))
+        before = for_each_weight(tf.math.log_sigmoid(self._open(s)), log_gate)
         return log_stddev + (self.stddev_gate / LOG_STDDEV_RATE) * (log_gate - before)
 
-    def _numbers(self, s, complexity_range):
-        """What all weights have in common, by complexity."""
-        boost, one = (1 + complexity_range.decode(s)) ** (1 - self.gradient_power), tf.ones_like(s)
-        is_open = self.sharpness * (self.threshold - s)
-        return {
-            "boost": boost,
-            "boosts": tf.stack([one, one, *[boost] * (self.pivots - 1)], 1),
-            "open": is_open,  # the logit of a gate before training
-            "of_means": self._behind.weigh_rows(s, 1 / tf.sigmoid(is_open)),
-            "of_growth": _LOG_STDDEV_SPEED * tf.stack([one, s - 0.5], 1),
-        }
+    def _key(self):
+        return self.pivots, self.sharpness, self.threshold
 
-    def _gate(self, variables, s, numbers):
+    def _weigh_rows(self, s):
+        """Of the values behind a gate, so that what a gate is before training counts as one."""
+        return self._behind.weigh_rows(s, 1 / tf.sigmoid(self._open(s)))
+
+    def _open(self, s):
+        """The logit of a gate before training, by complexity."""
+        return self.sharpness * (self.threshold - s)
+
+    def _boost(self, variables, s):
+        """What the gradients of a layer, divided by 1 + λ, are multiplied by, by complexity; None where it is 1."""
+        if self.gradient_power == 1:
+            return None
+        bounds = variables["complexity_range"]
+        key = "boost", self.gradient_power, bounds
+        return once(s, key, lambda: (1 + bounds.decode(s)) ** (1 - self.gradient_power))
+
+    def _boosts(self, variables, s):
+        """That of each row of the means."""
+        boost = self._boost(variables, s)
+        return None if boost is None else tf.stack([*[tf.ones_like(s)] * 2, *[boost] * (self.pivots - 1)], 1)
+
+    def _gate(self, variables, s):
         """The logit of each weight's gate, of shape (complexities, *weight_shape)."""
-        thresholds = variables["thresholds"]
+        thresholds, boost = variables["thresholds"], self._boost(variables, s)
 
-        def logits():
+        def make():
             closes_at = self.sharpness * thresholds.value[None]
-            logits = closes_at - _for_each_weight(self.sharpness * s, closes_at)
-            if self.gradient_power == 1:  # nothing to be scaled, over all weights
-                return logits
-            return scale_gradient(logits, _for_each_weight(numbers["boost"], logits))
+            logits = closes_at - for_each_weight(self.sharpness * s, closes_at)
+            return logits if boost is None else scale_gradient(logits, for_each_weight(boost, logits))
 
-        return once(s, ("gate", id(thresholds)), logits)
+        return once(s, ("gate", id(thresholds)), make)
 
     def get_config(self):
         return {
@@ -159,8 +168,3 @@ class Gated(Parameterization):
 
 def _thresholds_of(name):
     return f"{name}_thresholds"
-
-
-def _for_each_weight(numbers, like):
-    """A number for each complexity, in the shape and type of tensors that have one value for each weight."""
-    return tf.cast(tf.reshape(numbers, [-1] + [1] * (len(like.shape) - 1)), like.dtype)

@@ -1,11 +1,11 @@
 """Networks of 1×1 convolutions in the form that XNNPACK computes by channels: then their zeros take no time."""
 
 import keras
-import numpy as np
 
 from cvhn_tf.architecture import finalize_normalization, free_name, freeze_alike
 from cvhn_tf.export.compaction.map_graph import MAP, MEAN, MapGraph, is_on_each_number, is_pointwise, is_row, refusal
 from cvhn_tf.export.networks.check_network import check_network
+from cvhn_tf.export.networks.pointwise_zeros import are_left_out, count_zeros
 from cvhn_tf.export.networks.rebuild import as_functional
 
 _OF_ONE_KERNEL = (
@@ -74,8 +74,8 @@ def _check_zeros(graph):
         for node in graph.nodes
         if (node.kind == MAP and is_pointwise(node)) or (node.is_squeezing and hasattr(node.operation, "kernel"))
     ]
-    zeros, weights = sum(int(np.sum(kernel == 0)) for kernel in kernels), sum(kernel.size for kernel in kernels)
-    if 3 * zeros <= 2 * weights:
+    zeros, weights = count_zeros(kernels)
+    if not are_left_out(zeros, weights):
         raise ValueError(
             "Expected more than two thirds of the weights of 1×1 convolutions to be zero, as "
             f'`prune(structure="pointwise")` makes them. Received: {zeros:,} zeros of {weights:,} weights'
@@ -105,11 +105,16 @@ def _without_models_within(model, prefix=""):
         return keras.Function.call(operation, args[0]) if id(operation) in inner else operation(*args, **kwargs)
 
     copied = keras.models.clone_model(model, clone_function=make, call_function=call)
-    for layer in model.layers:
-        copy = made.get(id(layer))  # which an input has none of
-        if copy is not None and id(copy) not in inner and layer.get_weights():
-            copy.set_weights(layer.get_weights())
-            freeze_alike(copy, layer)
+    return _filled(copied, model, {key: copy for key, copy in made.items() if id(copy) not in inner}, {})
+
+
+def _filled(copied, model, copies, changed):
+    """A model with the weights of another one's layers, by id, or those that have come in their place."""
+    for layer in model.layers:  # an input has no copy
+        weights = changed.get(id(layer), layer.get_weights())
+        if id(layer) in copies and weights:
+            copies[id(layer)].set_weights(weights)
+            freeze_alike(copies[id(layer)], layer)
     finalize_normalization(copied)
     return copied
 
@@ -156,13 +161,7 @@ class _Rewriting:
             return operation(*args, **kwargs)
 
         model = keras.models.clone_model(self._model, clone_function=make, call_function=call)
-        for layer in self._model.layers:
-            weights = self._weights.get(id(layer), layer.get_weights())
-            if id(layer) in copies and weights:
-                copies[id(layer)].set_weights(weights)
-                freeze_alike(copies[id(layer)], layer)
-        finalize_normalization(model)
-        return model
+        return _filled(model, self._model, copies, self._weights)
 
     def _make(self, operation):
         if not isinstance(operation, keras.layers.Layer):

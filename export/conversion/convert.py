@@ -21,6 +21,7 @@ from cvhn_tf.export.conversion.unquantized import unquantized
 from cvhn_tf.export.conversion.weight_only import quantize_by_recipe
 from cvhn_tf.export.networks.check_network import check_convertible, check_network
 from cvhn_tf.export.networks.full_precision import in_float32
+from cvhn_tf.export.networks.pointwise_zeros import are_left_out, count_zeros
 from cvhn_tf.export.networks.select_features import with_longer_runs
 from cvhn_tf.export.networks.without_groups import without_groups
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
@@ -162,7 +163,7 @@ def _check(keras_model, quantization, sparse, representative_data, client, integ
             f"integer_only={integer_only!r}"
         )
     check_client_computes(client, quantization)
-    check_client_reads(client, sparse, _may_be_by_channels(keras_model, quantization))
+    check_client_reads(client, sparse, sparse is True and _may_be_by_channels(keras_model, quantization))
     check_client_takes(client, keras_model)
     if "web" in client.names:
         web.is_available()  # which looks at where LiteRT.js is said to be
@@ -192,13 +193,14 @@ def _layouts(keras_model, quantization, sparse, client):
 
 def _may_be_by_channels(keras_model, quantization):
     """Whether so many weights of 1×1 convolutions are zero that XNNPACK may leave them out; see `fast_sparse`."""
+    if quantization is not None:
+        return False
     kernels = [
         keras.ops.convert_to_numpy(layer.kernel)
         for layer in keras_model._flatten_layers()
         if isinstance(layer, keras.layers.Conv2D) and set(layer.kernel_size) == {1}
     ]
-    zeros, weights = sum(int(np.sum(kernel == 0)) for kernel in kernels), sum(kernel.size for kernel in kernels)
-    return quantization is None and 3 * zeros > 2 * weights
+    return are_left_out(*count_zeros(kernels))
 
 
 def _convert_and_verify(graphs, keras_model, quantization, sparse, calibration, inputs, client):

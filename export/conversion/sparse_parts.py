@@ -12,6 +12,7 @@ import copy
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from cvhn_tf.export.compaction.equal_padding import Window
 from cvhn_tf.export.tflite.channel_parts import why_not_by_channels
 from cvhn_tf.export.tflite.flatbuffer import add_constant, add_operation, add_tensor, operation_of, sizes_of
 from cvhn_tf.export.verification.verify import ConversionError
@@ -64,11 +65,11 @@ def _equal_zeros(model, graph, operator):
     if options.padding != schema.Padding.SAME or (options.strideH, options.strideW) != (2, 2):
         return 0
     sizes = [sizes_of(graph.tensors[operator.inputs[i]])[1:3] for i in (0, 1)]
-    both = {
-        max((-(-size // 2) - 1) * 2 + kernel - size, 0) if size > 0 else 0 for size, kernel in zip(*sizes, strict=True)
-    }
-    (zeros, *others) = both
-    return 0 if others or zeros % 2 else zeros // 2
+    if min(sizes[0]) <= 0:  # open
+        return 0
+    windows = [Window.same(size, kernel, 2) for size, kernel in zip(*sizes, strict=True)]
+    zeros = {side for window in windows for side in (window.before, window.after)}
+    return zeros.pop() if len(zeros) == 1 else 0
 
 
 def _pad(model, graph, operator, zeros):

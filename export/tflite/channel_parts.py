@@ -8,6 +8,7 @@ wrong. So a graph counts here only if all that reads such maps is known to read 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from cvhn_tf.export.networks.pointwise_zeros import are_left_out
 from cvhn_tf.export.tflite.flatbuffer import operation_of
 
 _ON_EACH_NUMBER = {"ELU", "GELU", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "RELU", "RELU6", "TANH"}
@@ -127,7 +128,7 @@ class _Part:
             return "a mean goes into a fully connected layer and elsewhere"
         counts = [self._count(int(operator.inputs[1])) for operator in self._pointwise]
         zeros, weights = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0)
-        if 3 * zeros <= 2 * weights:
+        if not are_left_out(zeros, weights):
             return f"no more than two thirds of the weights of 1×1 convolutions are zero: {zeros:,} of {weights:,}"
         if not any(self._is_sparse(int(operator.inputs[1])) for operator in self._pointwise):
             return "no 1×1 convolution is stored sparse"
