@@ -31,7 +31,8 @@ class Flipout(Estimator):
         x = tf.cast(keras.tree.flatten(inputs)[0], mean.dtype)
         x *= _signs(x, channels.input, seeds[0])
         perturbation = function(keras.tree.pack_sequence_as(inputs, [x]), draws)
-        return with_mask_of(mean, mean + perturbation * _signs(perturbation, channels.output, seeds[1]))
+        # Not a sum, as in `noise.antithetic_normal`.
+        return with_mask_of(mean, mean - perturbation * -_signs(perturbation, channels.output, seeds[1]))
 
 
 def _signs(tensor, axes, seed):

@@ -64,7 +64,9 @@ def antithetic_normal(mean, stddev, seed):
     """
     sizes = _sizes(mean)
     half = _standard_normal([(sizes[0] + 1) // 2, *sizes[1:]], seed, mean.dtype)
-    return mean + stddev * tf.concat([half, -half], 0)[: sizes[0]]
+    # A sum would say the same, but TensorFlow 2.21 with oneDNN gives up optimizing a graph, and says so in an error, if
+    # it has a ReLU of a sum of a matrix product with a bias and something else.
+    return mean - stddev * tf.concat([-half, half], 0)[: sizes[0]]
 
 
 def _sizes(tensor):

@@ -5,6 +5,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from keras import layers
 
+import cvhn_tf
 from cvhn_tf import estimators
 from cvhn_tf.estimators import Deterministic, Flipout, LocalReparameterization, WeightSampling
 from cvhn_tf.layers.variational import Variational
@@ -119,3 +120,13 @@ def test_layer_without_linear_form_falls_back_to_weight_sampling():
 def test_estimator_survives_its_config():
     for estimator in (WeightSampling(), LocalReparameterization(), Flipout(), Deterministic()):
         assert type(estimators.get(keras.saving.serialize_keras_object(estimator))) is type(estimator)
+
+
+@pytest.mark.parametrize("estimator", ["local_reparameterization", "flipout", "weight_sampling"])
+def test_tensorflow_optimizes_the_training_step(capfd, estimator):
+    """It gives up where it finds a ReLU of a sum that noise would be a part of, says so in its log, and goes on."""
+    target = keras.Sequential([keras.Input((8,)), layers.Dense(16, "relu"), layers.Dense(3)])
+    model = cvhn_tf.VariationalHypernetwork(target, estimator=estimator)
+    model.compile("sgd", "mse")
+    model.fit(np.ones((16, 8)), np.ones((16, 3)), batch_size=8, verbose=0)
+    assert "optimization failure" not in capfd.readouterr().err
