@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,7 +18,7 @@ from cvhn_tf.export.comparison.pareto import pareto_front
 from cvhn_tf.export.comparison.plot import plot_front
 from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.comparison.rows import Row, Skipped
-from cvhn_tf.export.comparison.tables import as_csv, as_records, choices_as_text, columns, written
+from cvhn_tf.export.comparison.tables import as_csv, as_markdown, as_records, choices_as_text, columns, written
 from cvhn_tf.export.conversion.convert import to_tflite_from
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.conversion.quantizations import check_quantizations
@@ -135,18 +134,14 @@ class Comparison:
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """The table as JSON, `{"rows": […], "skipped": […]}`; written to `path` too if it is given."""
         table = {
-            "rows": [_as_json(record) for record in as_records(self.rows, columns(Row, self.metric))],
+            "rows": as_records(self.rows, columns(Row, self.metric), for_json=True),
             "skipped": [dataclasses.asdict(skipped) for skipped in self.skipped],
         }
         return written(json.dumps(table, indent=1) + "\n", path)
 
     def to_markdown(self, path: str | os.PathLike[str] | None = None) -> str:
         """The table as Markdown, rows on the Pareto front marked; written to `path` too if it is given."""
-        names = columns(Row, self.metric)
-        lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-        for row in self.rows:
-            lines.append("| " + " | ".join(_cell(getattr(row, field)) for field in names.values()) + " |")
-        return written("\n".join(lines) + "\n", path)
+        return written(as_markdown(self.rows, columns(Row, self.metric)), path)
 
     def report(
         self,
@@ -284,16 +279,3 @@ def compare(
     front = pareto_front(rows, metric)
     rows = [dataclasses.replace(row, pareto=i in front) for i, row in enumerate(rows)]
     return Comparison(rows, artifacts, skipped, histograms, layer_sparsities, structures, metric)
-
-
-def _as_json(record):
-    """A record with null for what is no finite number, of which JSON knows none."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in record.items()
-    }
-
-
-def _cell(value):
-    if isinstance(value, bool):
-        return "✓" if value else ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import math
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -30,9 +31,19 @@ def columns(row_class: type, metric: Metric = ACCURACY) -> dict[str, str]:
     return found
 
 
-def as_records(rows: Iterable[Any], named: dict[str, str]) -> list[dict[str, Any]]:
-    """The rows as dicts from the names of the columns to the values."""
-    return [{name: getattr(row, field) for name, field in named.items()} for row in rows]
+def as_records(rows: Iterable[Any], named: dict[str, str], for_json: bool = False) -> list[dict[str, Any]]:
+    """The rows as dicts from the names of the columns to the values; for JSON null for NaN, which it has not."""
+    records = [{name: getattr(row, field) for name, field in named.items()} for row in rows]
+    if not for_json:
+        return records
+    return [{name: None if _is_no_number(value) else value for name, value in record.items()} for record in records]
+
+
+def as_markdown(rows: Iterable[Any], named: dict[str, str]) -> str:
+    """The rows as a table in Markdown, of the columns `named` as in `columns`."""
+    lines = ["| " + " | ".join(named) + " |", "|" + " --- |" * len(named)]
+    lines += ["| " + " | ".join(map(_cell, record.values())) + " |" for record in as_records(rows, named)]
+    return "\n".join(lines) + "\n"
 
 
 def as_csv(
@@ -70,3 +81,13 @@ def choices_as_text(structure) -> str:
         return "+".join(str(path) for path, is_there in enumerate(chosen) if is_there) or "none"
 
     return " ".join(f"{name}={paths(chosen)}" for name, chosen in structure.items())
+
+
+def _is_no_number(value):
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _cell(value):
+    if isinstance(value, bool):
+        return "✓" if value else ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
