@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from cvhn_tf.checks.arguments import check_truth
 from cvhn_tf.checks.arrays import as_input_arrays
 from cvhn_tf.complexity.description import describe_rise
 from cvhn_tf.export.clients.checks import check_client_takes
@@ -171,6 +172,7 @@ def compare(
     client: str | Sequence[str] = "any",
     metric: Any = "accuracy",
     direction: str = "auto",
+    include_frozen: bool = False,
 ) -> Comparison:
     """Prunes, compacts, converts, runs and measures every combination. No training.
 
@@ -196,6 +198,7 @@ def compare(
             sum counts. Rows have its value as `keras_metric` and `metric`, tables under its name.
         direction: `"min"` if small values of the metric are good, `"max"` if large ones are; `"auto"` takes what Keras
             knows of it.
+        include_frozen: As in `prune`.
 
     Returns:
         `Comparison`. Combinations that LiteRT cannot run are in its `skipped`.
@@ -214,6 +217,7 @@ def compare(
     for sparsity in sparsities:
         check_sparsity(sparsity, name="sparsities")
     check_structure(structure)
+    check_truth("include_frozen", include_frozen)
     check_quantizations(quantizations, representative_data, runner)
     judge = model.at(complexities[0])
     check_convertible("model", judge)
@@ -234,8 +238,13 @@ def compare(
         structures += structure_probabilities(model, complexity)
         for sparsity in sparsities:
             repeated.take_back()
-            network = prune(repeated, complexity, sparsity, scope=scope, structure=structure)
-            layer_sparsities.append(layer_sparsity(network, complexity, sparsity, structure, histograms[-1].counts))
+            network = prune(
+                repeated, complexity, sparsity, scope=scope, structure=structure, include_frozen=include_frozen
+            )
+            posterior = repeated.posterior(complexity) if include_frozen else None
+            layer_sparsities.append(
+                layer_sparsity(network, complexity, sparsity, structure, histograms[-1].counts, posterior)
+            )
             kept = sum(int(np.count_nonzero(weight)) for weight in network.get_weights())
             if representative_data is not None:
                 network = recalibrate(network, representative_data)

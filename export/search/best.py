@@ -11,6 +11,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cvhn_tf.checks.arguments import check_truth
 from cvhn_tf.checks.arrays import as_input_arrays
 from cvhn_tf.export.clients.checks import check_client_takes
 from cvhn_tf.export.clients.table import as_client
@@ -106,6 +107,7 @@ def best(
     client: str | Sequence[str] = "any",
     metric: Any = "accuracy",
     direction: str = "auto",
+    include_frozen: bool = False,
     verbose: bool = False,
 ) -> Best:
     """The most accurate file within budgets; with `min_accuracy`, the smallest that keeps it and the other budgets.
@@ -149,6 +151,7 @@ def best(
         metric: What files are compared by, as in `compare`. Of another metric than accuracy it is not known how far a
             part of the examples may be off, so that networks are judged on all of them.
         direction: As in `compare`.
+        include_frozen: As in `prune`.
         verbose: Whether to show progress on stderr. A search makes ten to some hundred files, each in a second or more,
             most of them where many networks are equally accurate, as those are that have learned nothing. Fewer
             `complexities`, `structures` and `quantizations` make it shorter.
@@ -201,6 +204,7 @@ def best(
     structures = as_list("structures", structures) or _of_any_network()
     for structure in structures:
         check_structure(structure)
+    check_truth("include_frozen", include_frozen)
     if quantizations is None:
         quantizations = available_quantizations(representative_data is not None, runner)
     quantizations = as_list("quantizations", quantizations)
@@ -223,7 +227,7 @@ def best(
         check_class_names(labels, network.outputs[0].shape[-1])
 
     is_sparse = runner.sparse is None or runner.by_channels
-    prunings = Prunings(model, x, y, representative_data, max_latency_ms is not None, is_sparse, judge)
+    prunings = Prunings(model, x, y, representative_data, max_latency_ms is not None, is_sparse, judge, include_frozen)
 
     def searched(some_budgets):
         trials = Trials(prunings, some_budgets, quantizations, x, y, representative_data, labels, runner)

@@ -46,15 +46,26 @@ class Prunings:
         for_speed: Whether files are to be fast rather than small, by `polyphase`.
         sparse: Whether files may hold zeros in the sparse encoding.
         metric: `Metric` that networks are judged by.
+        include_frozen: As in `prune`.
 
     Raises:
         ValueError: If the network is no classifier of these labels.
     """
 
-    def __init__(self, model, x, y, representative_data=None, for_speed=False, sparse=True, metric=ACCURACY):
+    def __init__(
+        self,
+        model,
+        x,
+        y,
+        representative_data=None,
+        for_speed=False,
+        sparse=True,
+        metric=ACCURACY,
+        include_frozen=False,
+    ):
         self._model = RepeatedPruning(model)
         self._x, self._y, self._representative_data, self._for_speed = x, y, representative_data, for_speed
-        self._sparse, self._metric = sparse, metric
+        self._sparse, self._metric, self._include_frozen = sparse, metric, include_frozen
         self._bits, self._bounds, self._estimates, self._accuracies, self._parameters = {}, {}, {}, {}, {}
         self._histograms, self._layer_sparsities, self._structures = {}, {}, {}
         self._turn_to(None)
@@ -115,13 +126,13 @@ class Prunings:
             self._turn_to(point)
         if bits not in self._pruned:
             if bits is None:
-                network = prune(self._model, point.complexity, point.sparsity, structure=point.structure)
+                network = prune(self._model, point.complexity, point.sparsity, **self._pruned_by(point))
                 if point not in self._layer_sparsities:
                     self._describe(point, network)
             else:
                 self.pruned(point)  # every point is described, by its weights before rounding
                 network = round_weights(
-                    self._model, point.complexity, point.sparsity, bits=bits, structure=point.structure
+                    self._model, point.complexity, point.sparsity, bits=bits, **self._pruned_by(point)
                 )
             if self._representative_data is not None:
                 network = recalibrate(network, self._representative_data)
@@ -202,7 +213,11 @@ class Prunings:
             bits = self.description_length_bits(complexity)
             self._histograms[complexity] = snr_histogram(self._model, complexity, bits)
             self._structures[complexity] = structure_probabilities(self._model, complexity)
-        self._layer_sparsities[point] = layer_sparsity(pruned, *point, self._histograms[complexity].counts)
+        posterior = self._model.posterior(complexity) if self._include_frozen else None
+        self._layer_sparsities[point] = layer_sparsity(pruned, *point, self._histograms[complexity].counts, posterior)
+
+    def _pruned_by(self, point):
+        return {"structure": point.structure, "include_frozen": self._include_frozen}
 
     def _value_of(self, point, x, y):
         judge = self._judges.at(point.complexity)
