@@ -11,6 +11,8 @@ from cvhn_tf.export.evaluation.keras_metric import KerasMetric, kind, made_of, t
 from cvhn_tf.export.evaluation.metric import ACCURACY, Metric
 
 _ACCURACY = ("accuracy", "acc")
+# Metrics that take no labels: outputs would be the weights of these.
+_OF_VALUES = (keras.metrics.Mean, keras.metrics.Sum)
 # Better when large, or when small, of those of which Keras itself does not tell.
 _LARGE_IS_GOOD = (
     keras.metrics.IoU,
@@ -82,7 +84,7 @@ def _as_judge(part, metric):
         except (TypeError, ValueError) as error:  # of one that cannot be made without arguments
             reason = reason or ("" if isinstance(error, ValueError) else f": {with_cause(error)}")
             continue
-        if callable(judge) and not isinstance(judge, keras.Layer):
+        if callable(judge) and not isinstance(judge, keras.Layer) and type(judge) not in _OF_VALUES:
             return judge
     raise ValueError(
         "Expected `metric` to be 'accuracy', or what Keras takes as a metric or a loss: its name, such as 'mse', an "

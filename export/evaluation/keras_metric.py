@@ -182,6 +182,8 @@ def _value(judge, name, labels, outputs) -> float:
 
 
 def _run(judge, labels, outputs):
+    if keras.backend.is_float_dtype(outputs.dtype.name):  # of 16 bits in mixed precision, in which no user's labels are
+        outputs = outputs.astype(keras.backend.floatx())
     if not isinstance(judge, keras.metrics.Metric):
         result = judge(keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(outputs))
         result = np.asarray(keras.ops.convert_to_numpy(result))

@@ -13,11 +13,14 @@ def keras_outputs(keras_model, x) -> np.ndarray:
 
 
 def all_outputs(keras_model, x) -> list[np.ndarray]:
-    """All outputs of a Keras model for all of `x`, an array or a structure of them.
+    """All outputs of a Keras model for all of `x`, an array, a structure of them or a list in the order of its inputs.
 
     Not by `predict`, which traces a graph for each new model, and from the fifth on warns that it does.
     """
     examples = len(keras.tree.flatten(x)[0])
+    structure = getattr(keras_model, "_inputs_struct", None)
+    if isinstance(x, list) and isinstance(structure, dict):
+        x = keras.tree.pack_sequence_as(structure, x)
     batches = [
         keras_model(keras.tree.map_structure(lambda array, i=i: array[i : i + BATCH], x), training=False)
         for i in range(0, examples, BATCH)

@@ -1,6 +1,7 @@
 """Any metric or loss of Keras's: its value is Keras's own, and one place knows which of two values is better."""
 
 import math
+import warnings
 
 import keras
 import numpy as np
@@ -80,6 +81,7 @@ def test_direction_of_what_keras_does_not_know_is_an_argument(direction):
         ([["mse", "mae"]], "auto", "Expected `metric` to be 'accuracy'"),
         ("MeanIoU", "auto", "Expected `metric` to be 'accuracy'.*num_classes"),
         (layers.Dense(1), "min", "Expected `metric` to be 'accuracy'"),
+        (keras.metrics.Mean(), "min", "Expected `metric` to be 'accuracy'"),
         ("mse", "up", "Expected `direction` to be 'auto', 'min' or 'max'.*'up'"),
         ("accuracy", "min", "Expected direction='max'.*'min'"),
         (["mse", keras.metrics.AUC(name="area")], "auto", r"one direction.*mse \(min\), area \(max\)"),
@@ -215,6 +217,28 @@ def test_labels_that_a_metric_does_not_take_are_refused(metric, units, y, match,
     artifact = export.to_tflite(network(units, "softmax" if units > 1 else None))
     with pytest.raises(ValueError, match=match):
         export.evaluate_tflite(artifact, x, y, metric=metric)
+
+
+def test_networks_in_mixed_precision_are_measured_in_float32(x):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = network()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    artifact = export.check_accuracy(export.to_tflite(model), model, (x, x[:, 0]), metric=spread, direction="min")
+    assert artifact.keras_metric == pytest.approx(artifact.metric, rel=1e-2)
+
+
+def test_inputs_by_name_are_handed_over_by_name(x):
+    inputs = {"second": keras.Input((2,), name="second"), "first": keras.Input((4,), name="first")}
+    joined = layers.Concatenate()([inputs["first"], inputs["second"]])
+    model = keras.Model(inputs, layers.Dense(1)(joined))
+    given = {"first": x[:, :4], "second": x[:, 4:]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        artifact = export.check_accuracy(export.to_tflite(model, client="cpu"), model, (given, x[:, 0]), metric="mse")
+    expected = np.mean((model(given).numpy()[:, 0] - x[:, 0]) ** 2)
+    assert artifact.keras_metric == pytest.approx(expected, rel=1e-5) == artifact.metric
 
 
 def test_without_a_metric_accuracy_is_what_it_was(x):
