@@ -78,6 +78,29 @@ def check_sparsity(option, value):
         raise ValueError(f"Expected `{option}` in [0, 1), a share of the weights. Received: {option}={value:g}")
 
 
+def as_metric_name(metric) -> str | None:
+    """What `--metric` gave, None for accuracy."""
+    return None if metric in ("accuracy", "acc") else metric
+
+
+def check_metric(metric, dataset, of_accuracy, of_metric):
+    """Raises a `ValueError` unless options fit the metric that files are compared by.
+
+    Args:
+        metric: What `--metric` gave, or None for accuracy.
+        dataset: Name of the data set, or None.
+        of_accuracy: Dict from options that are about accuracy to their values, None where they were not given.
+        of_metric: Likewise those about any other metric.
+    """
+    for option, value in (of_metric if metric is None else of_accuracy).items():
+        if value is not None and metric is None:
+            raise ValueError(f"Expected `--metric`, another than accuracy, with `{option}`. Received: no --metric")
+        if value is not None:
+            raise ValueError(f"Expected no `{option}` with `--metric`. Received: {option}={value:g}, --metric={metric}")
+    if metric is not None and dataset is None:
+        raise ValueError("Expected `--dataset`, on which it is measured, with `--metric`. Received: no --dataset")
+
+
 def check_budgets(budgets, dataset, unsearched):
     """Raises a `ValueError` unless each budget is in its range, and there are data to choose on if there is a budget.
 
@@ -93,6 +116,9 @@ def check_budgets(budgets, dataset, unsearched):
         if option == "--min-accuracy":
             if not 0.0 <= value <= 1.0:
                 raise ValueError(f"Expected `{option}` in [0, 1]. Received: {option}={value:g}")
+        elif option in ("--min-metric", "--max-metric"):
+            if not math.isfinite(value):
+                raise ValueError(f"Expected `{option}` to be a finite number. Received: {option}={value:g}")
         elif not 0.0 < value < math.inf:
             raise ValueError(f"Expected `{option}` to be positive. Received: {option}={value:g}")
     if budgets and dataset is None:
@@ -110,6 +136,14 @@ def check_least_step(value):
     """Raises a `ValueError` unless `value` is a finite number from 0 on."""
     if not 0.0 <= value < math.inf:
         raise ValueError(f"Expected `--step` to be at least 0. Received: --step={value:g}")
+
+
+def check_metric_loss(value):
+    """Raises a `ValueError` unless `value` is a share of a metric."""
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(
+            f"Expected `--max-metric-loss` in [0, 1]. Received: --max-metric-loss={value:g}; 0.01 is a hundredth"
+        )
 
 
 def check_accuracy_loss(value):

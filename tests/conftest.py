@@ -30,6 +30,7 @@ SLOW_FILES = (
     "models/test_silent_faults",
     "differential/test_keras_layers",
     "search/test_best",
+    "search/test_metric",
     "conversion/test_encodings",
     "cli/test_processes",
     "conversion/test_convert",

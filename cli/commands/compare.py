@@ -10,13 +10,14 @@ from cvhn_tf_cli.arguments import (
     DATASETS,
     QUANTIZATIONS,
     SPARSITIES,
+    as_metric_name,
     check_choice,
     check_sparsity,
     check_writable,
     parse_names,
     parse_numbers,
 )
-from cvhn_tf_cli.commands.shared import ANY, Client, Model, TrainingData, command_line
+from cvhn_tf_cli.commands.shared import ANY, Client, Metric, Model, TrainingData, command_line
 from cvhn_tf_cli.loading import load_dataset, load_model
 
 
@@ -35,6 +36,7 @@ def compare(
         str, typer.Option(help=f"Separated by commas, of {', '.join(QUANTIZATIONS)}.")
     ] = "float32,dynamic_range",
     client: Client = ANY,
+    metric: Metric = None,
 ):
     """Export at many complexities, sparsities and encodings; measure every file; mark the best trade-offs."""
     check_choice("--dataset", dataset, DATASETS)
@@ -44,6 +46,7 @@ def compare(
     parsed_complexities = parse_numbers("--complexities", complexities) if complexities else None
     names = parse_names("--encodings", [encodings], QUANTIZATIONS)
     clients = parse_names("--client", client, CLIENTS)
+    metric = as_metric_name(metric)
     check_writable(output / "table.csv")
     hypernetwork = load_model(model)
     from cvhn_tf_cli.work import compare as work
@@ -58,6 +61,7 @@ def compare(
         sparsities=parsed_sparsities,
         quantizations=list(dict.fromkeys(QUANTIZATIONS[name] for name in names)),
         client=clients,
+        metric=metric or "accuracy",
         command=command_line(
             "compare",
             model,
@@ -67,6 +71,7 @@ def compare(
                 "--sparsities": sparsities,
                 "--encodings": encodings,
                 "--client": ",".join(clients),
+                "--metric": metric,
                 "--output": output,
             },
         ),

@@ -11,15 +11,18 @@ from cvhn_tf_cli.arguments import (
     QUANTIZATIONS,
     SCOPES,
     STRUCTURES,
+    as_metric_name,
     check_accuracy_loss,
     check_budgets,
     check_choice,
     check_least_step,
+    check_metric,
+    check_metric_loss,
     check_sparsity,
     check_tflite_output,
     parse_names,
 )
-from cvhn_tf_cli.commands.shared import ANY, Client, Model, command_line
+from cvhn_tf_cli.commands.shared import ANY, Client, Metric, Model, command_line
 from cvhn_tf_cli.loading import load_dataset, load_model
 
 
@@ -93,6 +96,21 @@ def export(
     min_accuracy: Annotated[
         float | None, typer.Option(help="Budget: least accuracy, in [0, 1]; the smallest file of it is written.")
     ] = None,
+    min_metric: Annotated[
+        float | None,
+        typer.Option(help="Budget: least value of a --metric of which large ones are good, as --min-accuracy."),
+    ] = None,
+    max_metric: Annotated[
+        float | None,
+        typer.Option(help="Budget: largest value of a --metric of which small ones are good, likewise."),
+    ] = None,
+    max_metric_loss: Annotated[
+        float | None,
+        typer.Option(
+            help="Without a budget: as --max-accuracy-loss, of another --metric, as a share of it; 0.01 by default."
+        ),
+    ] = None,
+    metric: Metric = None,
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -148,10 +166,13 @@ def export(
         "--max-arena-bytes": max_arena_bytes,
         "--max-multiply-adds": max_multiply_adds,
         "--min-accuracy": min_accuracy,
+        "--min-metric": min_metric,
+        "--max-metric": max_metric,
     }
     budgets = {option: value for option, value in budgets.items() if value is not None}
     check_choice("--encoding", encoding, ("auto", *QUANTIZATIONS))
     clients = parse_names("--client", client, CLIENTS)
+    metric = as_metric_name(metric)
     if sparsity is not None:
         check_sparsity("--sparsity", sparsity)
     if structure is not None:
@@ -162,12 +183,19 @@ def export(
         "--scope": scope,
         "--step": step,
         "--max-accuracy-loss": max_accuracy_loss,
+        "--max-metric-loss": max_metric_loss,
         "--finetune-epochs": finetune_epochs or None,
         "--polyphase": polyphase or None,
         "--fast-sparse": fast_sparse or None,
         "--integer-only": integer_only or None,
     }
     check_budgets(budgets, dataset, unsearched)
+    check_metric(
+        metric,
+        dataset,
+        {"--min-accuracy": min_accuracy, "--max-accuracy-loss": max_accuracy_loss},
+        {"--min-metric": min_metric, "--max-metric": max_metric, "--max-metric-loss": max_metric_loss},
+    )
     if integer_only and encoding != "int8":
         raise ValueError(f"Expected `--encoding int8` with `--integer-only`. Received: --encoding={encoding}")
     if complexity is not None and description_bits is not None:
@@ -177,6 +205,8 @@ def export(
         )
     if max_accuracy_loss is not None:
         check_accuracy_loss(max_accuracy_loss)
+    if max_metric_loss is not None:
+        check_metric_loss(max_metric_loss)
     if step is not None:
         check_least_step(step)
     if dataset is not None:
@@ -198,7 +228,7 @@ def export(
         from cvhn_tf_cli.work import budget
 
         given = {"--complexity": complexity, "--sparsity": sparsity, "--structure": structure, "--dataset": dataset}
-        chosen = {"--encoding": encoding, "--client": ",".join(clients), "--output": output}
+        chosen = {"--encoding": encoding, "--client": ",".join(clients), "--metric": metric, "--output": output}
         budget.export_within(
             hypernetwork,
             output,
@@ -208,6 +238,7 @@ def export(
             structure=structure,
             encoding=encoding,
             client=clients,
+            metric=metric or "accuracy",
             dataset=images,
             command=command_line("export", model, budgets | given | chosen),
         )
@@ -227,6 +258,9 @@ def export(
             "finetune_epochs": finetune_epochs,
         }
         options = {f"--{name.replace('_', '-')}": value for name, value in settings.items()}
+        if metric is not None:
+            del options["--max-accuracy-loss"]
+            options |= {"--metric": metric, "--max-metric-loss": max_metric_loss}
         options |= {"--client": ",".join(clients), "--dataset": dataset, "--output": output}
         given = {"--polyphase": polyphase, "--fast-sparse": fast_sparse, "--integer-only": integer_only}
         flags = [flag for flag, is_given in given.items() if is_given]
@@ -236,5 +270,7 @@ def export(
             "polyphase": polyphase,
             "fast_sparse": fast_sparse,
             "integer_only": integer_only,
+            "metric": metric or "accuracy",
+            "max_metric_loss": max_metric_loss,
         }
         work.export(hypernetwork, output, dataset=images, command=command, **settings)

@@ -19,6 +19,15 @@ Client = Annotated[
     ),
 ]
 ANY = ["any"]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        "--metric",
+        help="What files are compared by: a metric or a loss by its name in Keras, such as "
+        "sparse_categorical_crossentropy, in the place of accuracy.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Equal seeds give equal runs.")]
 
 

@@ -3,11 +3,13 @@
 from cvhn_tf import export as stages
 from cvhn_tf_cli.arguments import QUANTIZATIONS
 from cvhn_tf_cli.terminal import show
-from cvhn_tf_cli.work.export import calibration_images, dense_accuracy
+from cvhn_tf_cli.work.export import calibration_images, dense_value
 from cvhn_tf_cli.work.model_card import passed_over, report_file
 
 
-def export_within(model, output, *, budgets, complexity, sparsity, structure, encoding, client, dataset, command):
+def export_within(
+    model, output, *, budgets, complexity, sparsity, structure, encoding, client, dataset, command, metric="accuracy"
+):
     """Writes the best file within `budgets`, a dict of the command's options, to `output`, and prints its figures.
 
     What is None of complexity, sparsity and structure, and an encoding `"auto"`, is searched for. Every other test
@@ -24,15 +26,20 @@ def export_within(model, output, *, budgets, complexity, sparsity, structure, en
         representative_data=calibration_images(dataset),
         labels=dataset.classes,
         client=client,
+        metric=metric,
         verbose=True,
     )
-    chosen = found.chosen
+    chosen, judge = found.chosen, found.metric
     others = slice(1, None, 2)
-    measured = stages.evaluate_tflite(found.artifact, dataset.x_test[others], dataset.y_test[others])
+    measured = stages.evaluate_tflite(
+        found.artifact, dataset.x_test[others], dataset.y_test[others], metric=found.metric
+    )
     found.save(output)
     report = output.with_name(f"{output.stem}.report.html")
     found.report(report, command, {chosen: output.name})
 
+    selected = judge.number(judge.of(chosen))
+    dense = dense_value(model, chosen.complexity, dataset, judge, others)
     figures = {
         "size_bytes": f"{chosen.size_bytes:,}",
         "gzip_bytes": f"{chosen.gzip_bytes:,}",
@@ -43,10 +50,10 @@ def export_within(model, output, *, budgets, complexity, sparsity, structure, en
         "encoding": found.artifact.encoding,
         "client": ", ".join(found.artifact.clients),
         "latency": f"{chosen.latency_ms:.4f} ms in {chosen.latency_client}",
-        "dense accuracy": f"{dense_accuracy(model, chosen.complexity, dataset, others):.4f} in Keras",
-        "selection accuracy": f"{chosen.accuracy:.4f} on the half of the test images that chose the file",
-        "test accuracy": f"{measured.accuracy:.4f} on the other half",
+        f"dense {judge.name}": f"{judge.number(dense)} in Keras",
+        f"selection {judge.name}": f"{selected} on the half of the test images that chose the file",
+        f"test {judge.name}": f"{judge.number(judge.of(measured))} on the other half",
     }
     figures |= passed_over(found.artifact)
-    report_file(output, found.artifact, figures, command, dataset, len(dataset.y_test[others]))
+    report_file(output, found.artifact, figures, command, dataset, len(dataset.y_test[others]), judge.name)
     show(f"Wrote {output} and {report}, on {len(found.trace)} candidates.")

@@ -7,7 +7,7 @@ from cvhn_tf_cli.work.export import calibration_images, name_encoding
 _LONGEST_TABLE = 20
 
 
-def compare(model, dataset, folder, *, complexities, sparsities, quantizations, client, command):
+def compare(model, dataset, folder, *, complexities, sparsities, quantizations, client, command, metric="accuracy"):
     """Compares, then writes and prints what came of it. `complexities` may be None, as in `cvhn_tf.export.compare`.
 
     `command` is the command line that asked for it, for the report.
@@ -22,6 +22,7 @@ def compare(model, dataset, folder, *, complexities, sparsities, quantizations, 
             client=client,
             representative_data=calibration_images(dataset),
             labels=dataset.classes,
+            metric=metric,
             progress=lambda done, total, *_: advance(done, "", total),
         )
     if not comparison.rows:
@@ -33,7 +34,7 @@ def compare(model, dataset, folder, *, complexities, sparsities, quantizations, 
     for stale in folder.glob("complexity-*_sparsity-*_*.tflite"):
         stale.unlink()
         stale.with_suffix(".json").unlink(missing_ok=True)
-    kept = _rows_to_keep(comparison.rows)
+    kept = _rows_to_keep(comparison.rows, comparison.metric)
     files = {row: _file_name(row) for row in kept}
     for row, name in files.items():
         comparison.artifact_of(row).save(folder / name)
@@ -41,13 +42,16 @@ def compare(model, dataset, folder, *, complexities, sparsities, quantizations, 
     _show_comparison(comparison, kept, folder)
 
 
-def _rows_to_keep(rows):
-    """The Pareto front, and for each complexity the smallest file within one percentage point of its best."""
+def _rows_to_keep(rows, metric):
+    """The Pareto front, and for each complexity the smallest file within one percentage point of its best.
+
+    Of another metric than accuracy, within a hundredth of its value.
+    """
     kept = [row for row in rows if row.pareto]
     for complexity in dict.fromkeys(row.complexity for row in rows):
         same = [row for row in rows if row.complexity == complexity]
-        good = max(row.accuracy for row in same) - 0.01
-        kept.append(min((row for row in same if row.accuracy >= good), key=lambda row: row.size_bytes))
+        good = metric.lowered(max(metric.score(row) for row in same), 0.01)
+        kept.append(min((row for row in same if metric.score(row) >= good), key=lambda row: row.size_bytes))
     return list(dict.fromkeys(kept))
 
 
@@ -56,11 +60,12 @@ def _file_name(row) -> str:
 
 
 def _show_comparison(comparison, kept, folder):
-    rows = sorted(comparison.rows, key=lambda row: (row.size_bytes, -row.accuracy))
+    metric = comparison.metric
+    rows = sorted(comparison.rows, key=lambda row: (row.size_bytes, -metric.score(row)))
     shown = rows if len(rows) <= _LONGEST_TABLE else [row for row in rows if row in kept]
     searched = any(row.choices for row in rows)
     table = make_table(
-        "Smallest files first; ★: no smaller file is as accurate",
+        f"Smallest files first; ★: no smaller file is as {'accurate' if metric.name == 'accuracy' else 'good'}",
         *(
             "",
             "complexity",
@@ -70,7 +75,7 @@ def _show_comparison(comparison, kept, folder):
             "size_bytes",
             "gzip_bytes",
             "unquantized",
-            "accuracy",
+            metric.name,
             "latency_ms",
             *(("multiply_adds", "choices") if searched else ()),
         ),
@@ -85,7 +90,7 @@ def _show_comparison(comparison, kept, folder):
             f"{row.size_bytes:,}",
             f"{row.gzip_bytes:,}",
             f"{row.unquantized_bytes:,}",
-            f"{row.accuracy:.4f}",
+            metric.number(metric.of(row)),
             f"{row.latency_ms:.4f}",
             *((f"{row.multiply_adds or 0:,}", row.choices) if searched else ()),
         )

@@ -5,6 +5,10 @@ import keras
 from cvhn_tf import export as stages
 from cvhn_tf.export.clients.checks import check_client_computes
 from cvhn_tf.export.clients.table import as_client
+from cvhn_tf.export.evaluation.as_metric import as_metric
+from cvhn_tf.export.evaluation.keras_metric import output_names
+from cvhn_tf.export.evaluation.keras_outputs import all_outputs
+from cvhn_tf.export.evaluation.metric import ACCURACY
 from cvhn_tf.export.pruning.weight_groups import STRUCTURES
 from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf_cli.arguments import QUANTIZATIONS
@@ -40,6 +44,8 @@ def export(
     polyphase=False,
     fast_sparse=False,
     integer_only=False,
+    metric="accuracy",
+    max_metric_loss=None,
 ):
     """Writes the network at one complexity to `output` and prints its figures; accuracy and latency on `dataset`.
 
@@ -48,6 +54,12 @@ def export(
     if encoding != "auto":
         check_client_computes(as_client(client), QUANTIZATIONS[encoding])
     calibration = dataset and calibration_images(dataset)
+    judge = as_metric(metric)
+    if dataset and judge is not ACCURACY:
+        network = model.at(complexity)
+        judge = judge.for_outputs(output_names(network))
+        judge.examples(network, selection_images(dataset))  # which sees whether the metric takes them, at once
+    losses = {"max_accuracy_loss": max_accuracy_loss, "metric": judge, "max_metric_loss": max_metric_loss}
     settings = {"complexity": complexity, "sparsity": sparsity, "structure": structure}
     pruned = settings | {"scope": scope}
 
@@ -78,7 +90,7 @@ def export(
                 network,
                 representative_data=calibration,
                 data=dataset and selection_images(dataset),
-                max_accuracy_loss=max_accuracy_loss,
+                **losses,
                 rounded={bits: rounded[i] for bits, rounded in by_bits.items()},
                 client=client,
             )
@@ -99,7 +111,7 @@ def export(
     if dataset and encoding != "auto":
         if step and bits is not None:  # what rounding loses counts too
             network = _recalibrated(stages.prune(model, **pruned), calibration)
-        artifact = stages.check_accuracy(artifact, network, selection_images(dataset), max_accuracy_loss)
+        artifact = stages.check_accuracy(artifact, network, selection_images(dataset), **losses)
     artifact = stages.annotate(artifact, **settings, labels=dataset and dataset.classes)
 
     figures = {
@@ -115,14 +127,14 @@ def export(
     if finetune_epochs:
         figures["fine-tuning"] = f"{finetune_epochs} epochs"
     if dataset:
-        measured = stages.evaluate_tflite(artifact, dataset.x_test, dataset.y_test, client=client)
-        figures["dense accuracy"] = f"{dense_accuracy(model, complexity, dataset):.4f} in Keras"
-        figures["test accuracy"] = f"{measured.accuracy:.4f}"
+        measured = stages.evaluate_tflite(artifact, dataset.x_test, dataset.y_test, client=client, metric=judge)
+        figures[f"dense {judge.name}"] = f"{judge.number(dense_value(model, complexity, dataset, judge))} in Keras"
+        figures[f"test {judge.name}"] = judge.number(judge.of(measured))
         figures["latency"] = f"{measured.latency_ms:.4f} ms in {measured.latency_client}"
     elif artifact.latency_ms is not None:
         figures["latency"] = f"{artifact.latency_ms:.4f} ms"
     artifact.save(output)
-    report_file(output, artifact, figures, command, dataset)
+    report_file(output, artifact, figures, command, dataset, metric=judge.name)
 
 
 def _finetune(network, dataset, epochs):
@@ -149,7 +161,15 @@ def selection_images(dataset):
 
 def dense_accuracy(model, complexity, dataset, examples=slice(None)) -> float:
     """Accuracy in Keras of the whole network at a complexity, on all test images or a slice of them."""
-    return accuracy_of(stages.recalibrate(model.at(complexity), calibration_images(dataset)), dataset, examples)
+    return dense_value(model, complexity, dataset, ACCURACY, examples)
+
+
+def dense_value(model, complexity, dataset, metric, examples=slice(None)) -> float:
+    """As `dense_accuracy`, in any `Metric`."""
+    network = stages.recalibrate(model.at(complexity), calibration_images(dataset))
+    if metric is ACCURACY:
+        return accuracy_of(network, dataset, examples)
+    return metric.value(all_outputs(network, dataset.x_test[examples]), dataset.y_test[examples])
 
 
 def accuracy_of(network, dataset, examples=slice(None)) -> float:

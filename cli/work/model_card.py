@@ -11,12 +11,12 @@ def passed_over(artifact) -> dict[str, str]:
     return {"unquantized": f"{artifact.unquantized_bytes:,} bytes that the encoding has passed over"}
 
 
-def report_file(output, artifact, figures, command, dataset=None, examples=None):
+def report_file(output, artifact, figures, command, dataset=None, examples=None, metric="accuracy"):
     """Writes the card beside a TFLite file, and prints the same figures and what is to be said of the file.
 
     Arguments as in `write_model_card`.
     """
-    write_model_card(output, artifact, figures, command, dataset, examples)
+    write_model_card(output, artifact, figures, command, dataset, examples, metric)
     table = make_table(f"{output}", "", "")
     for row in figures.items():
         table.add_row(*row)
@@ -25,7 +25,7 @@ def report_file(output, artifact, figures, command, dataset=None, examples=None)
         show(f"{caveat}.")
 
 
-def write_model_card(output, artifact, figures, command, dataset=None, examples=None):
+def write_model_card(output, artifact, figures, command, dataset=None, examples=None, metric="accuracy"):
     """Writes the card beside a TFLite file, under its name with the ending `.md`.
 
     Args:
@@ -35,6 +35,7 @@ def write_model_card(output, artifact, figures, command, dataset=None, examples=
         command: The command line that made the file.
         dataset: `Dataset` that it was measured on, or None.
         examples: Number of its test images that measured the file; all by default.
+        metric: Name of what it was measured by.
     """
     inputs, outputs = (
         ", ".join(f"`{tensor['name']}` {tensor['shape']} {tensor['dtype']}" for tensor in artifact.metadata[key])
@@ -66,9 +67,9 @@ def write_model_card(output, artifact, figures, command, dataset=None, examples=
     else:
         count = examples or len(dataset.x_test)
         lines += [
-            f"Accuracy is that on {count:,} test images of {dataset.name}: `dense accuracy` of the "
-            "whole network at this complexity in Keras, `test accuracy` of this file in LiteRT. Latency is the median "
-            "time for one image on one thread of the machine that made the file.",
+            f"{metric[:1].upper()}{metric[1:]} is that on {count:,} test images of {dataset.name}: `dense {metric}` of "
+            f"the whole network at this complexity in Keras, `test {metric}` of this file in LiteRT. Latency is the "
+            "median time for one image on one thread of the machine that made the file.",
             "",
             f"Classes: {', '.join(dataset.classes)}",
             "",

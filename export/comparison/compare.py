@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from cvhn_tf.checks.arguments import check_truth
 from cvhn_tf.checks.arrays import as_input_arrays
 from cvhn_tf.complexity.description import describe_rise
 from cvhn_tf.export.clients.checks import check_client_takes
@@ -18,13 +19,16 @@ from cvhn_tf.export.comparison.pareto import pareto_front
 from cvhn_tf.export.comparison.plot import plot_front
 from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.comparison.rows import Row, Skipped
-from cvhn_tf.export.comparison.tables import as_csv, choices_as_text, written
+from cvhn_tf.export.comparison.tables import as_csv, as_markdown, as_records, choices_as_text, columns, written
 from cvhn_tf.export.conversion.convert import to_tflite_from
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.conversion.quantizations import check_quantizations
 from cvhn_tf.export.delivery.metadata import annotate, check_class_names
-from cvhn_tf.export.evaluation.evaluate import accuracy, evaluate_tflite, keras_outputs
-from cvhn_tf.export.evaluation.labelled_examples import as_examples
+from cvhn_tf.export.evaluation.as_metric import as_metric
+from cvhn_tf.export.evaluation.evaluate import evaluate_tflite
+from cvhn_tf.export.evaluation.keras_metric import output_names
+from cvhn_tf.export.evaluation.keras_outputs import all_outputs
+from cvhn_tf.export.evaluation.metric import ACCURACY, Metric
 from cvhn_tf.export.networks.check_network import check_convertible
 from cvhn_tf.export.pruning.layer_statistics import (
     LayerSparsity,
@@ -59,6 +63,7 @@ class Comparison:
         histograms: List of `SnrHistogram`, one for each complexity.
         layer_sparsities: List of `LayerSparsity`, one for each pruned network.
         structures: List of `StructureProbabilities`, one for each complexity; empty if the target has no choices.
+        metric: What the rows are compared by: accuracy, or another with its `name` and `direction`.
     """
 
     rows: list[Row]
@@ -67,6 +72,7 @@ class Comparison:
     histograms: list[SnrHistogram] = dataclasses.field(default_factory=list, repr=False)
     layer_sparsities: list[LayerSparsity] = dataclasses.field(default_factory=list, repr=False)
     structures: list[StructureProbabilities] = dataclasses.field(default_factory=list, repr=False)
+    metric: Metric = dataclasses.field(default=ACCURACY, repr=False)
 
     @property
     def rise(self) -> str | None:
@@ -79,21 +85,35 @@ class Comparison:
     def __iter__(self):
         return iter(self.rows)
 
-    def best(self, max_bytes: int | None = None, min_accuracy: float | None = None) -> Row | None:
+    def best(
+        self,
+        max_bytes: int | None = None,
+        min_accuracy: float | None = None,
+        *,
+        min_metric: float | None = None,
+        max_metric: float | None = None,
+    ) -> Row | None:
         """The most accurate row of at most `max_bytes`, or the smallest of at least `min_accuracy`.
+
+        With another metric the best one in it, or the smallest of at least `min_metric` if large values are good, of at
+        most `max_metric` if small ones are.
 
         Returns:
             A `Row`, or None if there is none.
+
+        Raises:
+            ValueError: If a bound is of another metric.
         """
+        score = self.metric.score
+        least = self.metric.least_allowed(min_accuracy, min_metric, max_metric)
         fitting = [
             row
             for row in self.rows
-            if (max_bytes is None or row.size_bytes <= max_bytes)
-            and (min_accuracy is None or row.accuracy >= min_accuracy)
+            if (max_bytes is None or row.size_bytes <= max_bytes) and (least is None or score(row) >= least)
         ]
-        if min_accuracy is not None:
-            return min(fitting, key=lambda row: (row.size_bytes, -row.accuracy), default=None)
-        return max(fitting, key=lambda row: (row.accuracy, -row.size_bytes), default=None)
+        if least is not None:
+            return min(fitting, key=lambda row: (row.size_bytes, -score(row)), default=None)
+        return max(fitting, key=lambda row: (score(row), -row.size_bytes), default=None)
 
     def artifact_of(self, row: Row) -> TFLiteArtifact:
         """The file of a row.
@@ -110,23 +130,19 @@ class Comparison:
 
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
         """The table as CSV; written to `path` too if it is given."""
-        return as_csv(Row, self.rows, path)
+        return as_csv(Row, self.rows, path, self.metric)
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """The table as JSON, `{"rows": […], "skipped": […]}`; written to `path` too if it is given."""
         table = {
-            "rows": [dataclasses.asdict(row) for row in self.rows],
+            "rows": as_records(self.rows, columns(Row, self.metric), for_json=True),
             "skipped": [dataclasses.asdict(skipped) for skipped in self.skipped],
         }
         return written(json.dumps(table, indent=1) + "\n", path)
 
     def to_markdown(self, path: str | os.PathLike[str] | None = None) -> str:
         """The table as Markdown, rows on the Pareto front marked; written to `path` too if it is given."""
-        names = [field.name for field in dataclasses.fields(Row)]
-        lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-        for row in self.rows:
-            lines.append("| " + " | ".join(_cell(getattr(row, name)) for name in names) + " |")
-        return written("\n".join(lines) + "\n", path)
+        return written(as_markdown(self.rows, columns(Row, self.metric)), path)
 
     def report(
         self,
@@ -138,8 +154,8 @@ class Comparison:
         return report(self, path, command, files)
 
     def plot(self, path: str | os.PathLike[str]) -> None:
-        """Writes a PNG picture of accuracy against file size, a point a row, with the Pareto front."""
-        write_atomically(path, plot_front(self.rows))
+        """Writes a PNG picture of accuracy, or the metric, against file size, a point a row, with the Pareto front."""
+        write_atomically(path, plot_front(self.rows, self.metric))
 
 
 def compare(
@@ -154,6 +170,9 @@ def compare(
     structure: str = "weight",
     labels: Sequence[str] | None = None,
     client: str | Sequence[str] = "any",
+    metric: Any = "accuracy",
+    direction: str = "auto",
+    include_frozen: bool = False,
 ) -> Comparison:
     """Prunes, compacts, converts, runs and measures every combination. No training.
 
@@ -161,7 +180,8 @@ def compare(
 
     Args:
         model: `cvhn_tf.VariationalHypernetwork`.
-        data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels.
+        data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels; with
+            another metric, with the labels that it takes, a list or a dict of arrays for several outputs.
         complexities: λs; by default nine over the model's range, evenly spaced in log λ.
         sparsities: Shares of pruned weights, each in [0, 1).
         quantizations: As in `to_tflite`; by default float32 and `"dynamic_range"`, where the client computes it.
@@ -172,14 +192,23 @@ def compare(
         structure: As in `prune`.
         labels: Names of the classes, which each file then holds too.
         client: As in `to_tflite`: what will run the files.
+        metric: What files are compared by: `"accuracy"`, or for networks that are no classifiers what Keras takes as a
+            metric or a loss: its name, such as `"mse"`, an object, or a function of labels and outputs. Of several
+            outputs a list of these in their order, None where one does not count, or a dict by their names; then their
+            sum counts. Rows have its value as `keras_metric` and `metric`, tables under its name.
+        direction: `"min"` if small values of the metric are good, `"max"` if large ones are; `"auto"` takes what Keras
+            knows of it.
+        include_frozen: As in `prune`.
 
     Returns:
         `Comparison`. Combinations that LiteRT cannot run are in its `skipped`.
 
     Raises:
-        ValueError: If an argument is out of range, before anything is converted.
+        ValueError: If an argument is out of range, or the metric does not take the labels, before anything is
+            converted.
     """
     check_model(model)
+    metric = as_metric(metric, direction)
     complexities = model.complexity_range.grid_or(as_list("complexities", complexities))
     runner = as_client(client)
     if quantizations is None:
@@ -188,11 +217,13 @@ def compare(
     for sparsity in sparsities:
         check_sparsity(sparsity, name="sparsities")
     check_structure(structure)
+    check_truth("include_frozen", include_frozen)
     check_quantizations(quantizations, representative_data, runner)
     judge = model.at(complexities[0])
     check_convertible("model", judge)
     check_client_takes(runner, judge)
-    x, y = as_examples(judge, data)
+    metric = metric.for_outputs(output_names(judge))
+    x, y = metric.examples(judge, data)
     if representative_data is not None:
         as_input_arrays(judge, representative_data)
     if labels is not None:
@@ -207,12 +238,17 @@ def compare(
         structures += structure_probabilities(model, complexity)
         for sparsity in sparsities:
             repeated.take_back()
-            network = prune(repeated, complexity, sparsity, scope=scope, structure=structure)
-            layer_sparsities.append(layer_sparsity(network, complexity, sparsity, structure, histograms[-1].counts))
+            network = prune(
+                repeated, complexity, sparsity, scope=scope, structure=structure, include_frozen=include_frozen
+            )
+            posterior = repeated.posterior(complexity) if include_frozen else None
+            layer_sparsities.append(
+                layer_sparsity(network, complexity, sparsity, structure, histograms[-1].counts, posterior)
+            )
             kept = sum(int(np.count_nonzero(weight)) for weight in network.get_weights())
             if representative_data is not None:
                 network = recalibrate(network, representative_data)
-            keras_accuracy = accuracy(keras_outputs(network, x), y)
+            keras_value = metric.value(all_outputs(network, x), y)
             network = compact(network)
             graphs = FrozenGraphs()
             for quantization in quantizations:
@@ -223,7 +259,7 @@ def compare(
                     result: Any = Skipped(complexity, sparsity, quantization, str(error))
                     skipped.append(result)
                 else:
-                    measured = evaluate_tflite(artifact, x, y, client=runner.names)
+                    measured = evaluate_tflite(artifact, x, y, client=runner.names, metric=metric)
                     artifacts.append(artifact)
                     result = Row(
                         complexity=complexity,
@@ -234,8 +270,8 @@ def compare(
                         parameters_kept=kept,
                         size_bytes=artifact.size_bytes,
                         gzip_bytes=artifact.gzip_bytes,
-                        keras_accuracy=keras_accuracy,  # type: ignore[arg-type]  # the labels are classes
-                        accuracy=measured.accuracy,  # type: ignore[arg-type]
+                        keras_accuracy=keras_value if metric is ACCURACY else None,
+                        accuracy=measured.accuracy,
                         latency_ms=measured.latency_ms,
                         calibration_error=measured.calibration_error,
                         structure=structure,
@@ -243,16 +279,12 @@ def compare(
                         choices=choices,
                         multiply_adds=multiply_adds_of(network),
                         latency_client=measured.latency_client,
+                        keras_metric=None if metric is ACCURACY else keras_value,
+                        metric=measured.metric,
                     )
                     rows.append(result)
                 if progress is not None:
                     progress(len(rows) + len(skipped), total, result)
-    front = pareto_front(rows)
+    front = pareto_front(rows, metric)
     rows = [dataclasses.replace(row, pareto=i in front) for i, row in enumerate(rows)]
-    return Comparison(rows, artifacts, skipped, histograms, layer_sparsities, structures)
-
-
-def _cell(value):
-    if isinstance(value, bool):
-        return "✓" if value else ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return Comparison(rows, artifacts, skipped, histograms, layer_sparsities, structures, metric)

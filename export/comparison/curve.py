@@ -9,11 +9,13 @@ import tensorflow as tf
 
 from cvhn_tf.callbacks import EveryFewEpochs
 from cvhn_tf.export.comparison.compare import compare
-from cvhn_tf.export.evaluation.labelled_examples import as_arrays
+from cvhn_tf.export.evaluation.as_metric import as_metric
+from cvhn_tf.export.evaluation.labelled_examples import as_arrays, as_pair
+from cvhn_tf.export.evaluation.metric import ACCURACY
 
 
 class SizeAccuracyCurve(EveryFewEpochs):
-    """Exports and measures at some complexities every few epochs, and draws accuracy against file size.
+    """Exports and measures at some complexities every few epochs, and draws accuracy, or another metric, against size.
 
     Writes `epoch-<number>.png` and `epoch-<number>.csv` to a folder, as `compare` has them, after every `frequency`
     epochs and after the last. A file takes about a second.
@@ -27,7 +29,8 @@ class SizeAccuracyCurve(EveryFewEpochs):
         **compare_arguments: Further arguments of `cvhn_tf.export.compare`.
 
     Raises:
-        ValueError: If `frequency` is no positive integer, or `data` are no examples with class labels.
+        ValueError: If `frequency` is no positive integer, `data` are no examples with labels, of classes unless there
+            is another metric, or the metric is none.
     """
 
     def __init__(
@@ -40,7 +43,9 @@ class SizeAccuracyCurve(EveryFewEpochs):
         **compare_arguments: Any,
     ) -> None:
         super().__init__(frequency)
-        self.folder, self.data = pathlib.Path(folder), as_arrays(data)
+        given = {name: compare_arguments[name] for name in ("metric", "direction") if name in compare_arguments}
+        metric = as_metric(**given)
+        self.folder, self.data = pathlib.Path(folder), as_arrays(data) if metric is ACCURACY else as_pair(data)
         self.complexities, self.sparsities, self.compare_arguments = complexities, sparsities, compare_arguments
 
     def on_train_begin(self, logs=None):

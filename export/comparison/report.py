@@ -1,7 +1,6 @@
 """A comparison or a search as one web page that needs nothing else: figures, a sortable table, links to the files."""
 
 import base64
-import dataclasses
 import hashlib
 import html
 import importlib.metadata
@@ -21,6 +20,8 @@ from cvhn_tf.export.comparison.report_figures import (
     structure_cost_figure,
     structure_figure,
 )
+from cvhn_tf.export.comparison.tables import columns
+from cvhn_tf.export.evaluation.metric import ACCURACY, Metric
 from cvhn_tf.export.pruning.layer_statistics import LayerSparsity, SnrHistogram, StructureProbabilities
 from cvhn_tf.files.atomic import write_atomically
 
@@ -75,6 +76,9 @@ class HasRows(Protocol):
     @property
     def structures(self) -> list[StructureProbabilities]: ...
 
+    @property
+    def metric(self) -> Metric: ...
+
 
 def report(
     result: HasRows,
@@ -84,10 +88,10 @@ def report(
 ) -> str:
     """Makes a web page of a comparison or of a search within budgets.
 
-    It holds accuracy against size with a description of each point under the mouse, the signal-to-noise ratios and the
-    sparsity of each layer, description length against λ, the probabilities of a target's choices, and all rows in a
-    table that a click on a column sorts. plotly.js is in it (about 5 MB), and a policy that forbids the browser to load
-    or run anything else.
+    It holds accuracy, or another metric that was asked for, against size with a description of each point under the
+    mouse, the signal-to-noise ratios and the sparsity of each layer, description length against λ, the probabilities of
+    a target's choices, and all rows in a table that a click on a column sorts. plotly.js is in it (about 5 MB), and a
+    policy that forbids the browser to load or run anything else.
 
     Args:
         result: What `compare` or `best` gave.
@@ -101,8 +105,9 @@ def report(
     if not hasattr(result, "rows"):
         raise TypeError(f"Expected `result` to be what `compare` or `best` gives. Received: result={result!r}")
     chosen = getattr(result, "chosen", None)
+    metric = getattr(result, "metric", ACCURACY)
     figures = {
-        "size-accuracy": size_accuracy_figure(result.rows, chosen),
+        "size-accuracy": size_accuracy_figure(result.rows, chosen, metric),
         "snr": snr_figure(result.histograms),
         "layer-sparsity": layer_sparsity_figure(result.layer_sparsities),
         "description-length": description_length_figure(result.histograms),
@@ -111,13 +116,13 @@ def report(
         figures["structure"] = structure_figure(result.structures)
         figures["structure-cost"] = structure_cost_figure(result.structures)
     rise = describe_rise({each.complexity: each.description_length_bits for each in result.histograms})
-    page = _page(result.rows, chosen, figures, command, files or {}, rise)
+    page = _page(result.rows, chosen, figures, command, files or {}, rise, metric)
     if path is not None:
         write_atomically(path, page.encode())
     return page
 
 
-def _page(rows, chosen, figures, command, files, rise):
+def _page(rows, chosen, figures, command, files, rise, metric):
     plotly = get_plotlyjs()
     # The scripts by their hashes, so that no text of the page can be run as one.
     scripts = f"script-src {_hash(plotly)} {_hash(_SCRIPT)}"
@@ -136,10 +141,10 @@ def _page(rows, chosen, figures, command, files, rise):
 <script>{plotly}</script>
 </head>
 <body>
-<h1>Size and accuracy</h1>
+<h1>Size and {html.escape(metric.name)}</h1>
 {made_by}
 <p>cvhn-tf {html.escape(importlib.metadata.version("cvhn-tf"))}. Point at a mark to see what makes its file. A file
-that is picked here is picked on these data: measure its accuracy on others.</p>
+that is picked here is picked on these data: measure its {html.escape(metric.name)} on others.</p>
 <div id="size-accuracy"></div>
 <h2>Signal-to-noise ratio of each layer</h2>
 <p>Weights on the left carry no information and are pruned first.</p>
@@ -151,7 +156,7 @@ that is picked here is picked on these data: measure its accuracy on others.</p>
 {structure}<h2>Files</h2>
 <p>A click on a column sorts by it. Coloured: {marked}.</p>
 <div class="wide">
-{_table(rows, chosen, files)}
+{_table(rows, chosen, files, metric)}
 </div>
 <script type="application/json" id="figures">{_json(figures)}</script>
 <script>{_SCRIPT}</script>
@@ -160,14 +165,14 @@ that is picked here is picked on these data: measure its accuracy on others.</p>
 """
 
 
-def _table(rows, chosen, files):
-    names = [field.name for field in dataclasses.fields(rows[0])] if rows else []
-    names += ["file"] if files else []
-    head = "".join(f"<th><button>{name}</button></th>" for name in names)
+def _table(rows, chosen, files, metric):
+    named = columns(type(rows[0]), metric) if rows else {}
+    named |= {"file": "file"} if files else {}
+    head = "".join(f"<th><button>{html.escape(name)}</button></th>" for name in named)
     lines = [f'<table id="rows">\n<thead><tr>{head}</tr></thead>\n<tbody>']
     for row in rows:
         marked = row == chosen or getattr(row, "pareto", False)
-        cells = "".join(_cell(name, getattr(row, name, None), files.get(row)) for name in names)
+        cells = "".join(_cell(name, getattr(row, field, None), files.get(row)) for name, field in named.items())
         lines.append(f"<tr class='marked'>{cells}</tr>" if marked else f"<tr>{cells}</tr>")
     return "\n".join([*lines, "</tbody></table>"])
 

@@ -6,20 +6,22 @@ import math
 from typing import Any
 
 from cvhn_tf.export.comparison.pareto import pareto_front
+from cvhn_tf.export.evaluation.metric import ACCURACY, Metric
 from cvhn_tf.export.pruning.layer_statistics import LayerSparsity
 
 _SYMBOLS = {"float32": "circle", "float16": "square", "dynamic_range": "triangle-up", "int8": "diamond"}
 _HEIGHT = 460
 
 
-def size_accuracy_figure(rows, chosen=None) -> dict[str, Any]:
-    """Accuracy against file size: a point for each row that was measured, coloured by λ, and the Pareto front.
+def size_accuracy_figure(rows, chosen=None, metric: Metric = ACCURACY) -> dict[str, Any]:
+    """Accuracy, or another metric, against file size: a point for each measured row, coloured by λ; the Pareto front.
 
     Args:
         rows: List of `Row` or `Candidate`.
         chosen: The one of them to be marked, if any.
+        metric: What they are compared by. Rows without a finite value of it have no point.
     """
-    rows = [row for row in rows if row.accuracy is not None]
+    rows = [row for row in rows if metric.of(row) is not None and math.isfinite(metric.of(row))]
     data = []
     for encoding in dict.fromkeys(row.encoding for row in rows):
         some = [row for row in rows if row.encoding == encoding]
@@ -29,8 +31,8 @@ def size_accuracy_figure(rows, chosen=None) -> dict[str, Any]:
                 "mode": "markers",
                 "name": html.escape(encoding, quote=False),
                 "x": [row.size_bytes for row in some],
-                "y": [100 * row.accuracy for row in some],
-                "hovertext": [_describe(row) for row in some],
+                "y": [metric.scale * metric.of(row) for row in some],
+                "hovertext": [_describe(row, metric) for row in some],
                 "hovertemplate": "%{hovertext}<extra></extra>",
                 "marker": {
                     "color": [math.log10(row.complexity) for row in some],
@@ -40,28 +42,28 @@ def size_accuracy_figure(rows, chosen=None) -> dict[str, Any]:
                 },
             }
         )
-    front = sorted((rows[i].size_bytes, 100 * rows[i].accuracy) for i in pareto_front(rows))
-    sizes, accuracies = _columns(front)
-    best = max(accuracies, default=100)
-    data.append(_line("Pareto front", sizes, accuracies, shape="hv", color="crimson", hoverinfo="skip"))
-    if chosen is not None:
+    front = sorted((rows[i].size_bytes, metric.scale * metric.of(rows[i])) for i in pareto_front(rows, metric))
+    sizes, values = _columns(front)
+    data.append(_line("Pareto front", sizes, values, shape="hv", color="crimson", hoverinfo="skip"))
+    if chosen in rows:
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": "chosen",
                 "x": [chosen.size_bytes],
-                "y": [100 * chosen.accuracy],
+                "y": [metric.scale * metric.of(chosen)],
                 "hoverinfo": "skip",
                 "marker": {"symbol": "circle-open", "size": 18, "color": "crimson", "line": {"width": 2}},
             }
         )
-    lowest = max(min((100 * row.accuracy for row in rows), default=0), best - 15)
-    margin = 0.05 * (best - lowest) + 0.1
-    layout = _layout("size of the file, bytes", "accuracy in LiteRT, %")
+    limits, is_log = metric.axis([metric.of(row) for row in rows])
+    layout = _layout("size of the file, bytes", metric.axis_title)
     layout["xaxis"]["type"] = "log"
-    # What lost more than 15 points to the best lies below the picture until it is zoomed out.
-    layout["yaxis"]["range"] = [lowest - margin, best + margin]
+    if limits is not None:
+        layout["yaxis"]["range"] = list(limits)
+    if is_log:
+        layout["yaxis"]["type"] = "log"
     layout["coloraxis"] = {"colorscale": "Viridis", "colorbar": {"title": {"text": "log₁₀ λ"}}}
     layout["legend"] = {"orientation": "h", "y": 1.12}
     return {"data": data, "layout": layout}
@@ -135,14 +137,14 @@ def structure_cost_figure(structures) -> dict[str, Any]:
     return {"data": [_line("cost", complexities, costs, mode="lines+markers")], "layout": layout}
 
 
-def _describe(row):
+def _describe(row, metric):
     """What a point says when the mouse is over it."""
     layout = ", sparse" if row.sparse else ""
     lines = [
         f"λ = {row.complexity:.4g}",
         f"sparsity {row.sparsity:.5g}, {row.structure}",
         f"encoding {row.encoding}{layout}",
-        f"accuracy {row.accuracy:.4f}",
+        metric.words(metric.of(row)),
         f"{row.size_bytes:,} bytes, {row.gzip_bytes:,} after gzip",
         f"{row.latency_ms:.4g} ms" + (f" ({row.latency_client})" if row.latency_client else ""),
     ]

@@ -1,4 +1,4 @@
-"""What a TFLite file is worth: accuracy or loss, calibration, and latency, in LiteRT."""
+"""What a TFLite file is worth: accuracy, loss or another metric, calibration, and latency, in LiteRT."""
 
 import dataclasses
 import os
@@ -9,7 +9,10 @@ import keras
 import numpy as np
 
 from cvhn_tf.export.clients.table import as_client
+from cvhn_tf.export.evaluation.as_metric import as_metric
 from cvhn_tf.export.evaluation.calibration import calibration_error
+from cvhn_tf.export.evaluation.keras_metric import KerasMetric, check_lengths
+from cvhn_tf.export.evaluation.keras_outputs import BATCH, joined
 from cvhn_tf.export.evaluation.latency import latency_of
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact, content_of
 from cvhn_tf.export.verification.litert import open_file
@@ -17,8 +20,6 @@ from cvhn_tf.training.data import check_finite, check_labels
 
 # For all but the latency, which is that of one.
 _THREADS = os.cpu_count() or 1
-# What is run at a time.
-_BATCH = 1000
 # Of a file for a single example, so many are run one by one and at once, to see whether it can be resized.
 _PROBES = 8
 # Share of the outputs' largest magnitude.
@@ -30,14 +31,16 @@ class Evaluation:
     """Results of a TFLite file on a data set.
 
     Args:
-        accuracy: Share of examples classified right; None where the labels are no classes. A single output is the
-            probability of class 1, or its logit where there are numbers that can be no probabilities.
+        accuracy: Share of examples classified right; None where the labels are no classes, or another metric was asked
+            for. A single output is the probability of class 1, or its logit where there are numbers that can be no
+            probabilities.
         loss: Mean loss; None if no loss was asked for.
         latency_ms: Median time in ms for one example on one thread of this machine, in `latency_client`.
         examples: Number of examples.
         calibration_error: Expected calibration error of the class probabilities, 15 bins; None where the outputs are
             no probabilities, or the labels no classes.
         latency_client: What took that time, with its version: LiteRT, or LiteRT.js in Node.js.
+        metric: Value of the metric that was asked for; None for accuracy.
     """
 
     accuracy: float | None
@@ -46,6 +49,7 @@ class Evaluation:
     examples: int
     calibration_error: float | None = None
     latency_client: str = ""
+    metric: float | None = None
 
 
 def evaluate_tflite(
@@ -54,6 +58,7 @@ def evaluate_tflite(
     y: Any,
     loss: str | keras.losses.Loss | None = None,
     client: str | Sequence[str] = "cpu",
+    metric: Any = "accuracy",
 ) -> Evaluation:
     """Runs a file over a data set with LiteRT.
 
@@ -61,44 +66,59 @@ def evaluate_tflite(
         artifact: `TFLiteArtifact`, path of a file, or bytes.
         x: Array of examples, or a list of arrays in the order of the Keras model's inputs, or a dict of arrays by their
             names.
-        y: Labels: classes of shape (examples,) or (examples, 1), or one-hot rows; targets if `loss` is given.
+        y: Labels: classes of shape (examples,) or (examples, 1), or one-hot rows; targets if `loss` is given; with
+            another metric what it takes, of several outputs as a list in their order or as a dict by their names.
         loss: `keras.losses.Loss` or its name; None for accuracy alone.
         client: As in `to_tflite`: what will run the file. With `"web"` the latency is that in LiteRT.js in Node.js,
             where CVHN_TF_LITERT_JS names its folder; else that in LiteRT on this processor. All other figures are
             LiteRT's.
+        metric: `"accuracy"`, or what Keras takes as a metric or a loss, as in `compare`: its value is the `metric` of
+            what is returned then.
 
     Raises:
         OSError: If there is no such file.
         TypeError: If `artifact` is none of these.
         ValueError: If there is no such client, or it cannot run the file; if LiteRT cannot open it; if there are no
             examples, numbers of examples differ, examples do not fit the file's inputs or are not finite, or labels
-            name classes that it does not have.
+            name classes that it does not have; if the metric is none, or does not take these labels.
     """
     runner = as_client(client)
+    judge = as_metric(metric, "max")  # of a single file no value is the better one
     content = content_of("artifact", artifact)
     litert = open_file(content, _THREADS)
+    judge = judge.for_outputs(litert.output_names)
     inputs = litert.take_inputs(x)
-    y = np.asarray(y)
-    if len(y) == 0 or any(len(array) != len(y) for array in inputs):
-        raise ValueError(
-            "Expected `x` and `y` of the same number of examples, at least one. "
-            f"Received: {[len(array) for array in inputs]} and {len(y)} examples"
-        )
+    if isinstance(judge, KerasMetric):
+        y = judge.labels("y", y, litert.output_names)
+        check_lengths("`x` and `y`", inputs, y)
+        if loss is not None and isinstance(y, list):
+            raise ValueError(f"Expected no `loss` with the metric of several outputs. Received: loss={loss!r}")
+    else:
+        y = np.asarray(y)
+        if len(y) == 0 or any(len(array) != len(y) for array in inputs):
+            raise ValueError(
+                "Expected `x` and `y` of the same number of examples, at least one. "
+                f"Received: {[len(array) for array in inputs]} and {len(y)} examples"
+            )
     check_finite("x", inputs)
     check_finite("y", y)
     loss = None if loss is None else keras.losses.get(loss)
     litert.check_inputs(inputs)
-    if loss is None and (classes := litert.count_classes()) and y.size == len(y):
+    examples = len(inputs[0])
+    if isinstance(judge, KerasMetric):
+        judge.check_takes("y", litert.run([array[:_PROBES] for array in inputs]), y)
+    elif loss is None and (classes := litert.count_classes()) and y.size == len(y):
         check_labels("y", y, classes)
-    if litert.batch_is_fixed and len(y) > _PROBES and (resizable := _resizable(content, x)):
+    if litert.batch_is_fixed and examples > _PROBES and (resizable := _resizable(content, x)):
         litert = resizable
-    batches = [litert.run([a[i : i + _BATCH] for a in inputs])[0] for i in range(0, len(y), _BATCH)]
-    outputs = np.concatenate(batches)
-    loss = None if loss is None else float(np.mean(loss(y, outputs)))
-    right = accuracy(outputs, y)
-    calibration = None if right is None else calibration_error(outputs, y)
+    outputs = joined(litert.run([array[i : i + BATCH] for array in inputs]) for i in range(0, examples, BATCH))
+    loss = None if loss is None else float(np.mean(loss(y, outputs[0])))
+    value = judge.value(outputs if isinstance(judge, KerasMetric) else outputs[:1], y)
     latency = latency_of(content, x, runner)
-    return Evaluation(right, loss, latency.ms, len(y), calibration, latency.client)
+    if isinstance(judge, KerasMetric):
+        return Evaluation(None, loss, latency.ms, examples, None, latency.client, value)
+    calibration = None if value is None else calibration_error(outputs[0], y)
+    return Evaluation(value, loss, latency.ms, examples, calibration, latency.client)
 
 
 def _resizable(content, x):
@@ -119,33 +139,3 @@ def _resizable(content, x):
         for made, expected in zip(outputs, one.run(probes), strict=True)
     )
     return many if is_alike else None
-
-
-def keras_outputs(keras_model, x) -> np.ndarray:
-    """Outputs of a Keras model for all of `x`, an array or a structure of them.
-
-    Not by `predict`, which traces a graph for each new model, and from the fifth on warns that it does.
-    """
-    examples = len(keras.tree.flatten(x)[0])
-    batches = [
-        keras_model(keras.tree.map_structure(lambda array, i=i: array[i : i + _BATCH], x), training=False)
-        for i in range(0, examples, _BATCH)
-    ]
-    return np.concatenate([keras.ops.convert_to_numpy(batch) for batch in batches])
-
-
-def accuracy(outputs, y) -> float | None:
-    """Share of rows of `outputs` whose class is that of `y`; None where these are no class scores.
-
-    One output column is taken for the probability of class 1, or for its logit if there are numbers that can be no
-    probabilities.
-    """
-    if outputs.ndim != 2 or (outputs.shape[1] == 1 and not np.isin(y, (0, 1)).all()):
-        return None
-    if y.ndim == 2 and y.shape[1] == outputs.shape[1] > 1:
-        y = y.argmax(1)
-    if y.size != len(outputs) or not np.array_equal(y, np.round(y)):
-        return None
-    least = 0.5 if outputs.min() >= 0 and outputs.max() <= 1 else 0.0
-    classes = outputs.argmax(1) if outputs.shape[1] > 1 else outputs[:, 0] > least
-    return float(np.mean(classes == y.ravel()))

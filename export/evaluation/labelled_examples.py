@@ -8,12 +8,11 @@ from cvhn_tf.checks.arrays import as_input_arrays
 from cvhn_tf.training.data import check_finite, check_labels
 
 
-def as_arrays(data):
-    """Examples and class labels of a pair of arrays or of a dataset of batches.
+def as_pair(data):
+    """Examples and labels, as they are, of a pair of them or of a dataset of batches.
 
     Raises:
-        ValueError: If it is neither, there are no examples, not a label for each, they are not finite, or the labels
-            are no classes.
+        ValueError: If it is neither, or a dataset without examples.
     """
     if isinstance(data, tf.data.Dataset):
         batches = [(x, y) for x, y, *_ in data.as_numpy_iterator()]
@@ -23,14 +22,25 @@ def as_arrays(data):
             keras.tree.map_structure(lambda *parts: np.concatenate(parts), *parts)
             for parts in zip(*batches, strict=True)
         )
-    else:
-        try:
-            x, y = data
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"Expected `data` to be a pair (x, y) or a tf.data.Dataset. Received: data={type(data)}"
-            ) from None
-        y = np.asarray(y)
+        return x, y
+    try:
+        x, y = data
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"Expected `data` to be a pair (x, y) or a tf.data.Dataset. Received: data={type(data)}"
+        ) from None
+    return x, y
+
+
+def as_arrays(data):
+    """Examples and class labels of a pair of arrays or of a dataset of batches.
+
+    Raises:
+        ValueError: If it is neither, there are no examples, not a label for each, they are not finite, or the labels
+            are no classes.
+    """
+    x, y = as_pair(data)
+    y = np.asarray(y)
     if y.ndim == 2 and y.shape[1] > 1:
         y = y.argmax(1)
     if y.dtype.kind not in "buif" or not np.array_equal(y, np.round(y)):

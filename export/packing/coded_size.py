@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from cvhn_tf.export.evaluation.evaluate import accuracy
+from cvhn_tf.export.evaluation.class_accuracy import accuracy
 from cvhn_tf.export.evaluation.labelled_examples import as_examples
 from cvhn_tf.export.packing.packed import pack, unpack
 from cvhn_tf.export.pruning.prune import check_model

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from cvhn_tf.checks.arguments import check_share
-from cvhn_tf.export.evaluation.evaluate import accuracy
+from cvhn_tf.export.evaluation.class_accuracy import accuracy
 from cvhn_tf.export.evaluation.labelled_examples import as_examples
 from cvhn_tf.export.networks.judges import Judges
 from cvhn_tf.export.packing.network_coding import encode_weights

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow_probability as tfp
 
-from cvhn_tf.export.pruning.prune import relevances
+from cvhn_tf.export.pruning.prune import magnitudes_of_frozen, relevances
 from cvhn_tf.tensors.paths import by_path
 
 tfd = tfp.distributions
@@ -85,8 +85,12 @@ def structure_probabilities(model, complexity) -> list[StructureProbabilities]:
     return [StructureProbabilities(complexity, probabilities, model.structure_cost(complexity))]
 
 
-def layer_sparsity(network, complexity, sparsity, structure, paths) -> LayerSparsity:
-    """Counts the zeros of each kernel in `paths` of a pruned network."""
+def layer_sparsity(network, complexity, sparsity, structure, paths, posterior=None) -> LayerSparsity:
+    """Counts the zeros of each kernel in `paths` of a pruned network.
+
+    With the posterior of its complexity kernels that have none, frozen ones, count too.
+    """
+    paths = paths if posterior is None else {*paths, *magnitudes_of_frozen(network, posterior)}
     shares = {}
     for path, weight in by_path(network).items():
         if path in paths:

@@ -90,7 +90,7 @@ def prune(
     network = model.at(complexity)
     check_finite_weights("model", network)
     snr = relevances(model, complexity, include_biases)
-    frozen = _magnitudes_of_frozen(network, model.posterior(complexity)) if include_frozen else {}
+    frozen = magnitudes_of_frozen(network, model.posterior(complexity)) if include_frozen else {}
     kind = weight_groups.STRUCTURES[structure]
     if kind.choose_kernels is not None:
         chosen = kind.choose_kernels(network, {**snr, **frozen})
@@ -205,7 +205,7 @@ def _relevance(posterior):
     return magnitude if is_point else magnitude / posterior.scale.numpy()
 
 
-def _magnitudes_of_frozen(network, posterior):
+def magnitudes_of_frozen(network, posterior):
     """Dict from the paths of kernels without a posterior to arrays of their magnitudes."""
     return {
         path: np.abs(keras.ops.convert_to_numpy(weight))

@@ -6,8 +6,10 @@ import numpy as np
 
 from cvhn_tf.export.conversion.finish import check_client_has, finished
 from cvhn_tf.export.conversion.unquantized import unquantized
-from cvhn_tf.export.evaluation.accuracy_loss import check_accuracy, loses_more
-from cvhn_tf.export.evaluation.evaluate import accuracy, keras_outputs
+from cvhn_tf.export.evaluation.accuracy_loss import check_accuracy
+from cvhn_tf.export.evaluation.class_accuracy import accuracy
+from cvhn_tf.export.evaluation.keras_outputs import keras_outputs
+from cvhn_tf.export.evaluation.metric import ACCURACY
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.verification.inputs import verification_inputs
@@ -66,7 +68,7 @@ def verified_file(content, trained, x, y, client):
     if verified.relative_error <= ENCODINGS["int8"].tolerance:
         return artifact
     difference = f"The file's outputs differ from the Keras model's: relative error {verified.relative_error:.3g}"
-    if loses_more(artifact.keras_accuracy, artifact.accuracy, _LARGEST_LOSS):
+    if ACCURACY.loses_more(artifact.keras_accuracy, artifact.accuracy, _LARGEST_LOSS):
         raise ConversionError(
             f"{difference}, more than {ENCODINGS['int8'].tolerance:g}, and its accuracy is {artifact.accuracy:.4f}, "
             f"the model's {artifact.keras_accuracy:.4f}. {advice}"

@@ -25,6 +25,7 @@ def round_weights(
     rate_weight: float = 0.0,
     scope: str = "global",
     structure: str = "weight",
+    include_frozen: bool = False,
 ) -> keras.Model:
     """The pruned network at a complexity, its kernels rounded to what 8-bit or 4-bit integers can hold.
 
@@ -47,6 +48,7 @@ def round_weights(
         rate_weight: As in `pack`: weight of a code's length in rounding, which prunes further. 0 rounds to the nearest.
         scope: As in `prune`.
         structure: As in `prune`.
+        include_frozen: As in `prune`. Frozen kernels, of which no posterior tells the grid, are pruned but not rounded.
 
     Returns:
         Plain Keras model of the target's architecture.
@@ -57,7 +59,7 @@ def round_weights(
     if bits not in _LEVELS:
         raise ValueError(f"Expected `bits` to be 8 or 4. Received: bits={bits!r}")
     check_step(step, rate_weight)
-    network = prune(model, complexity, sparsity, snr_threshold, scope=scope, structure=structure)
+    network = prune(model, complexity, sparsity, snr_threshold, scope, False, structure, include_frozen)
     posterior = model.posterior(complexity)
     for path, (layer, weight) in owners(network).items():
         if path in posterior and len(weight.shape) > 1 and not weight.name.startswith("bias"):

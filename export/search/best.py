@@ -11,6 +11,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cvhn_tf.checks.arguments import check_truth
 from cvhn_tf.checks.arrays import as_input_arrays
 from cvhn_tf.export.clients.checks import check_client_takes
 from cvhn_tf.export.clients.table import as_client
@@ -18,7 +19,10 @@ from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.comparison.tables import as_csv
 from cvhn_tf.export.conversion.quantizations import available_quantizations, check_quantizations
 from cvhn_tf.export.delivery.metadata import check_class_names
-from cvhn_tf.export.evaluation.labelled_examples import as_arrays, as_examples
+from cvhn_tf.export.evaluation.as_metric import as_metric
+from cvhn_tf.export.evaluation.keras_metric import output_names
+from cvhn_tf.export.evaluation.labelled_examples import as_arrays
+from cvhn_tf.export.evaluation.metric import ACCURACY, Metric
 from cvhn_tf.export.networks.check_network import check_convertible
 from cvhn_tf.export.pruning.layer_statistics import LayerSparsity, SnrHistogram, StructureProbabilities
 from cvhn_tf.export.pruning.prune import as_list, check_model, check_sparsity, check_structure
@@ -47,6 +51,7 @@ class Best:
         layer_sparsities: List of `LayerSparsity`, one for each network.
         structures: List of `StructureProbabilities`, one for each of these complexities; empty if the target has no
             choices.
+        metric: What it was chosen by: accuracy, or another with its `name` and `direction`.
     """
 
     artifact: TFLiteArtifact
@@ -55,6 +60,7 @@ class Best:
     histograms: list[SnrHistogram] = dataclasses.field(default_factory=list, repr=False)
     layer_sparsities: list[LayerSparsity] = dataclasses.field(default_factory=list, repr=False)
     structures: list[StructureProbabilities] = dataclasses.field(default_factory=list, repr=False)
+    metric: Metric = dataclasses.field(default=ACCURACY, repr=False)
 
     @property
     def rows(self) -> list[Candidate]:
@@ -76,7 +82,7 @@ class Best:
 
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
         """The trace as CSV; written to `path` too if it is given."""
-        return as_csv(Candidate, self.trace, path)
+        return as_csv(Candidate, self.trace, path, self.metric)
 
 
 def best(
@@ -90,6 +96,8 @@ def best(
     max_arena_bytes: float | None = None,
     max_multiply_adds: float | None = None,
     min_accuracy: float | None = None,
+    min_metric: float | None = None,
+    max_metric: float | None = None,
     complexities: Sequence[float] | None = None,
     sparsities: Sequence[float] | None = None,
     structures: Sequence[str] | None = None,
@@ -97,9 +105,14 @@ def best(
     representative_data: Any = None,
     labels: Sequence[str] | None = None,
     client: str | Sequence[str] = "any",
+    metric: Any = "accuracy",
+    direction: str = "auto",
+    include_frozen: bool = False,
     verbose: bool = False,
 ) -> Best:
     """The most accurate file within budgets; with `min_accuracy`, the smallest that keeps it and the other budgets.
+
+    With another `metric` the best one in it; with `min_metric` or `max_metric` the smallest.
 
     The search halves sparsity and goes from coarse to fine in λ, so it does not try everything: a better file may lie
     between what was tried. Networks are judged in Keras on a part of the examples first, and their files by a bound on
@@ -111,8 +124,9 @@ def best(
     and report the accuracy on others, by `evaluate_tflite(found.artifact, x_other, y_other)`.
 
     Args:
-        model: `cvhn_tf.VariationalHypernetwork` of a classifier.
-        data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels.
+        model: `cvhn_tf.VariationalHypernetwork` of a classifier, or of any network with another `metric`.
+        data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels; with another
+            metric as in `compare`.
         max_bytes: Largest size of the file in bytes.
         max_gzip_bytes: Largest size after gzip in bytes.
         max_description_bits: Largest `model.description_length(λ)` in bits, before pruning.
@@ -122,6 +136,8 @@ def best(
             `client="micro"` and the extra `micro` only.
         max_multiply_adds: Most multiply-adds of the file's network for one example, those by zeros included.
         min_accuracy: Least accuracy of the file on the data, in [0, 1].
+        min_metric: Least value of a `metric` of which large ones are good.
+        max_metric: Largest value of a `metric` of which small ones are good.
         complexities: λs to try; by default the search chooses them from the model's range.
         sparsities: Shares of pruned weights to try; by default the search chooses them.
         structures: Those of `prune` to try; by default those that any network has, all but `"pointwise"`.
@@ -132,6 +148,10 @@ def best(
         labels: Names of the classes, to be written into the file as by `annotate`, beside complexity, sparsity and
             structure. They count as part of its size.
         client: As in `to_tflite`: what will run the file.
+        metric: What files are compared by, as in `compare`. Of another metric than accuracy it is not known how far a
+            part of the examples may be off, so that networks are judged on all of them.
+        direction: As in `compare`.
+        include_frozen: As in `prune`.
         verbose: Whether to show progress on stderr. A search makes ten to some hundred files, each in a second or more,
             most of them where many networks are equally accurate, as those are that have learned nothing. Fewer
             `complexities`, `structures` and `quantizations` make it shorter.
@@ -140,8 +160,8 @@ def best(
         `Best`, with the file as its `artifact` and what was tried as its `trace`.
 
     Raises:
-        ValueError: If an argument is out of range or no budget is given, before anything is tried; if no file keeps
-            the budgets, with the nearest one that was found.
+        ValueError: If an argument is out of range, no budget is given or the metric does not take the labels, before
+            anything is tried; if no file keeps the budgets, with the nearest one that was found.
         ModuleNotFoundError: If a package is needed and not installed.
 
     Example:
@@ -152,6 +172,7 @@ def best(
     found.save("model.tflite")
     ```
     """
+    judge = as_metric(metric, direction)
     budgets = Budgets(
         max_bytes,
         max_gzip_bytes,
@@ -160,6 +181,9 @@ def best(
         max_arena_bytes,
         max_multiply_adds,
         min_accuracy,
+        min_metric,
+        max_metric,
+        judge,
     )
     runner = as_client(client)
     if max_arena_bytes is not None and "micro" not in runner.names:
@@ -180,11 +204,12 @@ def best(
     structures = as_list("structures", structures) or _of_any_network()
     for structure in structures:
         check_structure(structure)
+    check_truth("include_frozen", include_frozen)
     if quantizations is None:
         quantizations = available_quantizations(representative_data is not None, runner)
     quantizations = as_list("quantizations", quantizations)
     check_quantizations(quantizations, representative_data, runner)
-    data = as_arrays(data)
+    data = as_arrays(data) if judge is ACCURACY else data
     network = model.at(model.complexity_range.low)
     check_convertible("model", network)
     check_client_takes(runner, network)
@@ -193,14 +218,16 @@ def best(
             "Expected a network whose multiply-adds are known, with `max_multiply_adds`: of known sizes, and of dense, "
             f"convolutional and recurrent layers. Received: max_multiply_adds={max_multiply_adds!r}"
         )
-    x, y = as_examples(network, data)
+    judge = judge.for_outputs(output_names(network))
+    budgets = dataclasses.replace(budgets, metric=judge)
+    x, y = judge.examples(network, data)
     if representative_data is not None:
         as_input_arrays(network, representative_data)
     if labels is not None:
         check_class_names(labels, network.outputs[0].shape[-1])
 
     is_sparse = runner.sparse is None or runner.by_channels
-    prunings = Prunings(model, x, y, representative_data, max_latency_ms is not None, is_sparse)
+    prunings = Prunings(model, x, y, representative_data, max_latency_ms is not None, is_sparse, judge, include_frozen)
 
     def searched(some_budgets):
         trials = Trials(prunings, some_budgets, quantizations, x, y, representative_data, labels, runner)
@@ -211,11 +238,11 @@ def best(
     trials = searched(budgets)
     if trials.best is None:
         others = None
-        if min_accuracy is not None and len(budgets.given()) > 1:
-            others = searched(dataclasses.replace(budgets, min_accuracy=None))
+        if budgets.seek_smallest and len(budgets.given()) > 1:
+            others = searched(budgets.without_bound())
         raise ValueError(describe_nearest(trials, others))
     made = prunings.histograms, prunings.layer_sparsities, prunings.structures
-    return Best(trials.artifact, trials.best, trials.trace, *made)
+    return Best(trials.artifact, trials.best, trials.trace, *made, judge)
 
 
 def _of_any_network():
@@ -238,7 +265,7 @@ def _progress(verbose, trials):
     def progress(done, total):
         found = f"{len(trials.trace)} tried"
         if trials.best is not None:
-            found += f", best: accuracy {trials.best.accuracy:.4f} in {trials.best.size_bytes:,} bytes"
+            found += f", best: {trials.metric.words(trials.metric.of(trials.best))} in {trials.best.size_bytes:,} bytes"
         bar.update(task, completed=done, total=total, found=found)
 
     with bar:

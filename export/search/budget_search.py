@@ -3,6 +3,7 @@
 At one complexity and structure accuracy, size and time fall as sparsity grows, nearly always. So a line is halved,
 as in the search for a word in a dictionary, instead of being tried at every sparsity: for the most accurate file down
 to the least sparsity that keeps the budgets; for the smallest, up to the largest sparsity that is accurate enough.
+Another metric stands for accuracy where it was asked for, as a score, of which more is better.
 
 Sizes do not always fall: "dynamic_range" stores a tensor that has become small in four bytes a weight again. So without
 "weight_only_int8", which does not, lines are walked from their dense end too if the size counts, of which the bounds on
@@ -16,7 +17,6 @@ from cvhn_tf.export.search.pruned_networks import Point
 
 _COARSE = 5
 _BITS_GRID = 16  # intervals, among whose ends the shortest description is looked for
-_GAIN_BY_PRUNING = 0.005  # in accuracy; more was not seen
 # Densities 1, 2^-½, 2^-1, …, 1/512.
 _LEVELS = [1 - 2.0 ** (-i / 2) for i in range(19)]
 _FINE_LEVELS = [1 - 2.0 ** (-i / 8) for i in range(73)]
@@ -125,7 +125,9 @@ class _Search:
 
 def _promise(trials, point):
     """How promising the end of a line is, beside others of its structure."""
-    return point.sparsity if trials.budgets.seek_smallest else trials.prunings.estimate(point)
+    if trials.budgets.seek_smallest:
+        return point.sparsity
+    return trials.metric.score_of(trials.prunings.estimate(point))
 
 
 def _is_as_accurate(trials, complexity, candidate):
@@ -143,15 +145,15 @@ def _can_be_better(trials, points):
 
 def _is_promising(trials, densest):
     """Whether a complexity is accurate enough with the most weights that it may keep."""
-    goal = _goal(trials)
-    return goal == 0 or trials.reaches(densest, goal - _GAIN_BY_PRUNING)
+    goal, metric = _goal(trials), trials.metric
+    return goal == metric.least_score or trials.reaches(densest, metric.lowered(goal, metric.gain_by_pruning))
 
 
 def _goal(trials):
-    """Accuracy that a better file must have."""
+    """Score that a better file must have."""
     if trials.budgets.seek_smallest:
-        return trials.budgets.min_accuracy
-    return 0 if trials.best is None else trials.best.accuracy
+        return trials.budgets.least_score
+    return trials.metric.least_score if trials.best is None else trials.metric.score(trials.best)
 
 
 def _search_line(trials, points):
@@ -167,7 +169,7 @@ def _find_most_accurate(trials, points):
     while low < high:
         middle = (low + high) // 2
         point = points[middle]
-        if trials.best is not None and not trials.reaches(point, trials.best.accuracy):
+        if trials.best is not None and not trials.reaches(point, trials.metric.score(trials.best)):
             high = middle  # sparser ones are less accurate still
         elif _keeps_budgets(trials, point):
             high = middle
@@ -200,15 +202,15 @@ def _find_smallest(trials, points):
         middle = (low + high) // 2
         if not trials.can_be_better(points[middle]):
             low = middle + 1
-        elif trials.reaches(points[middle], trials.budgets.min_accuracy):
+        elif trials.reaches(points[middle], trials.budgets.least_score):
             low = middle + 1
             accurate.append(points[middle])
         else:
             high = middle
     for point in reversed(accurate):  # sparsest first; in the file some accuracy may be lost
-        measured = [trials.attempt(point, quantization).accuracy for quantization in trials.by_size(point)]
-        measured = [accuracy for accuracy in measured if accuracy is not None]
-        if not measured or max(measured) >= trials.budgets.min_accuracy:
+        tried = [trials.attempt(point, quantization) for quantization in trials.by_size(point)]
+        scores = [trials.metric.score(each) for each in tried if trials.metric.of(each) is not None]
+        if not scores or max(scores) >= trials.budgets.least_score:
             break
     return points[low - 1 : low] if 0 < low < len(points) else []
 

@@ -4,6 +4,8 @@ import dataclasses
 import math
 import numbers
 
+from cvhn_tf.export.evaluation.metric import ACCURACY, Metric
+
 # Budget -> what it limits, and how that is said.
 _LIMITS = {
     "max_bytes": ("size_bytes", "{:,.0f} bytes"),
@@ -27,9 +29,12 @@ class Budgets:
         max_arena_bytes: Largest memory in bytes for the tensors in tflite-micro.
         max_multiply_adds: Most multiply-adds for one example, those by zeros included.
         min_accuracy: Least accuracy of the file, in [0, 1].
+        min_metric: Least value of another metric of which large ones are good.
+        max_metric: Largest value of another metric of which small ones are good.
+        metric: What files are compared by.
 
     Raises:
-        ValueError: If none is given, or one is out of range.
+        ValueError: If none is given, one is out of range, or one is of another metric.
     """
 
     max_bytes: float | None = None
@@ -39,6 +44,9 @@ class Budgets:
     max_arena_bytes: float | None = None
     max_multiply_adds: float | None = None
     min_accuracy: float | None = None
+    min_metric: float | None = None
+    max_metric: float | None = None
+    metric: Metric = ACCURACY
 
     def __post_init__(self):
         for name in _LIMITS:
@@ -48,12 +56,19 @@ class Budgets:
         accuracy = self.min_accuracy
         if accuracy is not None and not (_is_number(accuracy) and 0 <= accuracy <= 1):
             raise ValueError(f"Expected `min_accuracy` to lie in [0, 1]. Received: min_accuracy={accuracy!r}")
+        self.metric.least_allowed(accuracy, self.min_metric, self.max_metric)
         if not self.given():
-            raise ValueError(f"Expected at least one of {', '.join(vars(self))}. Received: none of them")
+            raise ValueError(
+                f"Expected at least one of {', '.join(_LIMITS)}, {self.metric.bound}. Received: none of them"
+            )
 
     def given(self) -> dict[str, float]:
         """The budgets that there are, by their names."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        return {name: value for name, value in vars(self).items() if name != "metric" and value is not None}
+
+    def without_bound(self) -> "Budgets":
+        """The same budgets, but for the bound of the metric."""
+        return dataclasses.replace(self, min_accuracy=None, min_metric=None, max_metric=None)
 
     def exceeded_by(self, candidate, bound=False) -> str | None:
         """Which budget a candidate breaks, in words, of what is known of it; None if there is none.
@@ -67,8 +82,10 @@ class Budgets:
             limit, value = getattr(self, name), getattr(candidate, attribute)
             if limit is not None and value is not None and value > limit:
                 return f"{least}{words.format(value)}, more than {words.format(limit)}"
-        if self.min_accuracy is not None and candidate.accuracy is not None and candidate.accuracy < self.min_accuracy:
-            return f"accuracy {candidate.accuracy:.4f}, less than {self.min_accuracy:g}"
+        metric, lowest = self.metric, self.least_score
+        if lowest is not None and metric.of(candidate) is not None and metric.score(candidate) < lowest:
+            than = "less than" if metric.direction == "max" else "more than"
+            return f"{metric.words(metric.of(candidate))}, {than} {metric.value_of(lowest):g}"
         return None
 
     def excess_of(self, candidate) -> float:
@@ -90,15 +107,20 @@ class Budgets:
         return " and ".join(parts)
 
     @property
+    def least_score(self) -> float | None:
+        """The least score in the metric that a file may have; None where there is no bound."""
+        return self.metric.least_allowed(self.min_accuracy, self.min_metric, self.max_metric)
+
+    @property
     def seek_smallest(self) -> bool:
-        """Whether the smallest file is wanted, that of least accuracy, and not the most accurate one."""
-        return self.min_accuracy is not None
+        """Whether the smallest file is wanted that is good enough, and not the most accurate one."""
+        return self.least_score is not None
 
     def rank(self, candidate) -> tuple:
         """Smaller is better. Where the smallest file is wanted, breaking a limit by less is better than by more."""
         if self.seek_smallest:
             return max(1.0, self.excess_of(candidate)), candidate.size_bytes
-        return -candidate.accuracy, candidate.size_bytes
+        return -self.metric.score(candidate), candidate.size_bytes
 
 
 def _is_number(value):

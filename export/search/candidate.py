@@ -18,7 +18,7 @@ class Candidate:
         size_bytes: Size of the file in bytes.
         gzip_bytes: Its size after gzip in bytes.
         latency_ms: Median time in ms for one example on one thread of this machine, in `latency_client`.
-        accuracy: Accuracy of the file in LiteRT on all the data.
+        accuracy: Accuracy of the file in LiteRT on all the data; None where another metric was asked for.
         calibration_error: Its expected calibration error there.
         accepted: Whether the file keeps all budgets.
         reason: Why it was not accepted.
@@ -28,6 +28,9 @@ class Candidate:
             cannot be told.
         choices: What is chosen at this λ, where the target has choices, as in `Row`.
         latency_client: What took the time, as in `Row`.
+        estimated_metric: Value of another metric than accuracy, where one was asked for, of the pruned network in
+            Keras.
+        metric: Its value of the file in LiteRT.
     """
 
     complexity: float
@@ -49,6 +52,8 @@ class Candidate:
     multiply_adds: int | None = None
     choices: str = ""
     latency_client: str = ""
+    estimated_metric: float | None = None
+    metric: float | None = None
 
     def settings(self) -> str:
         """How to make it, in words."""

@@ -1,5 +1,6 @@
 """What is possible in the place of budgets that no file keeps."""
 
+from cvhn_tf.export.evaluation.metric import ACCURACY
 from cvhn_tf.export.search.pruned_networks import Point
 from cvhn_tf.export.verification.verify import ConversionError
 
@@ -19,31 +20,41 @@ def describe_nearest(trials, others=None) -> str:
     """
     budgets = trials.budgets
     received = ", ".join(f"{name}={value:.10g}" for name, value in budgets.given().items())
+    metric = budgets.metric
+    best = "most accurate" if metric is ACCURACY else "best"
+
+    def reached(candidate):
+        return metric.number(metric.of(candidate)) if metric is ACCURACY else metric.words(metric.of(candidate))
+
     text = f"Expected budgets that some file keeps. Received: {received}. "
     if others is not None and others.best is not None:
         found = others.best
         return text + (
-            f"The most accurate file found within the other budgets reaches {found.accuracy:.4f} and takes "
+            f"The {best} file found within the other budgets reaches {reached(found)} and takes "
             f"{others.budgets.describe(found)}, at {found.settings()}"
         )
     trials = others or trials
     if not trials.prunings.points:
         bits, complexity = trials.prunings.shortest_description()
         return text + f"The shortest description found takes {bits:,.0f} bits, at complexity={complexity:g}"
-    if others is None and budgets.min_accuracy is not None:
-        found = max(_measured(trials, _most_accurate(trials)), key=lambda candidate: candidate.accuracy)
-        return text + f"The most accurate file found reaches {found.accuracy:.4f}, at {found.settings()}"
+    if others is None and budgets.seek_smallest:
+        found = max(_measured(trials, _most_accurate(trials)), key=metric.score)
+        return text + f"The {best} file found reaches {reached(found)}, at {found.settings()}"
     found = min(_measured(trials, _smallest(trials)), key=trials.budgets.excess_of)
     names = list(trials.budgets.given())
     word = _WORDS.get(names[0], "nearest") if len(names) == 1 else "nearest"
     return text + (
         f"The {word} file found takes {trials.budgets.describe(found)}, at {found.settings()}; "
-        f"its accuracy is {found.accuracy:.4f}"
+        f"its {metric.name} is {metric.number(metric.of(found))}"
     )
 
 
 def _most_accurate(trials):
-    points = sorted(trials.prunings.points, key=lambda point: trials.prunings.known_estimate(point) or 0.0)
+    def score(point):
+        estimate = trials.prunings.known_estimate(point)
+        return trials.metric.least_score if estimate is None else trials.metric.score_of(estimate)
+
+    points = sorted(trials.prunings.points, key=score)
     return [(point, quantization) for point in points[-_NETWORKS:] for quantization in trials.quantizations]
 
 

@@ -10,7 +10,8 @@ from cvhn_tf.export.compaction.compact import compact
 from cvhn_tf.export.compaction.polyphase import polyphase
 from cvhn_tf.export.comparison.tables import choices_as_text
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
-from cvhn_tf.export.evaluation.evaluate import accuracy
+from cvhn_tf.export.evaluation.keras_outputs import BATCH, joined
+from cvhn_tf.export.evaluation.metric import ACCURACY
 from cvhn_tf.export.networks.judges import Judges
 from cvhn_tf.export.pruning.layer_statistics import layer_sparsity, snr_histogram, structure_probabilities
 from cvhn_tf.export.pruning.prune import prune
@@ -23,7 +24,6 @@ from cvhn_tf.export.tflite.encodings import ENCODINGS
 
 # Examples of a first estimate: enough to tell 98% from 97%. All examples decide where that leaves a doubt.
 _PART = 2000
-_BATCH = 1000
 
 
 class Point(typing.NamedTuple):
@@ -40,28 +40,44 @@ class Prunings:
     Args:
         model: `cvhn_tf.VariationalHypernetwork`.
         x: Array of examples, or a list of arrays.
-        y: Their class labels.
+        y: Their labels, as `metric.examples` gives them.
         representative_data: Training examples for the statistics of batch normalization, as in `recalibrate`; None
             leaves those of training.
         for_speed: Whether files are to be fast rather than small, by `polyphase`.
         sparse: Whether files may hold zeros in the sparse encoding.
+        metric: `Metric` that networks are judged by.
+        include_frozen: As in `prune`.
 
     Raises:
         ValueError: If the network is no classifier of these labels.
     """
 
-    def __init__(self, model, x, y, representative_data=None, for_speed=False, sparse=True):
+    def __init__(
+        self,
+        model,
+        x,
+        y,
+        representative_data=None,
+        for_speed=False,
+        sparse=True,
+        metric=ACCURACY,
+        include_frozen=False,
+    ):
         self._model = RepeatedPruning(model)
         self._x, self._y, self._representative_data, self._for_speed = x, y, representative_data, for_speed
-        self._sparse = sparse
+        self._sparse, self._metric, self._include_frozen = sparse, metric, include_frozen
         self._bits, self._bounds, self._estimates, self._accuracies, self._parameters = {}, {}, {}, {}, {}
         self._histograms, self._layer_sparsities, self._structures = {}, {}, {}
         self._turn_to(None)
-        part = np.sort(np.random.default_rng(0).permutation(len(y))[:_PART])
-        self._part = keras.tree.map_structure(lambda array: np.asarray(array)[part], x), y[part]
+        self._examples = len(keras.tree.flatten(x)[0])
+        self._part, self._part_examples = (x, y), self._examples
+        if metric.is_share:  # of others it is not known how far a part may be off
+            part = np.sort(np.random.default_rng(0).permutation(len(y))[:_PART])
+            self._part = keras.tree.map_structure(lambda array: np.asarray(array)[part], x), y[part]
+            self._part_examples = len(part)
         self._judges = Judges(model)
         judge = self._judges.at(model.complexity_range.low)
-        if _accuracy_by(judge, *self._part) is None:
+        if metric is ACCURACY and self._value_by(judge, *self._part) is None:
             raise ValueError(
                 "Expected a classifier, with outputs of shape (examples, classes), and a label for each example. "
                 f"Received: outputs of shape {judge.output_shape}, labels of shape {y.shape}"
@@ -110,13 +126,13 @@ class Prunings:
             self._turn_to(point)
         if bits not in self._pruned:
             if bits is None:
-                network = prune(self._model, point.complexity, point.sparsity, structure=point.structure)
+                network = prune(self._model, point.complexity, point.sparsity, **self._pruned_by(point))
                 if point not in self._layer_sparsities:
                     self._describe(point, network)
             else:
                 self.pruned(point)  # every point is described, by its weights before rounding
                 network = round_weights(
-                    self._model, point.complexity, point.sparsity, bits=bits, structure=point.structure
+                    self._model, point.complexity, point.sparsity, bits=bits, **self._pruned_by(point)
                 )
             if self._representative_data is not None:
                 network = recalibrate(network, self._representative_data)
@@ -162,26 +178,28 @@ class Prunings:
         return self._bounds[key][after_gzip]
 
     def estimate(self, point) -> float:
-        """Accuracy of the pruned network in Keras on a part of the examples."""
+        """Accuracy of the pruned network in Keras on a part of the examples; another metric on all of them."""
         if point not in self._estimates:
-            self._estimates[point] = self._accuracy_of(point, *self._part)
+            self._estimates[point] = self._value_of(point, *self._part)
         return self._estimates[point]
 
     def known_estimate(self, point) -> float | None:
         """`estimate`, if it has been made."""
         return self._estimates.get(point)
 
-    def reaches(self, point, least_accuracy) -> bool:
-        """Whether the pruned network has an accuracy in Keras, told from a part of the examples if that is certain."""
-        estimate = self.estimate(point)
-        used, examples = len(self._part[1]), len(self._y)
+    def reaches(self, point, least_score) -> bool:
+        """Whether the pruned network has a score in Keras, told from a part of the examples if that is certain."""
+        estimate = self._metric.score_of(self.estimate(point))
+        used, examples = self._part_examples, self._examples
+        if used == examples:
+            return estimate >= least_score
         # Two standard errors of the share of right answers in a part drawn without replacement.
         doubt = 2 * np.sqrt(max(estimate * (1 - estimate), 1 / used) / used * (1 - used / examples))
-        if abs(estimate - least_accuracy) > doubt:
-            return estimate > least_accuracy
+        if abs(estimate - least_score) > doubt:
+            return estimate > least_score
         if point not in self._accuracies:
-            self._accuracies[point] = estimate if used == examples else self._accuracy_of(point, self._x, self._y)
-        return self._accuracies[point] >= least_accuracy
+            self._accuracies[point] = self._value_of(point, self._x, self._y)
+        return self._accuracies[point] >= least_score
 
     def _turn_to(self, point):
         """Lets go of the networks of the last point."""
@@ -195,16 +213,18 @@ class Prunings:
             bits = self.description_length_bits(complexity)
             self._histograms[complexity] = snr_histogram(self._model, complexity, bits)
             self._structures[complexity] = structure_probabilities(self._model, complexity)
-        self._layer_sparsities[point] = layer_sparsity(pruned, *point, self._histograms[complexity].counts)
+        posterior = self._model.posterior(complexity) if self._include_frozen else None
+        self._layer_sparsities[point] = layer_sparsity(pruned, *point, self._histograms[complexity].counts, posterior)
 
-    def _accuracy_of(self, point, x, y):
+    def _pruned_by(self, point):
+        return {"structure": point.structure, "include_frozen": self._include_frozen}
+
+    def _value_of(self, point, x, y):
         judge = self._judges.at(point.complexity)
         judge.set_weights(self.pruned(point).get_weights())
-        return _accuracy_by(judge, x, y)
+        return self._value_by(judge, x, y)
 
-
-def _accuracy_by(judge, x, y):
-    batches = (slice(i, i + _BATCH) for i in range(0, len(y), _BATCH))
-    outputs = [judge.predict_on_batch(keras.tree.map_structure(operator.itemgetter(b), x)) for b in batches]
-    # Outputs of several models in one would be a list, which is no classifier's either.
-    return accuracy(np.concatenate(outputs), y) if all(isinstance(o, np.ndarray) for o in outputs) else None
+    def _value_by(self, judge, x, y):
+        batches = (slice(i, i + BATCH) for i in range(0, len(keras.tree.flatten(x)[0]), BATCH))
+        outputs = (judge.predict_on_batch(keras.tree.map_structure(operator.itemgetter(b), x)) for b in batches)
+        return self._metric.value(joined(outputs), y)

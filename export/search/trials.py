@@ -24,7 +24,7 @@ class Trials:
         budgets: `Budgets`.
         quantizations: Those that files may have, as in `to_tflite`.
         x: Array of examples, or a list of arrays.
-        y: Their class labels.
+        y: Their labels.
         representative_data: As in `to_tflite`.
         labels: As in `annotate`.
         client: As in `to_tflite`.
@@ -32,6 +32,7 @@ class Trials:
 
     def __init__(self, prunings, budgets, quantizations, x, y, representative_data=None, labels=None, client="any"):
         self.prunings, self.budgets, self.quantizations = prunings, budgets, quantizations
+        self.metric = budgets.metric
         self.trace = []
         self.best = self.artifact = None
         # The best file so far, or the accurate one that breaks the budgets by least: finer searches start from here.
@@ -52,13 +53,13 @@ class Trials:
             self._refuse(candidate, reason)
         return reason is None
 
-    def reaches(self, point, least_accuracy) -> bool:
+    def reaches(self, point, least_score) -> bool:
         """Whether a network is accurate enough in Keras. If not, this is recorded."""
-        if self.prunings.reaches(point, least_accuracy):
+        if self.prunings.reaches(point, least_score):
             return True
         if point not in self._refused_networks:
             self._refused_networks.add(point)
-            self._refuse(self._candidate(point), f"in Keras less accurate than {least_accuracy:.4f}")
+            self._refuse(self._candidate(point), f"in Keras {self.metric.worse_than(least_score)}")
         return False
 
     def can_be_better(self, point) -> bool:
@@ -103,7 +104,8 @@ class Trials:
         reason = self.budgets.exceeded_by(candidate)
         if reason is None:
             candidate = dataclasses.replace(candidate, accepted=True)
-        if reason is None or (self.budgets.seek_smallest and candidate.accuracy >= self.budgets.min_accuracy):
+        is_good = self.budgets.seek_smallest and self.metric.score(candidate) >= self.budgets.least_score
+        if reason is None or is_good:
             self._keep_if_better(candidate, artifact)
         return self._refuse(candidate, reason) if reason is not None else self._record(candidate)
 
@@ -159,7 +161,7 @@ class Trials:
             encoding=None if quantization == "none" else quantization or "float32",
             description_length_bits=self.prunings.description_length_bits(point.complexity),
             choices=self.prunings.choices(point.complexity),
-            estimated_accuracy=self.prunings.known_estimate(point),
+            **{f"estimated_{self.metric.field}": self.prunings.known_estimate(point)},
         )
 
     def _convert(self, point, quantization):
@@ -191,12 +193,13 @@ class Trials:
         )
 
     def _evaluate(self, candidate, artifact):
-        measured = evaluate_tflite(artifact, self._x, self._y, client=self._client)
+        measured = evaluate_tflite(artifact, self._x, self._y, client=self._client, metric=self.metric)
         return dataclasses.replace(
             candidate,
             latency_ms=measured.latency_ms,
             latency_client=measured.latency_client,
             accuracy=measured.accuracy,
+            metric=measured.metric,
             calibration_error=measured.calibration_error,
         )
 

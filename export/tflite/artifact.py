@@ -50,6 +50,8 @@ class TFLiteArtifact:
         clients: Names of the clients that it was made for, as in `to_tflite`.
         verified_by: Names and versions of the interpreters that ran it. That it is right in the others of `clients` is
             by rule, from what was seen in them.
+        metric: Value of another metric than accuracy, where one was asked for, of the file in LiteRT.
+        keras_metric: That of the Keras model, or of the float32 file, on the same examples.
     """
 
     content: bytes = dataclasses.field(repr=False)
@@ -65,6 +67,8 @@ class TFLiteArtifact:
     unquantized: tuple[Unquantized, ...] = dataclasses.field(default=(), repr=False)
     clients: tuple[str, ...] = ()
     verified_by: tuple[str, ...] = ()
+    metric: float | None = None
+    keras_metric: float | None = None
 
     @property
     def encoding(self) -> str:

@@ -89,6 +89,15 @@ class LiteRTModel:
             return None
         return max(int(shapes[0][1]), 2)
 
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs, in the order in which `run` gives them."""
+        names = {detail["index"]: detail["name"] for detail in self._outputs}
+        if self._interpreter.get_signature_list():
+            by_name = self._interpreter.get_signature_runner().get_output_details()
+            names |= {detail["index"]: name for name, detail in by_name.items()}
+        return [names[detail["index"]] for detail in self._outputs]
+
     def run(self, inputs):
         """Outputs for a batch: list of arrays for a list of arrays."""
         batch = len(inputs[0])

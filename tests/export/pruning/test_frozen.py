@@ -79,3 +79,51 @@ def test_a_threshold_does_not_go_with_frozen_weights(model):
         export.prune(model, 1.0, snr_threshold=1.0, include_frozen=True)
     with pytest.raises(ValueError, match=r"`include_frozen` to be True or False.*'all'"):
         export.prune(model, 1.0, sparsity=0.5, include_frozen="all")
+
+
+def test_files_that_are_compared_may_have_frozen_kernels_pruned(model, images):
+    settings = {"complexities": [1.0], "sparsities": [0.3, 0.75], "quantizations": [None], "client": "cpu"}
+    usual, pruned = (export.compare(model, images, include_frozen=each, **settings) for each in (False, True))
+    for row, other in zip(usual, pruned, strict=True):
+        network = export.prune(model, 1.0, other.sparsity, include_frozen=True)
+        assert other.parameters_kept == sum(np.count_nonzero(weight) for weight in network.get_weights())
+        assert other.parameters_kept < row.parameters_kept
+    shown = [len(each.layers) for comparison in (usual, pruned) for each in comparison.layer_sparsities]
+    assert shown == [1, 1, 3, 3]
+    kernels = [weight for weight in network.get_weights() if weight.ndim > 1]
+    zeros = [1 - np.count_nonzero(kernel) / kernel.size for kernel in kernels]
+    assert sorted(pruned.layer_sparsities[1].layers.values()) == sorted(zeros)
+
+
+def test_frozen_kernels_are_taken_back_between_networks(model, images):
+    falling = {"complexities": [1.0], "sparsities": [0.75, 0.0], "quantizations": [None], "include_frozen": True}
+    _, dense = export.compare(model, images, **falling)
+    assert dense.parameters_kept == sum(np.count_nonzero(weight) for weight in model.at(1.0).get_weights())
+
+
+@pytest.mark.parametrize("quantization", [None, "dynamic_range"])
+def test_search_may_prune_frozen_kernels(quantization, model, images):
+    settings = {"complexities": [1.0], "sparsities": [0.9], "structures": ["weight"], "quantizations": [quantization]}
+    sizes = []
+    for include_frozen in (False, True):
+        found = export.best(
+            model, images, max_gzip_bytes=10**6, include_frozen=include_frozen, **settings, labels=["a", "b", "c"]
+        )
+        sizes.append(found.chosen.gzip_bytes)
+        assert len(found.layer_sparsities[0].layers) == (3 if include_frozen else 1)
+        assert found.chosen.accuracy == export.evaluate_tflite(found.artifact, *images).accuracy
+    assert sizes[1] < sizes[0]
+
+
+def test_rounding_leaves_the_values_of_frozen_kernels(model):
+    pruned = export.prune(model, 1.0, 0.5, include_frozen=True)
+    rounded = export.round_weights(model, 1.0, 0.5, include_frozen=True)
+    for ours, theirs in zip(frozen_kernels(rounded), frozen_kernels(pruned), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_comparison_and_search_refuse_what_is_no_truth(model, images):
+    with pytest.raises(ValueError, match=r"`include_frozen` to be True or False.*'all'"):
+        export.compare(model, images, include_frozen="all")
+    with pytest.raises(ValueError, match=r"`include_frozen` to be True or False.*1"):
+        export.best(model, images, max_bytes=10, include_frozen=1)
