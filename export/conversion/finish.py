@@ -11,6 +11,7 @@ from cvhn_tf.export.conversion.sparse_parts import by_channels_or_not
 from cvhn_tf.export.conversion.static_shapes import drop_unread, make_shapes_static, shapes_for
 from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, operation_of, parse, serialize, sizes_of, type_name
 from cvhn_tf.export.tflite.slices import slice_in_place
+from cvhn_tf.export.tflite.sparse_layers import leave_zeros_out
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
 from cvhn_tf.export.verification.verify import ConversionError, check_scalable
 
@@ -30,6 +31,8 @@ def finished(content, keras_model, client) -> bytes:
     check_scalable(model)
     make_shapes_static(model)
     if slice_in_place(model, client.sliced):
+        drop_unread(model)
+    if client.sparse_cost is not None and leave_zeros_out(model, client.sparse_cost):
         drop_unread(model)
     _expand_weights_first(model)
     model = by_channels_or_not(model, client)
