@@ -143,11 +143,18 @@ class Prunings:
             self._candidates[bits] = list(map(polyphase, networks)) if self._for_speed else networks
         return self._candidates[bits]
 
-    def parameters(self, point, quantization) -> int:
-        """Number of parameters of the compacted network that is encoded."""
+    def parameters(self, point, quantization) -> tuple[int, int]:
+        """Number of parameters of the compacted network that is encoded, and of those of them that may take time.
+
+        The second leaves zeros out where a file may be computed without them.
+        """
         key = point, quantization
         if key not in self._parameters:
-            self._parameters[key] = self.compacted(point, ENCODINGS[quantization].integer_bits).count_params()
+            network = self.compacted(point, ENCODINGS[quantization].integer_bits)
+            parameters = kept = network.count_params()
+            if self._sparse and quantization is None:
+                kept = sum(int(np.count_nonzero(weight)) for weight in network.get_weights())
+            self._parameters[key] = parameters, kept
         return self._parameters[key]
 
     def least_bytes(self, point, quantization, after_gzip=False) -> float:
