@@ -53,6 +53,11 @@ class Client:
         """Its names as one text, such as `gpu` or `gpu, web`."""
         return ", ".join(self.names)
 
+    @property
+    def reads_by_channels_alone(self) -> bool:
+        """Whether it reads sparse weights where XNNPACK computes a file by channels, and nowhere else."""
+        return self.sparse is not None and self.by_channels
+
 
 def common(title: str, clients: Sequence[Client], names: Sequence[str] | None = None) -> Client:
     """The client that takes only what all of some clients compute right.

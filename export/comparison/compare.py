@@ -14,6 +14,7 @@ from cvhn_tf.complexity.description import describe_rise
 from cvhn_tf.export.clients.checks import check_client_takes
 from cvhn_tf.export.clients.table import as_client
 from cvhn_tf.export.compaction.compact import compact
+from cvhn_tf.export.compaction.fast_sparse import fast_sparse_form
 from cvhn_tf.export.comparison.pareto import pareto_front
 from cvhn_tf.export.comparison.plot import plot_front
 from cvhn_tf.export.comparison.report import report
@@ -171,7 +172,8 @@ def compare(
         progress: Called as `progress(done, total, result)` after each combination, with its `Row` or `Skipped`.
         structure: As in `prune`.
         labels: Names of the classes, which each file then holds too.
-        client: As in `to_tflite`: what will run the files.
+        client: As in `to_tflite`: what will run the files. For `"web"`, networks that `fast_sparse` takes pass through
+            it in float32, since LiteRT.js then leaves their zeros out.
 
     Returns:
         `Comparison`. Combinations that LiteRT cannot run are in its `skipped`.
@@ -213,11 +215,13 @@ def compare(
             if representative_data is not None:
                 network = recalibrate(network, representative_data)
             keras_accuracy = accuracy(keras_outputs(network, x), y)
-            network = compact(network)
+            pruned, network = network, compact(network)
             graphs = FrozenGraphs()
             for quantization in quantizations:
                 try:
                     artifact = to_tflite_from(graphs, network, quantization, "auto", representative_data, runner)
+                    if quantization is None and runner.reads_by_channels_alone:
+                        artifact = _without_zeros(artifact, network, pruned, representative_data, runner)
                     artifact = annotate(artifact, complexity, sparsity, structure, labels)
                 except ConversionError as error:
                     result: Any = Skipped(complexity, sparsity, quantization, str(error))
@@ -250,6 +254,17 @@ def compare(
     front = pareto_front(rows)
     rows = [dataclasses.replace(row, pareto=i in front) for i, row in enumerate(rows)]
     return Comparison(rows, artifacts, skipped, histograms, layer_sparsities, structures)
+
+
+def _without_zeros(artifact, network, pruned, representative_data, client):
+    """The file of a network whose zeros XNNPACK leaves out by channels, where it can be made so; else the given one."""
+    form = fast_sparse_form(network, pruned)
+    if form is None:
+        return artifact
+    try:
+        return to_tflite_from(FrozenGraphs(), form, None, True, representative_data, client)
+    except ConversionError:
+        return artifact
 
 
 def _cell(value):
