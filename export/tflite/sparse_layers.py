@@ -22,6 +22,8 @@ _TWO_INPUTS_VERSION, _KEPT_DIMENSIONS_VERSION, _PLAIN_VERSION = 6, 5, 1
 # rows for one example, as of a sequence, less. By `benchmarks/speed/sparse_dense.py`.
 _UNITS, _CACHED_WEIGHTS = 32, 2**19
 _UNEVEN, _NOT_CACHED, _SEVERAL_ROWS = 1.6, 1.25, 0.65
+# Of fewer products, what reading them expanded saves, half a microsecond, is not worth the bytes of DENSIFY.
+_LEAST_WORK = 2**13
 
 
 def expand(model, graph, index) -> None:
@@ -48,7 +50,7 @@ def expand(model, graph, index) -> None:
 def leave_zeros_out(model, sparse_cost) -> bool:
     """Has the fully connected layers of a `ModelT` read their sparse float32 weights where that takes less time.
 
-    All others read them expanded.
+    All others read them expanded, but for small ones that the converter has read them so.
 
     Args:
         model: `ModelT`.
@@ -72,7 +74,7 @@ def leave_zeros_out(model, sparse_cost) -> bool:
                 graph.operators = [operator for operator in graph.operators if operator not in expanding]
                 for operator in layers:
                     operator.inputs = [index if int(i) in made else int(i) for i in operator.inputs]
-            elif not takes_less and not expanding:
+            elif not takes_less and not expanding and any(_work(graph, layer) >= _LEAST_WORK for layer in layers):
                 expand(model, graph, index)
             else:
                 continue
@@ -123,6 +125,11 @@ def _takes_less(graph, operator, weights, sparse_cost):
     elif dense > _CACHED_WEIGHTS:
         dense *= _NOT_CACHED
     return sparse_cost * kept < dense
+
+
+def _work(graph, operator):
+    """Number of products of a fully connected layer for one example, those by zeros included."""
+    return int(graph.tensors[operator.inputs[1]].shape[0]) * _numbers(graph, int(operator.inputs[0]))
 
 
 def _numbers(graph, place):

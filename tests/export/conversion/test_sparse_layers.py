@@ -96,11 +96,11 @@ def test_outputs_are_those_of_keras(activation, use_bias, resolver):
 @pytest.mark.parametrize("make", [dense_network, in_blocks], ids=["single weights", "blocks"])
 @RESOLVERS
 def test_both_ways_are_right_for_any_share_of_zeros(make, sparsity, client, resolver):
-    network = make(64, 48, sparsity)
+    network = make(128, 80, sparsity)
     content = export.to_tflite(network, sparse=True, client=client).content
     assert expanded(content) == (client is NEVER)
     assert layers_of(content) == ([(1, False)] if client is NEVER else [(8, True)])
-    x = np.random.default_rng(1).normal(size=(3, 64)).astype("float32")
+    x = np.random.default_rng(1).normal(size=(3, 128)).astype("float32")
     np.testing.assert_allclose(outputs(content, x, resolver), network(x), rtol=1e-5, atol=1e-5, strict=True)
 
 
@@ -119,6 +119,12 @@ def test_layers_of_many_weights_read_them_expanded(make, units, sparsity, is_exp
     content = export.to_tflite(make(512, units, sparsity), sparse=True, client="cpu").content
     assert expanded(content) == is_expanded
     assert layers_of(content) == [(1, False) if is_expanded else (8, True)]
+
+
+def test_files_of_small_layers_are_no_larger_than_the_converter_makes_them():
+    network = in_blocks(64, 64, 0.8)
+    before, now = (export.to_tflite(network, sparse=True, client=client) for client in (BY_THE_CONVERTER, "cpu"))
+    assert now.size_bytes <= before.size_bytes and not expanded(now.content)
 
 
 @pytest.mark.parametrize(("sparsity", "is_expanded"), [(0.97, True), (0.99, False)])
