@@ -22,6 +22,8 @@ class Client:
             GATHER too where it looks up a table that the file holds.
         sliced: Operations in whose place it gets slices where these do the same.
         sparse: None if it reads zeros in TFLite's sparse encoding; else why it does not, likewise.
+        sparse_cost: So many weights of a dense kernel take the time of a sparse one that a fully connected layer reads
+            by itself; None if the converter chooses which layers do.
         by_channels: Whether it reads them in float32 all the same where XNNPACK computes the file by channels.
         free_batch: Whether it takes a file whose number of examples is left open.
         resizes: Whether it can be told to run several examples at once, also by a file for one.
@@ -38,6 +40,7 @@ class Client:
     lacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
     sliced: tuple[str, ...] = ()
     sparse: str | None = None
+    sparse_cost: float | None = None
     by_channels: bool = True
     free_batch: bool = True
     resizes: bool = True
@@ -50,6 +53,11 @@ class Client:
         """Its names as one text, such as `gpu` or `gpu, web`."""
         return ", ".join(self.names)
 
+    @property
+    def reads_by_channels_alone(self) -> bool:
+        """Whether it reads sparse weights where XNNPACK computes a file by channels, and nowhere else."""
+        return self.sparse is not None and self.by_channels
+
 
 def common(title: str, clients: Sequence[Client], names: Sequence[str] | None = None) -> Client:
     """The client that takes only what all of some clients compute right.
@@ -61,6 +69,7 @@ def common(title: str, clients: Sequence[Client], names: Sequence[str] | None = 
     """
     if names is None:
         names = [name for client in clients for name in client.names]
+    costs = [client.sparse_cost for client in clients if client.sparse_cost is not None]
     return Client(
         names=tuple(dict.fromkeys(names)),
         title=title,
@@ -70,6 +79,7 @@ def common(title: str, clients: Sequence[Client], names: Sequence[str] | None = 
         lacks=_of_first(client.lacks for client in clients),
         sliced=tuple(dict.fromkeys(operation for client in clients for operation in client.sliced)),
         sparse=next((client.sparse for client in clients if client.sparse is not None), None),
+        sparse_cost=max(costs) if len(costs) == len(clients) else None,
         by_channels=all(client.by_channels for client in clients),
         free_batch=all(client.free_batch for client in clients),
         resizes=any(client.resizes for client in clients),

@@ -68,6 +68,16 @@ def fast_sparse(keras_model: keras.Model, turned_images: bool = False) -> keras.
     return _Rewriting(model, graph, turned_images).made()
 
 
+def fast_sparse_form(*networks: keras.Model) -> keras.Model | None:
+    """`fast_sparse` of the first of some networks that it takes; None if it takes none."""
+    for network in networks:
+        try:
+            return fast_sparse(network)
+        except (TypeError, ValueError):  # as where too few weights are zero, or a layer is of another kind
+            continue
+    return None
+
+
 def _check_zeros(graph):
     kernels = [
         keras.ops.convert_to_numpy(node.operation.kernel)

@@ -20,6 +20,7 @@ from cvhn_tf.export.comparison.plot import plot_front
 from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.comparison.rows import Row, Skipped
 from cvhn_tf.export.comparison.tables import as_csv, as_markdown, as_records, choices_as_text, columns, written
+from cvhn_tf.export.comparison.without_zeros import without_zeros
 from cvhn_tf.export.conversion.convert import to_tflite_from
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.conversion.quantizations import check_quantizations
@@ -191,7 +192,8 @@ def compare(
         progress: Called as `progress(done, total, result)` after each combination, with its `Row` or `Skipped`.
         structure: As in `prune`.
         labels: Names of the classes, which each file then holds too.
-        client: As in `to_tflite`: what will run the files.
+        client: As in `to_tflite`: what will run the files. For `"web"`, networks that `fast_sparse` takes pass through
+            it in float32, since LiteRT.js then leaves their zeros out.
         metric: What files are compared by: `"accuracy"`, or for networks that are no classifiers what Keras takes as a
             metric or a loss: its name, such as `"mse"`, an object, or a function of labels and outputs. Of several
             outputs a list of these in their order, None where one does not count, or a dict by their names; then their
@@ -249,11 +251,13 @@ def compare(
             if representative_data is not None:
                 network = recalibrate(network, representative_data)
             keras_value = metric.value(all_outputs(network, x), y)
-            network = compact(network)
+            pruned, network = network, compact(network)
             graphs = FrozenGraphs()
             for quantization in quantizations:
                 try:
                     artifact = to_tflite_from(graphs, network, quantization, "auto", representative_data, runner)
+                    if quantization is None and runner.reads_by_channels_alone:
+                        artifact = without_zeros(artifact, network, pruned, representative_data, runner)
                     artifact = annotate(artifact, complexity, sparsity, structure, labels)
                 except ConversionError as error:
                     result: Any = Skipped(complexity, sparsity, quantization, str(error))

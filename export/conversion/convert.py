@@ -26,6 +26,7 @@ from cvhn_tf.export.networks.select_features import with_longer_runs
 from cvhn_tf.export.networks.without_groups import without_groups
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.tflite.encodings import ENCODINGS
+from cvhn_tf.export.tflite.flatbuffer import serialize
 from cvhn_tf.export.verification import web
 from cvhn_tf.export.verification.inputs import verification_inputs
 from cvhn_tf.export.verification.reference import Reference
@@ -122,7 +123,7 @@ def to_tflite_from(
     artifacts, failures = [], {}
     for use_sparse in _layouts(keras_model, quantization, sparse, client):
         try:
-            content, verified = _convert_and_verify(
+            content, verified, passed_over = _convert_and_verify(
                 graphs, keras_model, quantization, use_sparse, calibration, inputs, client
             )
             artifacts.append(
@@ -133,7 +134,7 @@ def to_tflite_from(
                     verified.relative_error,
                     verified_examples=verified.examples,
                     caveats=verified.caveats,
-                    unquantized=unquantized(content, quantization),
+                    unquantized=passed_over,
                     clients=client.names,
                     verified_by=verified.clients,
                 )
@@ -204,7 +205,7 @@ def _may_be_by_channels(keras_model, quantization):
 
 
 def _convert_and_verify(graphs, keras_model, quantization, sparse, calibration, inputs, client):
-    """Bytes of the file, and its `Verification`."""
+    """Bytes of the file, its `Verification`, and the tensors that the encoding has passed over."""
     # The converter's blocks lack what goes beyond a multiple of four, unless it is padded; single weights need none.
     padded = pad_inputs(keras_model) if sparse and ENCODINGS[quantization].integer_bits is None else keras_model
     for model in dict.fromkeys((keras_model, padded)):
@@ -213,11 +214,13 @@ def _convert_and_verify(graphs, keras_model, quantization, sparse, calibration, 
             file = _convert(graphs, model, quantization, sparse, calibration, scale_of_kernel)
             if sparse and client.sparse is not None:
                 file = expanded_at_start(file)
-            content = finished(file, keras_model, client)
-            lacking = () if anywhere else check_client_has(client, content)
+            finished_model = finished(file, keras_model, client)
+            lacking = () if anywhere else check_client_has(client, finished_model)
+            passed_over = unquantized(finished_model, quantization)
+            content = serialize(finished_model)
             reference = graphs.once(Reference, keras_model, inputs)
             verified = verify(content, keras_model, quantization, inputs, client=client, reference=reference)
-            return content, dataclasses.replace(verified, caveats=verified.caveats + lacking)
+            return content, dataclasses.replace(verified, caveats=verified.caveats + lacking), passed_over
 
         try:
             return _with_fewest_scales(made, keras_model, quantization, client)
@@ -230,7 +233,7 @@ def _with_fewest_scales(made, keras_model, quantization, client):
     """The smaller file, with one scale for each Dense kernel, where it is as good as that with one for each unit.
 
     Args:
-        made: Gives bytes and `Verification` of the file with one scale for each Dense kernel, if told so.
+        made: Gives bytes, `Verification` and more of the file with one scale for each Dense kernel, if told so.
         keras_model: Its model.
         quantization: As in `to_tflite`.
         client: `Client`.
@@ -253,17 +256,17 @@ def _with_fewest_scales(made, keras_model, quantization, client):
         of_units = made(scale_of_kernel=False)
     except ConversionError:
         return of_kernels
-    return min(of_kernels, of_units, key=lambda pair: pair[1].relative_error)
+    return min(of_kernels, of_units, key=lambda file: file[1].relative_error)
 
 
 def _told_of_scales(made, client):
     """The file with one scale for each Dense kernel, which says so if a scale for each unit would be much better."""
-    content, verified = made(scale_of_kernel=True)
+    content, verified, passed_over = made(scale_of_kernel=True)
     if verified.relative_error > _SMALL_ERROR:
         try:
-            _, of_units = made(scale_of_kernel=False, anywhere=True)
+            _, of_units, _ = made(scale_of_kernel=False, anywhere=True)
         except ConversionError:
-            return content, verified
+            return content, verified, passed_over
         if verified.relative_error > _MUCH * of_units.relative_error:
             caveat = (
                 f"Units of Dense layers differ much in scale, and files for client={client.name!r} have one for each "
@@ -271,7 +274,7 @@ def _told_of_scales(made, client):
                 f"{verified.relative_error:.2g}"
             )
             verified = dataclasses.replace(verified, caveats=(*verified.caveats, caveat))
-    return content, verified
+    return content, verified, passed_over
 
 
 def _convert(graphs, keras_model, quantization, sparse, calibration, scale_of_kernel=False):

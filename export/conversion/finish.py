@@ -9,16 +9,17 @@ from cvhn_tf.export.clients.checks import instead
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.conversion.sparse_parts import by_channels_or_not
 from cvhn_tf.export.conversion.static_shapes import drop_unread, make_shapes_static, shapes_for
-from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, operation_of, parse, serialize, sizes_of, type_name
+from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, operation_of, parse, sizes_of, type_name
 from cvhn_tf.export.tflite.slices import slice_in_place
+from cvhn_tf.export.tflite.sparse_layers import leave_zeros_out
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
 from cvhn_tf.export.verification.verify import ConversionError, check_scalable
 
 _BY_CHANNELS = "LiteRT.js runs the file with its sparse weights in WebAssembly alone, not on WebGPU"
 
 
-def finished(content, keras_model, client) -> bytes:
-    """The file with shapes as constants, the names of the Keras model and true versions of its operations.
+def finished(content, keras_model, client):
+    """A file with shapes as constants, the names of the Keras model and true versions of its operations, as a `ModelT`.
 
     Args:
         content: The converter's file.
@@ -31,20 +32,21 @@ def finished(content, keras_model, client) -> bytes:
     make_shapes_static(model)
     if slice_in_place(model, client.sliced):
         drop_unread(model)
+    if client.sparse_cost is not None and leave_zeros_out(model, client.sparse_cost):
+        drop_unread(model)
     _expand_weights_first(model)
     model = by_channels_or_not(model, client)
     keep_keras_names(model, keras_model)
     make_versions_true(model)
-    return serialize(model if client.free_batch else _of_one_example(model))
+    return model if client.free_batch else _of_one_example(model)
 
 
-def check_client_has(client, content) -> tuple[str, ...]:
-    """Sentences on what some of a client lack of a file's operations, though it runs there.
+def check_client_has(client, model) -> tuple[str, ...]:
+    """Sentences on what some of a client lack of the operations of a `ModelT`, though it runs there.
 
     Raises:
         ConversionError: If the client refuses the file, or computes it wrongly.
     """
-    model = parse(content)
     used = [_operation(model, graph, operator) for graph in model.subgraphs for operator in graph.operators]
     for operation in (name for pair in used for name in pair):
         if operation in client.refuses:

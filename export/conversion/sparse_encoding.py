@@ -5,12 +5,11 @@ of few weights it always is: most blocks then hold one weight and three zeros, a
 float16 it hands to an operation that takes them for a dense kernel.
 """
 
-import copy
-
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from cvhn_tf.export.tflite.flatbuffer import add_operation, constants, operation_of, parse, serialize
+from cvhn_tf.export.tflite.flatbuffer import constants, operation_of, parse, serialize
+from cvhn_tf.export.tflite.sparse_layers import expand
 from cvhn_tf.export.verification.verify import ConversionError
 
 _DTYPES = {schema.TensorType.FLOAT32: "float32", schema.TensorType.FLOAT16: "float16"}
@@ -47,7 +46,7 @@ def unblocked_where_smaller(content) -> bytes:
                 continue
             _store(tensor, model.buffers[tensor.buffer], kernel)
             if is_half:
-                _densify(model, graph, index)
+                expand(model, graph, index)
             changed = True
     return serialize(model) if changed else content
 
@@ -65,7 +64,7 @@ def expanded_at_start(content) -> bytes:
                 continue
             if _is_in_blocks(tensor):
                 _store(tensor, model.buffers[tensor.buffer], _decode(tensor, model.buffers[tensor.buffer].data))
-            _densify(model, graph, index)
+            expand(model, graph, index)
     return serialize(model)
 
 
@@ -125,18 +124,3 @@ def _bytes_of_blocks(tensor, kernel):
     _, blocks, block = tensor.sparsity.dimMetadata
     places = np.asarray(blocks.arrayIndices.values)
     return places.size * (block.denseSize * kernel.itemsize + places.itemsize)
-
-
-def _densify(model, graph, index):
-    """Lets the operations that read a sparse tensor read a dense one, which an operation at the start makes of it."""
-    dense = copy.copy(graph.tensors[index])
-    dense.name, dense.buffer, dense.sparsity = dense.name + b"_dense", 0, None
-    graph.tensors.append(dense)
-    for operator in graph.operators:
-        operator.inputs = [len(graph.tensors) - 1 if i == index else i for i in operator.inputs]
-    operator = add_operation(model, schema.BuiltinOperator.DENSIFY, [index], [len(graph.tensors) - 1])
-    operator.builtinOptionsType, operator.builtinOptions = (
-        schema.BuiltinOptions.DensifyOptions,
-        schema.DensifyOptionsT(),
-    )
-    graph.operators.insert(0, operator)

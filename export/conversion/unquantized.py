@@ -2,9 +2,11 @@
 
 import math
 
+from ai_edge_litert import schema_py_generated as schema
+
 from cvhn_tf.export.tflite.artifact import Unquantized
 from cvhn_tf.export.tflite.encodings import ENCODINGS
-from cvhn_tf.export.tflite.flatbuffer import operation_of, parse, sizes_of, type_name
+from cvhn_tf.export.tflite.flatbuffer import operation_of, sizes_of, type_name
 
 _BITS = {"FLOAT32": 32, "FLOAT16": 16, "INT8": 8, "INT4": 4}
 _DTYPES = {"FLOAT32": "float32", "FLOAT16": "float16", "INT8": "int8", "INT4": "int4"}
@@ -12,16 +14,16 @@ _DTYPES = {"FLOAT32": "float32", "FLOAT16": "float16", "INT8": "int8", "INT4": "
 _LEAST_VECTOR = 1024
 
 
-def unquantized(content: bytes, quantization: str | None) -> tuple[Unquantized, ...]:
+def unquantized(model: schema.ModelT, quantization: str | None) -> tuple[Unquantized, ...]:
     """The tensors that a file holds in more bits than its encoding says, the largest first.
 
     Vectors of fewer than 1,024 numbers are left out. float32 passes nothing over.
 
     Args:
-        content: The file.
+        model: The file.
         quantization: As in `to_tflite`.
     """
-    encoding, model = ENCODINGS[quantization], parse(content)
+    encoding = ENCODINGS[quantization]
     found = []
     for graph in model.subgraphs:
         readers: dict[int, str] = {}

@@ -12,6 +12,7 @@ from cvhn_tf.export.evaluation.keras_outputs import keras_outputs
 from cvhn_tf.export.evaluation.metric import ACCURACY
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.tflite.encodings import ENCODINGS
+from cvhn_tf.export.tflite.flatbuffer import serialize
 from cvhn_tf.export.verification.inputs import verification_inputs
 from cvhn_tf.export.verification.verify import ConversionError, OutputsDifferError, verify
 
@@ -41,8 +42,10 @@ def verified_file(content, trained, x, y, client):
         ConversionError: If it does not do in LiteRT what the Keras model does.
     """
     advice = _ADVICE + ENCODINGS["int8"].alternatives(client.encodings)
-    content = finished(content, trained, client)
-    lacking = check_client_has(client, content)
+    model = finished(content, trained, client)
+    lacking = check_client_has(client, model)
+    passed_over = unquantized(model, "int8")
+    content = serialize(model)
     inputs = verification_inputs(trained, x)
     chosen = np.linspace(0, len(x) - 1, min(len(x), _MOST_CHECKED)).round().astype(int)
     x, y = x[chosen], y[chosen]
@@ -58,7 +61,7 @@ def verified_file(content, trained, x, y, client):
         verified.relative_error,
         verified_examples=verified.examples,
         caveats=verified.caveats + lacking,
-        unquantized=unquantized(content, "int8"),
+        unquantized=passed_over,
         clients=client.names,
         verified_by=verified.clients,
     )

@@ -118,7 +118,8 @@ def best(
     between what was tried. Networks are judged in Keras on a part of the examples first, and their files by a bound on
     their size; the file that is returned, and all that it was chosen from, were run by LiteRT on all examples. Where
     weights become integers, they are rounded by `round_weights` first. With `max_latency_ms` networks pass through
-    `polyphase`.
+    `polyphase`; files that leave zeros out are tried too: by `fast_sparse` for `client="web"`, and for `"cpu"` ones
+    more of whose layers read sparse weights by themselves than by rule, where that takes less time on this machine.
 
     **The data select the file, so its accuracy on them is too good.** Give examples that were kept apart for choosing,
     and report the accuracy on others, by `evaluate_tflite(found.artifact, x_other, y_other)`.
@@ -227,7 +228,8 @@ def best(
         check_class_names(labels, network.outputs[0].shape[-1])
 
     is_sparse = runner.sparse is None or runner.by_channels
-    prunings = Prunings(model, x, y, representative_data, max_latency_ms is not None, is_sparse, judge, include_frozen)
+    by_channels, for_speed = runner.reads_by_channels_alone, max_latency_ms is not None
+    prunings = Prunings(model, x, y, representative_data, for_speed, is_sparse, by_channels, judge, include_frozen)
 
     def searched(some_budgets):
         trials = Trials(prunings, some_budgets, quantizations, x, y, representative_data, labels, runner)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from cvhn_tf.export.compaction.compact import compact
+from cvhn_tf.export.compaction.fast_sparse import fast_sparse_form
 from cvhn_tf.export.compaction.polyphase import polyphase
 from cvhn_tf.export.comparison.tables import choices_as_text
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
@@ -45,6 +46,8 @@ class Prunings:
             leaves those of training.
         for_speed: Whether files are to be fast rather than small, by `polyphase`.
         sparse: Whether files may hold zeros in the sparse encoding.
+        by_channels: Whether they may where XNNPACK computes them by channels alone. Then `fast_sparse` makes such
+            networks for speed.
         metric: `Metric` that networks are judged by.
         include_frozen: As in `prune`.
 
@@ -60,12 +63,14 @@ class Prunings:
         representative_data=None,
         for_speed=False,
         sparse=True,
+        by_channels=False,
         metric=ACCURACY,
         include_frozen=False,
     ):
         self._model = RepeatedPruning(model)
         self._x, self._y, self._representative_data, self._for_speed = x, y, representative_data, for_speed
-        self._sparse, self._metric, self._include_frozen = sparse, metric, include_frozen
+        self._sparse, self._by_channels = sparse, by_channels
+        self._metric, self._include_frozen = metric, include_frozen
         self._bits, self._bounds, self._estimates, self._accuracies, self._parameters = {}, {}, {}, {}, {}
         self._histograms, self._layer_sparsities, self._structures = {}, {}, {}
         self._turn_to(None)
@@ -157,13 +162,29 @@ class Prunings:
             if STRUCTURES[point.structure].broken_by_compact:
                 networks.append(self.pruned(point, bits))
             self._candidates[bits] = list(map(polyphase, networks)) if self._for_speed else networks
+        if self._for_speed and self._by_channels and quantization is None:
+            return self._candidates[bits] + self._fast_sparse(point)
         return self._candidates[bits]
 
-    def parameters(self, point, quantization) -> int:
-        """Number of parameters of the compacted network that is encoded."""
+    def _fast_sparse(self, point):
+        """The network in the form whose zeros take no time by channels, in a list; none if it does not fit."""
+        if self._form is None:
+            form = fast_sparse_form(self.compacted(point), self.pruned(point))
+            self._form = [] if form is None else [form]
+        return self._form
+
+    def parameters(self, point, quantization) -> tuple[int, int]:
+        """Number of parameters of the compacted network that is encoded, and of those of them that may take time.
+
+        The second leaves zeros out where a file may be computed without them.
+        """
         key = point, quantization
         if key not in self._parameters:
-            self._parameters[key] = self.compacted(point, ENCODINGS[quantization].integer_bits).count_params()
+            network = self.compacted(point, ENCODINGS[quantization].integer_bits)
+            parameters = kept = network.count_params()
+            if self._sparse and quantization is None:
+                kept = sum(int(np.count_nonzero(weight)) for weight in network.get_weights())
+            self._parameters[key] = parameters, kept
         return self._parameters[key]
 
     def least_bytes(self, point, quantization, after_gzip=False) -> float:
@@ -204,6 +225,7 @@ class Prunings:
     def _turn_to(self, point):
         """Lets go of the networks of the last point."""
         self._last_point, self._pruned, self._compacted, self._candidates = point, {}, {}, {}
+        self._form = None
         self._model.take_back()
         self.frozen_graphs = FrozenGraphs()  # what the encodings of one network share
 

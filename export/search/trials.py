@@ -3,9 +3,13 @@
 import dataclasses
 import math
 
+import numpy as np
+
+from cvhn_tf.export.clients.table import as_client
 from cvhn_tf.export.conversion.convert import to_tflite_from
 from cvhn_tf.export.delivery.metadata import annotate
 from cvhn_tf.export.evaluation.evaluate import evaluate_tflite
+from cvhn_tf.export.evaluation.latency import latency_of
 from cvhn_tf.export.search.candidate import Candidate
 from cvhn_tf.export.search.size_bound import dense_bytes
 from cvhn_tf.export.verification import micro
@@ -14,6 +18,8 @@ from cvhn_tf.structure.costs import multiply_adds_of
 
 # Share of the least that a file took beside its weights which the next ones are taken to take too.
 _SURE_OVERHEAD = 0.8
+# As of `Client.sparse_cost`: what was seen for the largest kernels, which fit no cache.
+_LEAST_SPARSE_COST = 6.0
 
 
 class Trials:
@@ -38,7 +44,7 @@ class Trials:
         # The best file so far, or the accurate one that breaks the budgets by least: finer searches start from here.
         self.nearest = None
         self._x, self._y, self._representative_data, self._labels = x, y, representative_data, labels
-        self._client = client
+        self._client = as_client(client)
         self._refused_networks = set()
         self._tried = {}
         self._slow = {}
@@ -117,9 +123,9 @@ class Trials:
 
     def _foreseen(self, point, quantization):
         """Why a file need not be made; None if it must."""
-        parameters, latency_ms = self._slow.get((point.structure, quantization), (None, None))
-        if parameters is not None and self.prunings.parameters(point, quantization) >= parameters:
-            return f"of no fewer parameters than a file that took {latency_ms:.4g} ms"
+        for parameters, latency_ms in self._slow.get((point.structure, quantization), ()):
+            if all(np.greater_equal(self.prunings.parameters(point, quantization), parameters)):
+                return f"of no fewer parameters than a file that took {latency_ms:.4g} ms"
         return self._no_better(self._bound(point, quantization), bound=True)
 
     def _no_better(self, candidate, bound=False):
@@ -150,10 +156,8 @@ class Trials:
     def _remember_slow(self, point, quantization, latency_ms):
         if self.budgets.max_latency_ms is None or latency_ms <= self.budgets.max_latency_ms:
             return
-        parameters = self.prunings.parameters(point, quantization)
-        key = point.structure, quantization
-        if key not in self._slow or parameters < self._slow[key][0]:
-            self._slow[key] = parameters, latency_ms
+        slow = self._slow.setdefault((point.structure, quantization), [])
+        slow.append((self.prunings.parameters(point, quantization), latency_ms))
 
     def _candidate(self, point, quantization="none"):
         return Candidate(
@@ -168,10 +172,7 @@ class Trials:
         made, failure = [], None
         for network in self.prunings.candidates(point, quantization):
             try:
-                artifact = to_tflite_from(
-                    self.prunings.frozen_graphs, network, quantization, "auto", self._representative_data, self._client
-                )
-                made.append((artifact, network))
+                made.append((self._made(network, quantization), network))
             except ConversionError as error:
                 failure = error
         if not made:
@@ -180,6 +181,19 @@ class Trials:
         artifact = annotate(artifact, point.complexity, point.sparsity, point.structure, self._labels)
         self._remember_overhead(artifact, network)
         return artifact, network
+
+    def _made(self, network, quantization):
+        """The file of a network. Within a latency budget the faster one, where layers may read sparse weights."""
+        graphs, data, client = self.prunings.frozen_graphs, self._representative_data, self._client
+        artifact = to_tflite_from(graphs, network, quantization, "auto", data, client)
+        may_be_faster = artifact.sparse and quantization is None and client.sparse_cost is not None
+        if self.budgets.max_latency_ms is None or not may_be_faster:
+            return artifact
+        eager = dataclasses.replace(client, sparse_cost=_LEAST_SPARSE_COST)
+        other = to_tflite_from(graphs, network, quantization, True, data, eager)
+        if other.content == artifact.content:
+            return artifact
+        return min(artifact, other, key=lambda each: latency_of(each.content, self._x, client).ms)
 
     def _weigh(self, candidate, artifact, network):
         return dataclasses.replace(

@@ -10,7 +10,10 @@ import pytest
 
 import cvhn_tf
 from cvhn_tf import datasets, export
+from cvhn_tf.export.evaluation.latency import Latency
+from cvhn_tf.export.search import trials
 from cvhn_tf.export.search.budgets import Budgets
+from cvhn_tf.export.tflite.flatbuffer import operation_of, parse
 from cvhn_tf.export.verification.micro import arena_bytes
 
 MEASURES = {
@@ -259,3 +262,22 @@ def test_arena_of_a_microcontroller_is_a_budget(model, data):
             export.best(model, data, max_latency_ms=1.0, client=client)
     with pytest.raises(ValueError, match="client='micro' with `max_arena_bytes`"):
         export.best(model, data, max_arena_bytes=1000)
+
+
+@pytest.mark.parametrize("is_faster_by_itself", [True, False])
+def test_a_latency_budget_has_layers_read_sparse_weights_by_themselves_where_that_is_measured_to_be_faster(
+    is_faster_by_itself, model, data, monkeypatch
+):
+    def expanded(content):
+        parsed = parse(content)
+        return sum(operation_of(parsed, operator) == "DENSIFY" for operator in parsed.subgraphs[0].operators)
+
+    def latency_of(content, x, client):
+        return Latency(expanded(content) if is_faster_by_itself else -expanded(content), "a test")
+
+    arguments = {"complexities": [1.0], "sparsities": [0.85], "structures": ["weight"], "quantizations": [None]}
+    by_rule = export.best(model, data, max_bytes=1e6, client="cpu", **arguments)
+    monkeypatch.setattr(trials, "latency_of", latency_of)
+    found = export.best(model, data, max_latency_ms=1e3, client="cpu", **arguments)
+    assert found.artifact.sparse and found.chosen.accuracy == by_rule.chosen.accuracy
+    assert expanded(found.artifact.content) == expanded(by_rule.artifact.content) - is_faster_by_itself

@@ -1,0 +1,17 @@
+"""Files whose zeros XNNPACK leaves out by channels."""
+
+from cvhn_tf.export.compaction.fast_sparse import fast_sparse_form
+from cvhn_tf.export.conversion.convert import to_tflite_from
+from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
+from cvhn_tf.export.verification.verify import ConversionError
+
+
+def without_zeros(artifact, network, pruned, representative_data, client):
+    """The file of a network whose zeros XNNPACK leaves out by channels, where it can be made so; else the given one."""
+    form = fast_sparse_form(network, pruned)
+    if form is None:
+        return artifact
+    try:
+        return to_tflite_from(FrozenGraphs(), form, None, True, representative_data, client)
+    except ConversionError:
+        return artifact
