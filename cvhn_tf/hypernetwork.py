@@ -61,7 +61,8 @@ class VariationalHypernetwork(GeneratingModel):
             or a number of steps if it is an integer. 0 turns the warm-up off. A share counts in `fit`, which knows how
             many steps there are; loops of your own and `train_on_batch` take a number.
         initial_stddev: Standard deviation of every weight before training, in [1e-8, 1e4], or `"relative"`: 0.05 times
-            the root mean square of each tensor. 0.004 by default, and `"relative"` where `pretrained`.
+            the root mean square of each tensor. 0.004 by default, and `"relative"` where `pretrained`. Under `Gated`
+            with a `stddev_power` it is that of the geometric middle of the range.
         seed: Seed of the complexities and the weight noise; drawn at random by default.
         structure_cost: What a structure costs, where the target has choices: `"multiply_adds"` for one example, the
             default; `"parameters"`; or a dict of what a call of each layer costs, such as milliseconds on a device.

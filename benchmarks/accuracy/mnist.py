@@ -25,7 +25,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--target", choices=("lenet_300_100", "lenet_5", "lenet_5_caffe"), default="lenet_300_100")
 parser.add_argument("--epochs", type=int, default=40)
 parser.add_argument("--batch-size", type=int, default=256)
-parser.add_argument("--sharpness", type=float, default=2.0, help="of the gates")
+parser.add_argument("--sharpness", type=float, default=4.0, help="of the gates")
 parser.add_argument("--initial-stddev", type=float, default=4e-3)
 parser.add_argument("--complexity-range", type=float, nargs=2, default=(0.01, 100.0))
 parser.add_argument("--prior", default="automatic_relevance", choices=("automatic_relevance", "log_uniform"))

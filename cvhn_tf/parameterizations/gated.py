@@ -17,6 +17,10 @@ from cvhn_tf.tensors.once import once
 # line together; its value alone moves it this many times as far.
 _LOG_STDDEV_SPEED = 1.5
 _DECADES = 4 * math.log(10)  # the default range
+# A gate that has no more to take from σ: of zero there is no logarithm.
+_SHUT = 1e-4  # a normal number in float16 too
+# What files do not say that were saved before each argument was there.
+_FIRST = {"threshold": 1.6, "stddev_power": None, "stddev_gate": 0.0, "gradient_power": 1.0}
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -30,10 +34,9 @@ class Gated(Parameterization):
 
     Of a weight that is worth w and whose loss is quadratic, the best σ² under `AutomaticRelevance` grows with λ as long
     as the weight is kept, and falls with its mean: it is `λ · (1 − λ / λ_c)` in some unit, and the mean
-    `w · (1 − λ / λ_c)`. So, where it is asked for, `log σ = height + growth · log λ + stddev_gate · log gate`, height
-    and growth being each weight's own. `Gated(sharpness=4.0, threshold=1.3, stddev_power=0.25, stddev_gate=0.5)` makes
-    shorter networks of large λ. With `sharpness=16.0, threshold=1.15, gradient_power=0.5` beside the latter two they
-    are much shorter, at some accuracy of small λ: see "What was tried" in docs/results.md.
+    `w · (1 − λ / λ_c)`. So `log σ = height + growth · log λ + stddev_gate · log gate`, height and growth being each
+    weight's own. `Gated(sharpness=16.0, threshold=1.15, stddev_power=0.25, gradient_power=0.5)` makes much shorter
+    networks of large λ, at some accuracy of small λ: see "What was tried" in docs/results.md.
 
     Holds `pivots + 2` copies of the target's means, and 2 of its log-stddevs.
 
@@ -58,10 +61,10 @@ class Gated(Parameterization):
     def __init__(
         self,
         pivots: int = 2,
-        sharpness: float = 2.0,
-        threshold: float = 1.6,
-        stddev_power: float | None = None,
-        stddev_gate: float = 0.0,
+        sharpness: float = 4.0,
+        threshold: float = 1.3,
+        stddev_power: float | None = 0.125,
+        stddev_gate: float = 0.5,
         gradient_power: float = 1.0,
     ) -> None:
         self.sharpness = check_positive("sharpness", sharpness)
@@ -100,7 +103,7 @@ class Gated(Parameterization):
         if "values" in variables:
             rows = once(s, ("gated rows", *self._key()), lambda: self._weigh_rows(s))
             means = combine_rows(rows, variables["values"], self._boosts(variables, s))
-            return means * tf.sigmoid(self._gate(variables, s))
+            return means * self._gate(variables, s)
         if "ends" in variables:
             log_stddev = combine_rows(_LOG_STDDEV_SPEED * triangles(s, 2), variables["ends"])
         else:
@@ -108,7 +111,8 @@ class Gated(Parameterization):
             log_stddev = combine_rows(line, variables["growing"])
         if not self.stddev_gate:
             return log_stddev
-        log_gate = tf.math.log_sigmoid(self._gate(variables, s))
+        gate = self._gate(variables, s)
+        log_gate = tf.math.log(tf.maximum(gate, _SHUT))  # faster than log_sigmoid
         before = for_each_weight(tf.math.log_sigmoid(self._open(s)), log_gate)
         return log_stddev + (self.stddev_gate / LOG_STDDEV_RATE) * (log_gate - before)
 
@@ -137,13 +141,13 @@ class Gated(Parameterization):
         return None if boost is None else tf.stack([*[tf.ones_like(s)] * 2, *[boost] * (self.pivots - 1)], 1)
 
     def _gate(self, variables, s):
-        """The logit of each weight's gate, of shape (complexities, *weight_shape)."""
+        """Each weight's gate, of shape (complexities, *weight_shape)."""
         thresholds, boost = variables["thresholds"], self._boost(variables, s)
 
         def make():
             closes_at = self.sharpness * thresholds.value[None]
             logits = closes_at - for_each_weight(self.sharpness * s, closes_at)
-            return logits if boost is None else scale_gradient(logits, for_each_weight(boost, logits))
+            return tf.sigmoid(logits if boost is None else scale_gradient(logits, for_each_weight(boost, logits)))
 
         return once(s, ("gate", id(thresholds)), make)
 
@@ -163,7 +167,7 @@ class Gated(Parameterization):
         slope = config.pop("stddev_slope", None)  # over the range, in nats, in builds before 0.2.0
         if slope is not None:  # what it was before training counts no longer
             config["stddev_power"] = min(slope / _DECADES, 1.0)
-        return cls(**config)
+        return cls(**_FIRST | config)
 
 
 def _thresholds_of(name):
