@@ -1,10 +1,11 @@
 """What the gates of `Gated` give: LeNet-300-100 on MNIST, one fit; objective, length, accuracy and packed bytes by λ.
 
 python -m benchmarks.accuracy.gates --output build/gates.json
-python -m benchmarks.accuracy.gates --output build/first.json --gates '{"sharpness": 2.0, "threshold": 1.6, "stddev_power": null, "stddev_gate": 0.0}'
+python -m benchmarks.accuracy.gates --output build/first.json \\
+    --gates '{"sharpness": 2.0, "threshold": 1.6, "stddev_power": null, "stddev_gate": 0.0}'
 
-The objective is NLL + λ · KL / N on test data with the weights at their means. Packed networks are those of which half of
-the test images have an accuracy, of three sparsities, three steps and three weights of the rate at six λ.
+The objective is NLL + λ · KL / N on test data with the weights at their means. Packed networks are those of which half
+of the test images have an accuracy, of three sparsities, three steps and three weights of the rate at six λ.
 """
 
 import argparse
