@@ -65,7 +65,7 @@ def evaluate_tflite(
     Args:
         artifact: `TFLiteArtifact`, path of a file, or bytes.
         x: Array of examples, or a list of arrays in the order of the Keras model's inputs, or a dict of arrays by their
-            names.
+            names. Integers of the type of an integer-only file's input are taken for what it holds, off its scale.
         y: Labels: classes of shape (examples,) or (examples, 1), or one-hot rows; targets if `loss` is given; with
             another metric what it takes, of several outputs as a list in their order or as a dict by their names.
         loss: `keras.losses.Loss` or its name; None for accuracy alone.

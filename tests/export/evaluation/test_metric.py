@@ -219,6 +219,15 @@ def test_labels_that_a_metric_does_not_take_are_refused(metric, units, y, match,
         export.evaluate_tflite(artifact, x, y, metric=metric)
 
 
+@pytest.mark.parametrize("dtype", ["int64", "uint8"])
+def test_integers_are_brought_to_the_scale_of_an_integer_only_file(dtype, x):
+    model, given = network(), np.abs(np.round(40 * x)).astype(dtype)
+    y = model(given.astype("float32")).numpy() + 1
+    artifact = export.to_tflite(model, "int8", representative_data=given, client="micro", integer_only=True)
+    expected = export.evaluate_tflite(artifact, given.astype("float32"), y, metric="mse").metric
+    assert export.evaluate_tflite(artifact, given, y, metric="mse").metric == expected
+
+
 def test_networks_in_mixed_precision_are_measured_in_float32(x):
     keras.config.set_dtype_policy("mixed_float16")
     try:
