@@ -290,6 +290,22 @@ def test_networks_in_mixed_precision_are_measured_in_float32(x):
     assert artifact.keras_metric == pytest.approx(artifact.metric, rel=1e-2)
 
 
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda batches: batches.repeat(), "a dataset without an end"),
+        (lambda batches: batches.unbatch(), "a dataset of single examples"),
+        (lambda batches: batches.map(lambda x, y: x), "a dataset of elements TensorSpec"),
+        (lambda batches: batches.take(0), "an empty dataset"),
+    ],
+)
+def test_datasets_that_are_no_batches_to_the_end_are_refused(change, match, x):
+    model = network()
+    batches = change(tf.data.Dataset.from_tensor_slices((x, x[:, 0])).batch(100))
+    with pytest.raises(ValueError, match=match):
+        export.check_accuracy(export.to_tflite(model), model, batches, metric="mse")
+
+
 def test_inputs_by_name_are_handed_over_by_name(x):
     inputs = {"second": keras.Input((2,), name="second"), "first": keras.Input((4,), name="first")}
     joined = layers.Concatenate()([inputs["first"], inputs["second"]])
