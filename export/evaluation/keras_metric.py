@@ -209,8 +209,10 @@ def _run(judge, labels, outputs):
         result = np.asarray(keras.ops.convert_to_numpy(result))
         return result.astype("float64").mean(keepdims=True) if result.dtype.kind in "buif" else result
     judge.reset_state()
-    for i in range(0, len(labels), BATCH):
-        judge.update_state(labels[i : i + BATCH], outputs[i : i + BATCH])
+    # One of a function takes the mean of what that gives for batches, large or small: so it gets all at once as well.
+    size = len(labels) if isinstance(judge, keras.metrics.MeanMetricWrapper) else BATCH
+    for i in range(0, len(labels), size):
+        judge.update_state(labels[i : i + size], outputs[i : i + size])
     result = np.asarray(keras.ops.convert_to_numpy(judge.result()))
     judge.reset_state()
     return result

@@ -125,6 +125,20 @@ def test_value_is_that_of_all_examples_at_once(metric, columns, x):
     assert (found.accuracy, found.calibration_error, found.examples) == (None, None, EXAMPLES)
 
 
+@pytest.mark.parametrize(
+    "metric",
+    [keras.metrics.MeanMetricWrapper(spread, name="spread"), keras.metrics.PearsonCorrelation(axis=0)],
+    ids=lambda metric: metric.name,
+)
+def test_metric_of_a_function_is_that_of_all_examples(metric, x):
+    """And not the mean over batches, in which the last one would count as much as others."""
+    model, y = network(), x[:, :1] * np.linspace(0, 5, EXAMPLES)[:, None]
+    found = export.evaluate_tflite(export.to_tflite(model), x, y, metric=metric).metric
+    outputs = model(x).numpy()
+    expected = np.std(y - outputs) if metric.name == "spread" else np.corrcoef(y[:, 0], outputs[:, 0])[0, 1]
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
 def test_metric_with_a_state_begins_anew_each_time(x):
     model, metric = network(1, "sigmoid"), keras.metrics.AUC()
     y = (x[:, 0] > 0).astype(int)
