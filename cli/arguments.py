@@ -80,7 +80,7 @@ def check_sparsity(option, value):
 
 def as_metric_name(metric) -> str | None:
     """What `--metric` gave, None for accuracy."""
-    return None if metric in ("accuracy", "acc") else metric
+    return None if metric is None or metric.lower() in ("accuracy", "acc") else metric
 
 
 def check_metric(metric, dataset, of_accuracy, of_metric):

@@ -221,7 +221,7 @@ def compare(
     check_structure(structure)
     check_truth("include_frozen", include_frozen)
     check_quantizations(quantizations, representative_data, runner)
-    judge = model.at(complexities[0])
+    judge = model.at(min(complexities))  # of which a metric gives a number if it does of any
     check_convertible("model", judge)
     check_client_takes(runner, judge)
     metric = metric.for_outputs(output_names(judge))

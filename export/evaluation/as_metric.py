@@ -41,7 +41,7 @@ def as_metric(metric: Any = "accuracy", direction: str = "auto") -> Metric:
         raise ValueError(f"Expected `direction` to be 'auto', 'min' or 'max'. Received: direction={direction!r}")
     if isinstance(metric, Metric):
         return metric
-    if isinstance(metric, str) and metric in _ACCURACY:
+    if _is_accuracy(metric):
         if direction == "min":
             raise ValueError("Expected direction='max' with metric='accuracy'. Received: direction='min'")
         return ACCURACY
@@ -75,7 +75,7 @@ def as_metric(metric: Any = "accuracy", direction: str = "auto") -> Metric:
 
 def _as_judge(part, metric):
     """A `keras.metrics.Metric`, or a function of labels and outputs."""
-    if isinstance(part, str) and part in _ACCURACY:
+    if _is_accuracy(part):
         return _class_accuracy
     reason = ""
     for get in (keras.metrics.get, keras.losses.get):
@@ -90,6 +90,11 @@ def _as_judge(part, metric):
         "Expected `metric` to be 'accuracy', or what Keras takes as a metric or a loss: its name, such as 'mse', an "
         f"object, or a function of labels and outputs. Received: metric={metric!r}{reason}"
     )
+
+
+def _is_accuracy(part):
+    """Whether it is "accuracy", which Keras knows in large letters too."""
+    return isinstance(part, str) and part.lower() in _ACCURACY
 
 
 def _class_accuracy(labels, outputs):

@@ -65,7 +65,7 @@ def evaluate_tflite(
     Args:
         artifact: `TFLiteArtifact`, path of a file, or bytes.
         x: Array of examples, or a list of arrays in the order of the Keras model's inputs, or a dict of arrays by their
-            names.
+            names. Integers of the type of an integer-only file's input are taken for what it holds, off its scale.
         y: Labels: classes of shape (examples,) or (examples, 1), or one-hot rows; targets if `loss` is given; with
             another metric what it takes, of several outputs as a list in their order or as a dict by their names.
         loss: `keras.losses.Loss` or its name; None for accuracy alone.
@@ -105,15 +105,15 @@ def evaluate_tflite(
     loss = None if loss is None else keras.losses.get(loss)
     litert.check_inputs(inputs)
     examples = len(inputs[0])
-    if isinstance(judge, KerasMetric):
-        judge.check_takes("y", litert.run([array[:_PROBES] for array in inputs]), y)
-    elif loss is None and (classes := litert.count_classes()) and y.size == len(y):
+    if not isinstance(judge, KerasMetric) and loss is None and y.size == len(y) and (classes := litert.count_classes()):
         check_labels("y", y, classes)
     if litert.batch_is_fixed and examples > _PROBES and (resizable := _resizable(content, x)):
         litert = resizable
     outputs = joined(litert.run([array[i : i + BATCH] for array in inputs]) for i in range(0, examples, BATCH))
-    loss = None if loss is None else float(np.mean(loss(y, outputs[0])))
+    if isinstance(judge, KerasMetric):
+        judge.check_classes("y", outputs, y)
     value = judge.value(outputs if isinstance(judge, KerasMetric) else outputs[:1], y)
+    loss = None if loss is None else float(np.mean(loss(y, outputs[0])))
     latency = latency_of(content, x, runner)
     if isinstance(judge, KerasMetric):
         return Evaluation(None, loss, latency.ms, examples, None, latency.client, value)

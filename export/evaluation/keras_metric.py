@@ -1,5 +1,6 @@
 """A metric or a loss of Keras's as a number that files are compared by."""
 
+import math
 import re
 
 import keras
@@ -14,8 +15,6 @@ from cvhn_tf.training.data import check_finite, check_labels
 
 # Those of Keras's whose labels have another shape than the outputs, by parts of their names.
 _LABELS_OF_ANOTHER_SHAPE = ("sparse", "iou", "ctc", "circle")
-# Examples on which is seen whether a metric takes what it is given.
-_PROBES = 32
 
 
 class KerasMetric(Metric):
@@ -58,8 +57,14 @@ class KerasMetric(Metric):
         labels = self.labels("data", y, output_names(network))
         check_lengths("`data`", arrays, labels)
         x = arrays if len(arrays) > 1 else arrays[0]
-        outputs = all_outputs(network, keras.tree.map_structure(lambda array: array[:_PROBES], x))
-        self.check_takes("data", outputs, labels)
+        outputs = all_outputs(network, x)
+        self.check_classes("data", outputs, labels)
+        value = self.value(outputs, labels)  # of all: a function may not know what to do with a few
+        if math.isnan(value):
+            raise ValueError(
+                f"Expected `metric` to give a number for the labels in `data`. Received: metric={self.name!r}, NaN "
+                f"for outputs of shapes {[('examples', *output.shape[1:]) for output in outputs]}"
+            )
         return x, labels
 
     def labels(self, name, y, names):
@@ -86,20 +91,18 @@ class KerasMetric(Metric):
         arrays = [_as_label_array(name, labels) if i in self._judges else None for i, labels in enumerate(y)]
         return arrays if len(names) > 1 else arrays[0]
 
-    def check_takes(self, name, outputs, labels):
-        """Raises a `ValueError` if the metric does not take labels beside some outputs, or gives no number for them.
+    def check_classes(self, name, outputs, labels):
+        """Raises a `ValueError` if labels that are to be classes are none that outputs have.
 
         Args:
             name: Name of the user's argument with the labels.
-            outputs: Outputs for the first of the examples.
-            labels: All of them, as `labels` gives them.
+            outputs: Arrays in the order of the network's outputs.
+            labels: As `labels` gives them.
         """
         labels = _as_list(labels)
         for i, judge in self._judges.items():
-            if "sparse" in kind(judge).lower() and outputs[i].ndim > 1:
+            if _is_of_classes(judge) and outputs[i].ndim > 1:
                 check_labels(name, labels[i], outputs[i].shape[-1])
-        some = [given if given is None else given[: len(outputs[0])] for given in labels]
-        self.value(outputs, some if len(some) > 1 else some[0])
 
     def value(self, outputs, labels):
         labels = _as_list(labels)
@@ -157,20 +160,37 @@ def _as_label_array(name, labels):
             f"Received: labels of shape {array.shape}, dtype {array.dtype}"
         )
     check_finite(name, array)
-    return array.astype(keras.backend.floatx()) if array.dtype.kind in "bf" else array
+    return array.astype(keras.backend.floatx())  # as Keras hands them to metrics and losses
 
 
 def _of_equal_rank(labels, outputs):
-    """Labels with the last axis of one that outputs have: two shapes would make a table of all pairs of them."""
-    return labels[..., None] if labels.ndim == outputs.ndim - 1 and outputs.shape[-1] == 1 else labels
+    """Labels with the last axis of one if outputs have it: two shapes would make a table of all pairs of them."""
+    if labels.ndim == outputs.ndim - 1 and outputs.shape[-1] == 1:
+        return labels[..., None]
+    return labels[..., 0] if labels.ndim == outputs.ndim + 1 and labels.shape[-1] == 1 else labels
+
+
+def _is_of_keras(judge):
+    return (getattr(made_of(judge), "__module__", None) or "").startswith("keras.")
+
+
+def _is_of_classes(judge):
+    """Whether all labels are to be classes that outputs have."""
+    if not _is_of_keras(judge) or "sparse" not in kind(judge).lower():
+        return False
+    return not isinstance(judge, keras.losses.Loss) or judge.get_config().get("ignore_class") is None
+
+
+def _takes_another_shape(judge):
+    """Whether labels may be of another shape than outputs."""
+    of_one_hot = getattr(judge, "sparse_y_true", True) is False  # a mean IoU, which would take the largest example
+    return not of_one_hot and any(part in kind(judge).lower() for part in _LABELS_OF_ANOTHER_SHAPE)
 
 
 def _value(judge, name, labels, outputs) -> float:
-    is_of_another_shape = any(part in kind(judge).lower() for part in _LABELS_OF_ANOTHER_SHAPE)
-    is_of_keras = (getattr(made_of(judge), "__module__", None) or "").startswith("keras.")
     shapes = f"labels of shape {('examples', *labels.shape[1:])}, outputs of shape {('examples', *outputs.shape[1:])}"
     expected = f"Expected `metric` to give one number for labels and outputs. Received: metric={name!r}, {shapes}"
-    if is_of_keras and labels.shape != outputs.shape and not is_of_another_shape:
+    if _is_of_keras(judge) and labels.shape != outputs.shape and not _takes_another_shape(judge):
         raise ValueError(f"{expected}, of which it would compare all with all")
     try:
         result = _run(judge, labels, outputs)
@@ -189,8 +209,10 @@ def _run(judge, labels, outputs):
         result = np.asarray(keras.ops.convert_to_numpy(result))
         return result.astype("float64").mean(keepdims=True) if result.dtype.kind in "buif" else result
     judge.reset_state()
-    for i in range(0, len(labels), BATCH):
-        judge.update_state(labels[i : i + BATCH], outputs[i : i + BATCH])
+    # One of a function takes the mean of what that gives for batches, large or small: so it gets all at once as well.
+    size = len(labels) if isinstance(judge, keras.metrics.MeanMetricWrapper) else BATCH
+    for i in range(0, len(labels), size):
+        judge.update_state(labels[i : i + size], outputs[i : i + size])
     result = np.asarray(keras.ops.convert_to_numpy(judge.result()))
     judge.reset_state()
     return result

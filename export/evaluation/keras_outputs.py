@@ -18,14 +18,19 @@ def all_outputs(keras_model, x) -> list[np.ndarray]:
     Not by `predict`, which traces a graph for each new model, and from the fifth on warns that it does.
     """
     examples = len(keras.tree.flatten(x)[0])
-    structure = getattr(keras_model, "_inputs_struct", None)
-    if isinstance(x, list) and isinstance(structure, dict):
-        x = keras.tree.pack_sequence_as(structure, x)
+    x = as_taken(keras_model, x)
     batches = [
         keras_model(keras.tree.map_structure(lambda array, i=i: array[i : i + BATCH], x), training=False)
         for i in range(0, examples, BATCH)
     ]
     return joined(batches)
+
+
+def as_taken(keras_model, x):
+    """Inputs as a Keras model takes them, from a list in their order: by name if its inputs are a dict."""
+    structure = getattr(keras_model, "_inputs_struct", None)
+    by_name = isinstance(x, list) and isinstance(structure, dict)
+    return keras.tree.pack_sequence_as(structure, x) if by_name else x
 
 
 def joined(batches) -> list[np.ndarray]:

@@ -12,9 +12,10 @@ def as_pair(data):
     """Examples and labels, as they are, of a pair of them or of a dataset of batches.
 
     Raises:
-        ValueError: If it is neither, or a dataset without examples.
+        ValueError: If it is neither, or a dataset without examples, without an end or of something else.
     """
     if isinstance(data, tf.data.Dataset):
+        _check_is_of_batches(data)
         batches = [(x, y) for x, y, *_ in data.as_numpy_iterator()]
         if not batches:
             raise ValueError("Expected `data` with at least one example. Received: an empty dataset")
@@ -77,6 +78,18 @@ def as_examples(network, data):
     classes = network.outputs[0].shape[-1]
     check_labels("data", y, 2 if classes == 1 else classes)
     return (arrays if len(arrays) > 1 else arrays[0]), y
+
+
+def _check_is_of_batches(dataset):
+    spec, problem = dataset.element_spec, None
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        problem = "a dataset without an end, of which `take` gives a part"
+    elif not isinstance(spec, tuple) or len(spec) < 2:
+        problem = f"a dataset of elements {spec}"
+    elif any(part.shape.rank == 0 for part in keras.tree.flatten(spec[:2])):
+        problem = "a dataset of single examples, of which `batch` makes batches"
+    if problem:
+        raise ValueError(f"Expected `data` of batches (x, y). Received: {problem}")
 
 
 def _inputs(x):

@@ -11,7 +11,7 @@ from cvhn_tf.export.compaction.fast_sparse import fast_sparse_form
 from cvhn_tf.export.compaction.polyphase import polyphase
 from cvhn_tf.export.comparison.tables import choices_as_text
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
-from cvhn_tf.export.evaluation.keras_outputs import BATCH, joined
+from cvhn_tf.export.evaluation.keras_outputs import BATCH, as_taken, joined
 from cvhn_tf.export.evaluation.metric import ACCURACY
 from cvhn_tf.export.networks.judges import Judges
 from cvhn_tf.export.pruning.layer_statistics import layer_sparsity, snr_histogram, structure_probabilities
@@ -247,6 +247,7 @@ class Prunings:
         return self._value_by(judge, x, y)
 
     def _value_by(self, judge, x, y):
+        x = as_taken(judge, x)
         batches = (slice(i, i + BATCH) for i in range(0, len(keras.tree.flatten(x)[0]), BATCH))
         outputs = (judge.predict_on_batch(keras.tree.map_structure(operator.itemgetter(b), x)) for b in batches)
         return self._metric.value(joined(outputs), y)

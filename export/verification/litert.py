@@ -152,12 +152,14 @@ class LiteRTModel:
 def as_stored(array, detail):
     """Values as a tensor of a file holds them: of its type, and on its scale where it is of integers with one.
 
+    What is of that type already is taken for what the tensor holds.
+
     Args:
         array: Array.
         detail: An interpreter's description of the tensor.
     """
     scales, zeros = (detail["quantization_parameters"][key] for key in ("scales", "zero_points"))
-    if len(scales) and np.asarray(array).dtype.kind == "f":
+    if len(scales) and np.asarray(array).dtype != detail["dtype"]:
         limits = np.iinfo(detail["dtype"])
         array = np.clip(np.rint(np.asarray(array) / scales[0]) + zeros[0], limits.min, limits.max)
     return np.ascontiguousarray(array, detail["dtype"])

@@ -51,6 +51,7 @@ def two_outputs():
         (keras.losses.cosine_similarity, "min"),
         (keras.metrics.categorical_accuracy, "max"),
         ("accuracy", "max"),
+        ("Accuracy", "max"),
         (["mse", "mae"], "min"),
         ({"kind": "accuracy"}, "max"),
     ],
@@ -122,6 +123,20 @@ def test_value_is_that_of_all_examples_at_once(metric, columns, x):
         expected = float(metric(labels, outputs))
     assert found.metric == pytest.approx(expected, rel=1e-5)
     assert (found.accuracy, found.calibration_error, found.examples) == (None, None, EXAMPLES)
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [keras.metrics.MeanMetricWrapper(spread, name="spread"), keras.metrics.PearsonCorrelation(axis=0)],
+    ids=lambda metric: metric.name,
+)
+def test_metric_of_a_function_is_that_of_all_examples(metric, x):
+    """And not the mean over batches, in which the last one would count as much as others."""
+    model, y = network(), x[:, :1] * np.linspace(0, 5, EXAMPLES)[:, None]
+    found = export.evaluate_tflite(export.to_tflite(model), x, y, metric=metric).metric
+    outputs = model(x).numpy()
+    expected = np.std(y - outputs) if metric.name == "spread" else np.corrcoef(y[:, 0], outputs[:, 0])[0, 1]
+    assert found == pytest.approx(expected, rel=1e-4)
 
 
 def test_metric_with_a_state_begins_anew_each_time(x):
@@ -211,12 +226,72 @@ def test_several_outputs_say_what_they_need(metric, labels, match, x):
         (keras.metrics.F1Score(average=None), 3, np.eye(3)[np.arange(EXAMPLES) % 3], "result of shape"),
         (lambda y, outputs: 1 / 0, 1, np.zeros(EXAMPLES), "division by zero"),
         (lambda y, outputs: None, 1, np.zeros(EXAMPLES), "one number"),
+        (keras.metrics.OneHotMeanIoU(num_classes=3), 3, np.arange(EXAMPLES) % 3, "would compare all with all"),
+        (
+            keras.losses.SparseCategoricalCrossentropy(ignore_class=255),
+            3,
+            np.zeros((EXAMPLES, 2)),
+            "Expected `metric` to give one number",
+        ),
     ],
 )
 def test_labels_that_a_metric_does_not_take_are_refused(metric, units, y, match, x):
     artifact = export.to_tflite(network(units, "softmax" if units > 1 else None))
     with pytest.raises(ValueError, match=match):
         export.evaluate_tflite(artifact, x, y, metric=metric)
+
+
+def test_classes_that_a_loss_ignores_are_no_wrong_labels(x):
+    model, loss = network(3, "softmax"), keras.losses.SparseCategoricalCrossentropy(ignore_class=255)
+    y = np.where(np.arange(EXAMPLES) % 4 == 3, 255, np.arange(EXAMPLES) % 4)
+    found = export.evaluate_tflite(export.to_tflite(model), x, y, metric=loss)
+    assert found.metric == pytest.approx(float(loss(y, model(x))), rel=1e-5)
+
+
+def test_accuracy_is_known_in_large_letters_as_in_keras(x):
+    y = np.arange(EXAMPLES) % 2
+    artifact = export.to_tflite(network(1, "sigmoid"))
+    assert as_metric("Accuracy") is ACCURACY
+    assert (
+        export.evaluate_tflite(artifact, x, y, metric=["ACC"]).metric == export.evaluate_tflite(artifact, x, y).accuracy
+    )
+
+
+def test_functions_get_labels_as_keras_hands_them_to_a_loss(x):
+    """In floats, of the rank of the outputs, and all at once: a few sorted ones may have no value."""
+
+    def of_both_kinds(y, outputs):
+        assert set(np.unique(y)) == {0, 1}
+        return tf.reduce_mean(tf.square(y - outputs))
+
+    inputs = keras.Input((6,))
+    flat = keras.Model(inputs, keras.ops.squeeze(layers.Dense(1)(inputs), -1))
+    y = np.sort(x[:, 0] > 0).astype("int64")
+    for model in (network(), flat):
+        artifact, outputs = export.to_tflite(model), model(x).numpy().ravel()
+        for labels in (y, y[:, None]):
+            found = export.check_accuracy(artifact, model, (x, labels), metric=of_both_kinds, direction="min")
+            assert found.metric == pytest.approx(np.mean((outputs - y) ** 2), rel=1e-5)
+
+
+def test_metric_that_is_no_number_is_refused(x):
+    """It would pass for any other: the correlation along an axis of one."""
+    model, metric = network(), keras.metrics.PearsonCorrelation()
+    for check in (
+        lambda: export.check_accuracy(export.to_tflite(model), model, (x, x[:, 0]), metric=metric),
+        lambda: export.smallest(model, data=(x, x[:, 0]), metric=metric),
+    ):
+        with pytest.raises(ValueError, match=r"metric='pearson_correlation', NaN for outputs.*\('examples', 1\)"):
+            check()
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8"])
+def test_integers_are_brought_to_the_scale_of_an_integer_only_file(dtype, x):
+    model, given = network(), np.abs(np.round(40 * x)).astype(dtype)
+    y = model(given.astype("float32")).numpy() + 1
+    artifact = export.to_tflite(model, "int8", representative_data=given, client="micro", integer_only=True)
+    expected = export.evaluate_tflite(artifact, given.astype("float32"), y, metric="mse").metric
+    assert export.evaluate_tflite(artifact, given, y, metric="mse").metric == expected
 
 
 def test_networks_in_mixed_precision_are_measured_in_float32(x):
@@ -227,6 +302,22 @@ def test_networks_in_mixed_precision_are_measured_in_float32(x):
         keras.config.set_dtype_policy("float32")
     artifact = export.check_accuracy(export.to_tflite(model), model, (x, x[:, 0]), metric=spread, direction="min")
     assert artifact.keras_metric == pytest.approx(artifact.metric, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda batches: batches.repeat(), "a dataset without an end"),
+        (lambda batches: batches.unbatch(), "a dataset of single examples"),
+        (lambda batches: batches.map(lambda x, y: x), "a dataset of elements TensorSpec"),
+        (lambda batches: batches.take(0), "an empty dataset"),
+    ],
+)
+def test_datasets_that_are_no_batches_to_the_end_are_refused(change, match, x):
+    model = network()
+    batches = change(tf.data.Dataset.from_tensor_slices((x, x[:, 0])).batch(100))
+    with pytest.raises(ValueError, match=match):
+        export.check_accuracy(export.to_tflite(model), model, batches, metric="mse")
 
 
 def test_inputs_by_name_are_handed_over_by_name(x):

@@ -61,6 +61,17 @@ def test_the_smallest_file_of_a_loss_is_found(model, data, grid):
     assert any(f"mse above {largest:.4g}" in (candidate.reason or "") for candidate in found.trace)
 
 
+def test_inputs_by_name_are_searched_as_they_are_compared(data):
+    inputs = {"second": keras.Input((2,), name="second"), "first": keras.Input((4,), name="first")}
+    joined = layers.Concatenate()([inputs["first"], inputs["second"]])
+    model = cvhn_tf.VariationalHypernetwork(keras.Model(inputs, layers.Dense(1)(layers.Dense(16, "relu")(joined))))
+    given = {"first": data[0][:, :4], "second": data[0][:, 4:]}, data[1]
+    few = {"complexities": [1.0], "sparsities": [0.5], "quantizations": [None], "metric": "mse"}
+    (row,) = export.compare(model, given, **few)
+    chosen = export.best(model, given, max_bytes=10**6, structures=["weight"], **few).chosen
+    assert chosen.metric == pytest.approx(row.metric, rel=1e-5)
+
+
 def test_a_metric_turned_round_finds_the_same_file(model, data):
     def goodness(y, outputs):
         return -keras.losses.mean_squared_error(y, outputs)
