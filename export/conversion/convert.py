@@ -206,7 +206,7 @@ def _may_be_by_channels(keras_model, quantization):
 
 def _convert_and_verify(graphs, keras_model, quantization, sparse, calibration, inputs, client):
     """Bytes of the file, its `Verification`, and the tensors that the encoding has passed over."""
-    # The converter's blocks lack what goes beyond a multiple of four, unless it is padded; single weights need none.
+    # Blocks of a kernel that is not padded may be refused; single weights need no padding.
     padded = pad_inputs(keras_model) if sparse and ENCODINGS[quantization].integer_bits is None else keras_model
     for model in dict.fromkeys((keras_model, padded)):
 
