@@ -287,7 +287,7 @@ def _convert(graphs, keras_model, quantization, sparse, calibration, scale_of_ke
         check_has_no_loop(keras_model)
     content = converted(graphs, keras_model, quantization, sparse, calibration, scale_of_kernel)
     if sparse:
-        return unblocked_where_smaller(content)
+        return unblocked_where_smaller(content, list(_kernels(keras_model)))
     may_have_grid = encoding.integer_bits is not None and not encoding.calibrated
     if may_have_grid and any(map(may_be_on_grid, _kernels(keras_model))):
         return keep_grid(content, converted(graphs, keras_model, None, False, None))

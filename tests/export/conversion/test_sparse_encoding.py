@@ -99,3 +99,11 @@ def test_where_last_inputs_cannot_be_padded_no_file_without_their_weights_is_mad
     zeros = np.zeros((4, 3, 66), "float32")
     with pytest.raises(ConversionError, match="without the weights of the last 2"):
         export.to_tflite(model, sparse=True, client="cpu", representative_data=zeros)
+
+
+@pytest.mark.parametrize("quantization", [None, "float16"])
+def test_no_weights_are_missed_where_those_of_the_last_inputs_are_zero(quantization):
+    inputs = keras.Input((3, 66))
+    model = keras.Model(inputs, layers.EinsumDense("abc,cd->abd", output_shape=(None, 64))(inputs))
+    model.set_weights([np.where(np.arange(66) < 64, blocks(68, 64, 0.2)[:66].T, 0).T])
+    assert export.to_tflite(model, quantization, sparse=True, client="cpu").sparse
