@@ -1,4 +1,4 @@
-"""Sparse weights of fully connected layers: left out where few enough are kept, expanded at the start elsewhere.
+"""Zeros of fully connected layers: left out where few enough weights are kept, expanded at the start elsewhere.
 
 A fully connected layer that reads them by itself takes time for each weight, or block of four, that is kept. Behind
 DENSIFY, which makes a dense kernel of them once, it takes the time of all weights, as in a dense file. TensorFlow's
