@@ -193,7 +193,7 @@ def compare(
         structure: As in `prune`.
         labels: Names of the classes, which each file then holds too.
         client: As in `to_tflite`: what will run the files. For `"web"`, networks that `fast_sparse` takes pass through
-            it in float32, since LiteRT.js then leaves their zeros out.
+            it in float32 where the file is smaller then, since LiteRT.js leaves their zeros out.
         metric: What files are compared by: `"accuracy"`, or for networks that are no classifiers what Keras takes as a
             metric or a loss: its name, such as `"mse"`, an object, or a function of labels and outputs. Of several
             outputs a list of these in their order, None where one does not count, or a dict by their names; then their

@@ -206,7 +206,7 @@ def _may_be_by_channels(keras_model, quantization):
 
 def _convert_and_verify(graphs, keras_model, quantization, sparse, calibration, inputs, client):
     """Bytes of the file, its `Verification`, and the tensors that the encoding has passed over."""
-    # The converter's blocks lack what goes beyond a multiple of four, unless it is padded; single weights need none.
+    # Blocks of a kernel that is not padded may be refused; single weights need no padding.
     padded = pad_inputs(keras_model) if sparse and ENCODINGS[quantization].integer_bits is None else keras_model
     for model in dict.fromkeys((keras_model, padded)):
 
@@ -287,7 +287,7 @@ def _convert(graphs, keras_model, quantization, sparse, calibration, scale_of_ke
         check_has_no_loop(keras_model)
     content = converted(graphs, keras_model, quantization, sparse, calibration, scale_of_kernel)
     if sparse:
-        return unblocked_where_smaller(content)
+        return unblocked_where_smaller(content, list(_kernels(keras_model)))
     may_have_grid = encoding.integer_bits is not None and not encoding.calibrated
     if may_have_grid and any(map(may_be_on_grid, _kernels(keras_model))):
         return keep_grid(content, converted(graphs, keras_model, None, False, None))

@@ -20,11 +20,15 @@ _INDEX_TYPES = (
 )
 
 
-def unblocked_where_smaller(content) -> bytes:
+def unblocked_where_smaller(content, weights) -> bytes:
     """The file with every kernel in blocks of 1×4 as single weights, where these take less; in float16 always.
 
+    Args:
+        content: The converter's file.
+        weights: List of arrays, the weights of the model that it was made from.
+
     Raises:
-        ConversionError: If no weights are sparse, or LiteRT would compute the file wrongly.
+        ConversionError: If no weights are sparse, some are lost, or LiteRT would compute the file wrongly.
 
     Reference: the sparse tensors of TFLite's schema, after [Chou et al., 2018](https://arxiv.org/abs/1804.10112).
     """
@@ -42,6 +46,7 @@ def unblocked_where_smaller(content) -> bytes:
                 continue
             is_half = tensor.type == schema.TensorType.FLOAT16
             kernel = _decode(tensor, model.buffers[tensor.buffer].data)  # a buffer belongs to one tensor
+            _check_is_whole(kernel, tensor.sparsity.dimMetadata[2].denseSize, weights)
             if not is_half and _bytes_of_singles(kernel) >= _bytes_of_blocks(tensor, kernel):
                 continue
             _store(tensor, model.buffers[tensor.buffer], kernel)
@@ -78,6 +83,20 @@ def _is_in_blocks(tensor):
         and sparsity.blockMap is not None
         and list(sparsity.blockMap) == [1]
     )
+
+
+def _check_is_whole(kernel, size, weights):
+    """Refuses blocks without the weights of the last inputs, which examples that are zero there do not show."""
+    lacking = kernel.shape[1] % size
+    if lacking and not any(np.array_equal(_sorted(kernel), _sorted(weight.astype(kernel.dtype))) for weight in weights):
+        raise ConversionError(
+            f"TensorFlow's converter stores a kernel of {kernel.shape[1]:,} inputs in blocks of {size}, without the "
+            f"weights of the last {lacking}"
+        )
+
+
+def _sorted(weight):
+    return np.sort(weight[weight != 0])
 
 
 def _decode(tensor, data):

@@ -190,7 +190,10 @@ class Trials:
         if self.budgets.max_latency_ms is None or not may_be_faster:
             return artifact
         eager = dataclasses.replace(client, sparse_cost=_LEAST_SPARSE_COST)
-        other = to_tflite_from(graphs, network, quantization, True, data, eager)
+        try:
+            other = to_tflite_from(graphs, network, quantization, True, data, eager)
+        except ConversionError:  # which the given file needs not share
+            return artifact
         if other.content == artifact.content:
             return artifact
         return min(artifact, other, key=lambda each: latency_of(each.content, self._x, client).ms)

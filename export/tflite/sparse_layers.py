@@ -1,4 +1,4 @@
-"""Sparse weights of fully connected layers: left out where few enough are kept, expanded at the start elsewhere.
+"""Zeros of fully connected layers: left out where few enough weights are kept, expanded at the start elsewhere.
 
 A fully connected layer that reads them by itself takes time for each weight, or block of four, that is kept. Behind
 DENSIFY, which makes a dense kernel of them once, it takes the time of all weights, as in a dense file. TensorFlow's
@@ -6,6 +6,7 @@ converter puts DENSIFY before single weights, and none before blocks, however ma
 """
 
 import copy
+import fractions
 import math
 
 from ai_edge_litert import schema_py_generated as schema
@@ -69,12 +70,16 @@ def leave_zeros_out(model, sparse_cost) -> bool:
             layers = [operator for operator in layers if operator not in expanding]
             if not all(_reads_weights(model, graph, operator, (index, *made)) for operator in layers):
                 continue
-            takes_less = all(_takes_less(graph, operator, graph.tensors[index], sparse_cost) for operator in layers)
+            takes_less = all(
+                _takes_less(model, graph, operator, graph.tensors[index], sparse_cost) for operator in layers
+            )
             if takes_less and expanding:
                 graph.operators = [operator for operator in graph.operators if operator not in expanding]
                 for operator in layers:
                     operator.inputs = [index if int(i) in made else int(i) for i in operator.inputs]
-            elif not takes_less and not expanding and any(_work(graph, layer) >= _LEAST_WORK for layer in layers):
+            elif (
+                not takes_less and not expanding and any(_work(model, graph, layer) >= _LEAST_WORK for layer in layers)
+            ):
                 expand(model, graph, index)
             else:
                 continue
@@ -113,12 +118,12 @@ def _reads_weights(model, graph, operator, places):
     return source.type == schema.TensorType.FLOAT32 and not set(others).intersection(places)
 
 
-def _takes_less(graph, operator, weights, sparse_cost):
+def _takes_less(model, graph, operator, weights, sparse_cost):
     """Whether a fully connected layer takes less time for its sparse weights than for the dense kernel."""
     units, inputs = map(int, weights.shape)
     kept = len(weights.sparsity.dimMetadata[1].arrayIndices.values)
     dense = units * inputs
-    if _numbers(graph, int(operator.inputs[0])) > inputs:
+    if _numbers(model, graph, int(operator.inputs[0])) > inputs:
         dense *= _SEVERAL_ROWS
     elif units % _UNITS:
         dense *= _UNEVEN
@@ -127,18 +132,31 @@ def _takes_less(graph, operator, weights, sparse_cost):
     return sparse_cost * kept < dense
 
 
-def _work(graph, operator):
+def _work(model, graph, operator):
     """Number of products of a fully connected layer for one example, those by zeros included."""
-    return int(graph.tensors[operator.inputs[1]].shape[0]) * _numbers(graph, int(operator.inputs[0]))
+    return int(graph.tensors[operator.inputs[1]].shape[0]) * _numbers(model, graph, int(operator.inputs[0]))
 
 
-def _numbers(graph, place):
-    """How many numbers a tensor has for one example; before RESHAPE, whose own sizes may be free."""
-    sources = [operator for operator in graph.operators if place in map(int, operator.outputs)]
-    if sources and sources[0].builtinOptionsType == schema.BuiltinOptions.ReshapeOptions:
-        place = int(sources[0].inputs[0])
+def _numbers(model, graph, place):
+    """How many numbers a tensor has for one example, from where that can be seen: rows may be those of all examples."""
+    of_source = fractions.Fraction(1)
+    while (maker := _maker(graph, place)) is not None:
+        operation, sizes = operation_of(model, maker), sizes_of(graph.tensors[place])
+        alike = [int(i) for i in maker.inputs if i >= 0 and sizes_of(graph.tensors[i]) == sizes]
+        if operation == "FULLY_CONNECTED":
+            of_source *= fractions.Fraction(*map(int, graph.tensors[maker.inputs[1]].shape))
+        if operation in ("FULLY_CONNECTED", "RESHAPE"):
+            place = int(maker.inputs[0])
+        elif alike:
+            place = alike[0]
+        else:
+            break
     sizes = sizes_of(graph.tensors[place])
-    return math.inf if -1 in sizes[1:] else abs(math.prod(sizes))
+    return math.inf if -1 in sizes[1:] else of_source * abs(math.prod(sizes))
+
+
+def _maker(graph, place):
+    return next((operator for operator in graph.operators if place in map(int, operator.outputs)), None)
 
 
 def _part_versions(model):

@@ -7,6 +7,7 @@ from keras import layers
 
 import cvhn_tf
 from cvhn_tf import export
+from cvhn_tf.export.delivery.metadata import annotate
 from cvhn_tf.export.tflite.channel_parts import why_not_by_channels
 from cvhn_tf.export.tflite.flatbuffer import parse
 
@@ -36,6 +37,13 @@ def test_comparisons_leave_zeros_out_where_the_client_does(mobile, client, is_ma
     made = [is_by_channels(artifact) for artifact in compared.artifacts]
     assert not compared.skipped and made == [False, False, is_made, False]
     assert all(row.accuracy == row.keras_accuracy for row in compared if row.quantization is None)
+
+
+def test_comparisons_keep_the_file_of_the_compact_network_where_it_is_smaller(mobile):
+    only = {"complexities": [1.0], "sparsities": [0.98], "structure": "pointwise", "quantizations": [None]}
+    (row,) = export.compare(mobile, DATA, client="web", **only)
+    network = export.compact(export.prune(mobile, 1.0, 0.98, structure="pointwise"))
+    assert row.size_bytes <= annotate(export.to_tflite(network, client="web"), 1.0, 0.98, "pointwise").size_bytes
 
 
 @pytest.mark.parametrize(

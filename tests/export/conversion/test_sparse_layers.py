@@ -135,6 +135,15 @@ def test_rows_of_a_sequence_have_to_be_sparser(sparsity, is_expanded):
     assert expanded(artifact.content) == is_expanded
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
+def test_so_do_those_that_read_rows_of_another_layer(activation):
+    """The converter hands them on as rows of all examples, whose number is open."""
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential([keras.Input((20, 256)), *(layers.Dense(256, activation=activation) for _ in range(3))])
+    artifact = export.to_tflite(with_zeros(network, 0.97), sparse=True, client="cpu")
+    assert expanded(artifact.content) == 3
+
+
 def test_layers_with_dense_weights_keep_their_version_beside_sparse_ones():
     """XNNPACK leaves those of the version of sparse weights alone."""
     keras.utils.set_random_seed(0)

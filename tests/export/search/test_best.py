@@ -15,6 +15,7 @@ from cvhn_tf.export.search import trials
 from cvhn_tf.export.search.budgets import Budgets
 from cvhn_tf.export.tflite.flatbuffer import operation_of, parse
 from cvhn_tf.export.verification.micro import arena_bytes
+from cvhn_tf.export.verification.verify import ConversionError
 
 MEASURES = {
     "max_bytes": "size_bytes",
@@ -281,3 +282,16 @@ def test_a_latency_budget_has_layers_read_sparse_weights_by_themselves_where_tha
     found = export.best(model, data, max_latency_ms=1e3, client="cpu", **arguments)
     assert found.artifact.sparse and found.chosen.accuracy == by_rule.chosen.accuracy
     assert expanded(found.artifact.content) == expanded(by_rule.artifact.content) - is_faster_by_itself
+
+
+def test_a_second_file_that_cannot_be_made_costs_the_first_nothing(model, data, monkeypatch):
+    convert = trials.to_tflite_from
+
+    def only_by_rule(graphs, network, quantization, sparse, *others):
+        if sparse is True:
+            raise ConversionError("by a test")
+        return convert(graphs, network, quantization, sparse, *others)
+
+    monkeypatch.setattr(trials, "to_tflite_from", only_by_rule)
+    arguments = {"complexities": [1.0], "sparsities": [0.85], "structures": ["weight"], "quantizations": [None]}
+    assert export.best(model, data, max_latency_ms=1e3, client="cpu", **arguments).artifact.sparse
