@@ -27,6 +27,21 @@ def flatten_inputs(inputs: Any, names: Any) -> list[Any]:
     return [inputs[key] for key in keys]
 
 
+def check_pair(data: Any) -> tuple[Any, Any]:
+    """Examples and labels.
+
+    Raises:
+        ValueError: If `data` is no pair.
+    """
+    try:
+        x, y = data
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"Expected `data` to be a pair (x, y) or a tf.data.Dataset. Received: data={type(data)}"
+        ) from None
+    return x, y
+
+
 def as_input_arrays(keras_model: keras.Model, data: Any, name: str = "representative_data") -> list[np.ndarray]:
     """`data` (an array, or a list or dict of arrays) as a list in the order of the model's inputs.
 

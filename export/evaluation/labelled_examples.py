@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cvhn_tf.checks.arrays import as_input_arrays
+from cvhn_tf.checks.arrays import as_input_arrays, check_pair
 from cvhn_tf.training.data import check_finite, check_labels
 
 
@@ -24,13 +24,7 @@ def as_pair(data):
             for parts in zip(*batches, strict=True)
         )
         return x, y
-    try:
-        x, y = data
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"Expected `data` to be a pair (x, y) or a tf.data.Dataset. Received: data={type(data)}"
-        ) from None
-    return x, y
+    return check_pair(data)
 
 
 def as_arrays(data):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from cvhn_tf.architecture import finalize_normalization, freeze_alike
 from cvhn_tf.checks.arguments import check_integer, check_positive
-from cvhn_tf.checks.arrays import flatten_inputs
+from cvhn_tf.checks.arrays import check_pair, flatten_inputs
 from cvhn_tf.checks.finite_weights import check_finite_weights
 from cvhn_tf.export.networks.check_network import check_network
 from cvhn_tf.optimizers import HoldThenDecay
@@ -123,12 +123,7 @@ def _fit_arguments(data, batch_size, network, loss):
                 f"tells that of a dataset. Received: data={data!r}"
             )
         return {"x": data, "shuffle": False}, batches
-    try:
-        x, y = data
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"Expected `data` to be a pair (x, y) or a tf.data.Dataset. Received: data={type(data)}"
-        ) from None
+    x, y = check_pair(data)
     examples = TrainingData(x, y, batch_size, None, None)
     names = getattr(network, "_inputs_struct", network.inputs)
     names = keras.tree.map_structure(lambda tensor: tensor.name, names)
