@@ -39,7 +39,10 @@ def as_arrays(data):
     if y.ndim == 2 and y.shape[1] > 1:
         y = y.argmax(1)
     if y.dtype.kind not in "buif" or not np.array_equal(y, np.round(y)):
-        raise ValueError("Expected class labels, to measure accuracy. Received: labels that are no classes")
+        raise ValueError(
+            "Expected class labels, to measure accuracy, or another `metric`, such as 'mse'. "
+            "Received: labels that are no classes"
+        )
     lengths = [len(array) for array in _inputs(x)]
     if len(y) == 0 or any(length != len(y) for length in lengths):
         raise ValueError(
