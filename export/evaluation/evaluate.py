@@ -87,9 +87,10 @@ def evaluate_tflite(
     content = content_of("artifact", artifact)
     litert = open_file(content, _THREADS)
     judge = judge.for_outputs(litert.output_names)
+    asked = judge if isinstance(judge, KerasMetric) else None  # another metric than accuracy
     inputs = litert.take_inputs(x)
-    if isinstance(judge, KerasMetric):
-        y = judge.labels("y", y, litert.output_names)
+    if asked is not None:
+        y = asked.labels("y", y, litert.output_names)
         check_lengths("`x` and `y`", inputs, y)
         if loss is not None and isinstance(y, list):
             raise ValueError(f"Expected no `loss` with the metric of several outputs. Received: loss={loss!r}")
@@ -105,20 +106,24 @@ def evaluate_tflite(
     loss = None if loss is None else keras.losses.get(loss)
     litert.check_inputs(inputs)
     examples = len(inputs[0])
-    if not isinstance(judge, KerasMetric) and loss is None and y.size == len(y) and (classes := litert.count_classes()):
+    if asked is None and loss is None and y.size == len(y) and (classes := litert.count_classes()):
         check_labels("y", y, classes)
     if litert.batch_is_fixed and examples > _PROBES and (resizable := _resizable(content, x)):
         litert = resizable
     outputs = joined(litert.run([array[i : i + BATCH] for array in inputs]) for i in range(0, examples, BATCH))
-    if isinstance(judge, KerasMetric):
-        judge.check_classes("y", outputs, y)
-    value = judge.value(outputs if isinstance(judge, KerasMetric) else outputs[:1], y)
-    loss = None if loss is None else float(np.mean(loss(y, outputs[0])))
+    if asked is not None:
+        asked.check_classes("y", outputs, y)
+    value = judge.value(outputs[:1] if asked is None else outputs, y)
     latency = latency_of(content, x, runner)
-    if isinstance(judge, KerasMetric):
-        return Evaluation(None, loss, latency.ms, examples, None, latency.client, value)
-    calibration = None if value is None else calibration_error(outputs[0], y)
-    return Evaluation(value, loss, latency.ms, examples, calibration, latency.client)
+    return Evaluation(
+        accuracy=value if asked is None else None,
+        loss=None if loss is None else float(np.mean(loss(y, outputs[0]))),
+        latency_ms=latency.ms,
+        examples=examples,
+        calibration_error=None if asked is not None or value is None else calibration_error(outputs[0], y),
+        latency_client=latency.client,
+        metric=None if asked is None else value,
+    )
 
 
 def _resizable(content, x):
