@@ -48,7 +48,7 @@ class Gated(Parameterization):
         stddev_power: Growth before training, in [0, 1]: σ is proportional to λ to this power, and `initial_stddev` in
             the geometric middle of the range. None: log σ is a straight line in s between values of each weight's own
             at both ends of the range, equal before training.
-        stddev_gate: The power to which the gate counts for σ, in [0, 1].
+        stddev_gate: The power to which the gate, 1e-4 at least, counts for σ, in [0, 1].
         gradient_power: In [0, 1]. Gradients of a step at λ are divided by `1 + λ`; those of what large λ have of their
             own, the thresholds and all deviations but the first, by this power of it. With less than 1 they learn more
             from large λ.
