@@ -265,7 +265,7 @@ def test_where_inputs_are_no_multiple_of_four_the_last_blocks_are_smaller():
 
 
 def test_blocks_make_a_sparse_file_smaller_than_single_weights_do():
-    target = keras.Sequential([keras.Input((256,)), layers.Dense(64, "relu"), layers.Dense(10)])
+    target = keras.Sequential([keras.Input((512,)), layers.Dense(64, "relu"), layers.Dense(10)])
     model = cvhn_tf.VariationalHypernetwork(target)
     files = [
         export.to_tflite(export.prune(model, 1.0, 0.8, structure=structure), sparse=True, client="cpu")
