@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from benchmarks.machine import describe_machine
+from benchmarks.speed.turns import gain, in_turns
 from cvhn_tf import export
 from cvhn_tf.export.verification import web
 
@@ -48,23 +49,6 @@ def network_with_zeros(make, size, options, sparsity, seed=0) -> keras.Model:
     return network
 
 
-def median_times(files, inputs, turns, repeats) -> dict[str, list[float]]:
-    """Median processor times in ms of each turn, by the name of the file.
-
-    Args:
-        files: Dict of bytes by name.
-        inputs: List of arrays of one example.
-        turns: Number of turns, in each of which all files are run one after another.
-        repeats: Number of runs in a turn.
-    """
-    models = {name: web.WebModel(content) for name, content in files.items()}
-    times = {name: [] for name in models}
-    for _ in range(turns):
-        for name, model in models.items():
-            times[name].append(statistics.median(model.times_ms(inputs, repeats)["processor_times"]))
-    return times
-
-
 def rows_of(name, sparsity, turns, repeats):
     """A dict of figures for one network and one share of zeros."""
     make, size, options = NETWORKS[name]
@@ -73,8 +57,15 @@ def rows_of(name, sparsity, turns, repeats):
     dense = export.to_tflite(network, sparse=False, client="web")
     sparse = export.to_tflite(fast, sparse=True, client="web")
     inputs = [np.random.default_rng(1).uniform(-1, 1, (1, size, size, 3)).astype("float32")]
-    outputs = [web.WebModel(artifact.content).run(inputs)[0] for artifact in (dense, sparse)]
-    times = median_times({"dense": dense.content, "sparse": sparse.content}, inputs, turns, repeats)
+    models = [web.WebModel(artifact.content) for artifact in (dense, sparse)]
+    outputs = [model.run(inputs)[0] for model in models]
+
+    def median_ms(model):
+        return statistics.median(model.times_ms(inputs, repeats)["processor_times"])
+
+    times = in_turns(
+        {kind: lambda m=m: median_ms(m) for kind, m in zip(("dense", "sparse"), models, strict=True)}, turns
+    )
     medians = {kind: statistics.median(values) for kind, values in times.items()}
     return {
         "network": name,
@@ -82,9 +73,7 @@ def rows_of(name, sparsity, turns, repeats):
         "sparsity": sparsity,
         "dense_ms": medians["dense"],
         "sparse_ms": medians["sparse"],
-        "times_as_fast": medians["dense"] / medians["sparse"],
-        "least": min(d / s for d, s in zip(times["dense"], times["sparse"], strict=True)),
-        "most": max(d / s for d, s in zip(times["dense"], times["sparse"], strict=True)),
+        **gain(times["dense"], times["sparse"]),
         "dense_bytes": dense.size_bytes,
         "sparse_bytes": sparse.size_bytes,
         "difference": float(np.abs(outputs[0] - outputs[1]).max() / np.abs(outputs[0]).max()),

@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from benchmarks.machine import describe_machine
+from benchmarks.speed.turns import gain, in_turns
 from cvhn_tf import export, targets
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.verification.litert import LiteRTModel
@@ -76,35 +77,18 @@ def files_of(model, **clients):
     return files | {name: export.to_tflite(model, sparse=True, client=client) for name, client in clients.items()}
 
 
-def median_times(files, inputs, turns, repeats) -> dict[str, list[float]]:
-    """Median times in µs of each turn, by the name of the file.
-
-    Args:
-        files: Dict of artifacts by name.
-        inputs: List of arrays of one example.
-        turns: Number of turns, in each of which all files are run one after another.
-        repeats: Number of runs in a turn.
-    """
-    models = {name: LiteRTModel(artifact) for name, artifact in files.items()}
-    times = {name: [] for name in models}
-    for _ in range(turns):
-        for name, model in models.items():
-            times[name].append(1e3 * model.latency_ms(inputs, repeats))
-    return times
-
-
 def row_of(name, sparsity, model, turns, repeats, **clients):
     """A dict of figures for one network."""
     files = files_of(model, **clients)
     inputs = [np.random.default_rng(1).normal(size=(1, *model.input_shape[1:])).astype("float32")]
-    outputs = {name: LiteRTModel(artifact).run(inputs)[0] for name, artifact in files.items()}
-    times = median_times(files, inputs, turns, repeats)
+    models = {kind: LiteRTModel(artifact) for kind, artifact in files.items()}
+    outputs = {kind: model.run(inputs)[0] for kind, model in models.items()}
+    measures = {kind: lambda model=model: 1e3 * model.latency_ms(inputs, repeats) for kind, model in models.items()}
+    times = in_turns(measures, turns)  # in µs
     medians = {kind: statistics.median(values) for kind, values in times.items()}
     row = {"network": name, "sparsity": sparsity}
     row |= {f"{kind}_us": medians.get(kind) for kind in ("dense", "before", "by_itself", "now")}
-    row["times_as_fast"] = medians["dense"] / medians["now"]
-    row["least"] = min(d / s for d, s in zip(times["dense"], times["now"], strict=True))
-    row["most"] = max(d / s for d, s in zip(times["dense"], times["now"], strict=True))
+    row |= gain(times["dense"], times["now"])
     row |= {f"{kind}_bytes": files[kind].size_bytes for kind in ("dense", "before", "now")}
     largest = np.abs(outputs["dense"]).max()
     row["difference"] = float(max(np.abs(made - outputs["dense"]).max() for made in outputs.values()) / largest)

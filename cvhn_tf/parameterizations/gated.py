@@ -113,8 +113,8 @@ class Gated(Parameterization):
             return log_stddev
         gate = self._gate(variables, s)
         log_gate = tf.math.log(tf.maximum(gate, _SHUT))  # faster than log_sigmoid
-        before = for_each_weight(tf.math.log_sigmoid(self._open(s)), log_gate)
-        return log_stddev + (self.stddev_gate / LOG_STDDEV_RATE) * (log_gate - before)
+        before = once(s, ("log gate before training", *self._key()), lambda: tf.math.log_sigmoid(self._open(s)))
+        return log_stddev + (self.stddev_gate / LOG_STDDEV_RATE) * (log_gate - for_each_weight(before, log_gate))
 
     def _key(self):
         return self.pivots, self.sharpness, self.threshold

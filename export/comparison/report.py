@@ -21,7 +21,7 @@ from cvhn_tf.export.comparison.report_figures import (
     structure_figure,
 )
 from cvhn_tf.export.comparison.tables import columns
-from cvhn_tf.export.evaluation.metric import ACCURACY, Metric
+from cvhn_tf.export.evaluation.metric import Metric
 from cvhn_tf.export.pruning.layer_statistics import LayerSparsity, SnrHistogram, StructureProbabilities
 from cvhn_tf.files.atomic import write_atomically
 
@@ -105,9 +105,8 @@ def report(
     if not hasattr(result, "rows"):
         raise TypeError(f"Expected `result` to be what `compare` or `best` gives. Received: result={result!r}")
     chosen = getattr(result, "chosen", None)
-    metric = getattr(result, "metric", ACCURACY)
     figures = {
-        "size-accuracy": size_accuracy_figure(result.rows, chosen, metric),
+        "size-accuracy": size_accuracy_figure(result.rows, chosen, result.metric),
         "snr": snr_figure(result.histograms),
         "layer-sparsity": layer_sparsity_figure(result.layer_sparsities),
         "description-length": description_length_figure(result.histograms),
@@ -116,7 +115,7 @@ def report(
         figures["structure"] = structure_figure(result.structures)
         figures["structure-cost"] = structure_cost_figure(result.structures)
     rise = describe_rise({each.complexity: each.description_length_bits for each in result.histograms})
-    page = _page(result.rows, chosen, figures, command, files or {}, rise, metric)
+    page = _page(result.rows, chosen, figures, command, files or {}, rise, result.metric)
     if path is not None:
         write_atomically(path, page.encode())
     return page

@@ -11,8 +11,9 @@ import numpy as np
 from cvhn_tf.export.clients.table import as_client
 from cvhn_tf.export.evaluation.as_metric import as_metric
 from cvhn_tf.export.evaluation.calibration import calibration_error
-from cvhn_tf.export.evaluation.keras_metric import KerasMetric, check_lengths
+from cvhn_tf.export.evaluation.keras_metric import KerasMetric
 from cvhn_tf.export.evaluation.keras_outputs import BATCH, joined
+from cvhn_tf.export.evaluation.labelled_examples import check_lengths
 from cvhn_tf.export.evaluation.latency import latency_of
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact, content_of
 from cvhn_tf.export.verification.litert import open_file

@@ -9,7 +9,7 @@ import numpy as np
 from cvhn_tf.checks.arrays import as_input_arrays
 from cvhn_tf.checks.errors import with_cause
 from cvhn_tf.export.evaluation.keras_outputs import BATCH, all_outputs
-from cvhn_tf.export.evaluation.labelled_examples import as_pair
+from cvhn_tf.export.evaluation.labelled_examples import as_pair, check_lengths
 from cvhn_tf.export.evaluation.metric import Metric
 from cvhn_tf.training.data import check_finite, check_labels
 
@@ -120,16 +120,6 @@ def output_names(network) -> list[str]:
     if isinstance(structure, dict) and len(structure) == len(network.outputs):
         return keras.tree.flatten({name: name for name in structure})
     return list(network.output_names)
-
-
-def check_lengths(name, arrays, labels):
-    """Raises a `ValueError` unless there are as many labels as examples, one at least."""
-    lengths = [len(array) for array in arrays], [len(array) for array in _as_list(labels) if array is not None]
-    if len({*lengths[0], *lengths[1]}) != 1 or lengths[0][0] == 0:
-        raise ValueError(
-            f"Expected {name} of as many labels as examples, at least one. "
-            f"Received: {lengths[0]} examples and {lengths[1]} labels"
-        )
 
 
 def _as_list(labels):

@@ -43,12 +43,7 @@ def as_arrays(data):
             "Expected class labels, to measure accuracy, or another `metric`, such as 'mse'. "
             "Received: labels that are no classes"
         )
-    lengths = [len(array) for array in _inputs(x)]
-    if len(y) == 0 or any(length != len(y) for length in lengths):
-        raise ValueError(
-            "Expected `data` of as many labels as examples, at least one. "
-            f"Received: {lengths} examples and {len(y)} labels"
-        )
+    check_lengths("`data`", _inputs(x), y)
     check_finite("data", x)
     return x, y
 
@@ -75,6 +70,23 @@ def as_examples(network, data):
     classes = network.outputs[0].shape[-1]
     check_labels("data", y, 2 if classes == 1 else classes)
     return (arrays if len(arrays) > 1 else arrays[0]), y
+
+
+def check_lengths(name, arrays, labels):
+    """Raises a `ValueError` unless there are as many labels as examples, one at least.
+
+    Args:
+        name: What the user calls them.
+        arrays: List of arrays of examples.
+        labels: An array, or a list of arrays and None.
+    """
+    examples = [len(array) for array in arrays]
+    counts = [len(array) for array in labels if array is not None] if isinstance(labels, list) else [len(labels)]
+    if len({*examples, *counts}) != 1 or counts[0] == 0:
+        raise ValueError(
+            f"Expected {name} of as many labels as examples, at least one. Received: {examples} examples and "
+            f"{counts if isinstance(labels, list) else counts[0]} labels"
+        )
 
 
 def _check_is_of_batches(dataset):
