@@ -245,7 +245,7 @@ def export(
     else:
         from cvhn_tf_cli.work import export as work
 
-        if max_accuracy_loss is None:
+        if max_accuracy_loss is None and metric is None:
             max_accuracy_loss = 0.001 if encoding == "auto" else 0.01
         settings = {
             "complexity": hypernetwork.complexity_range.default_complexity if complexity is None else complexity,
@@ -259,7 +259,6 @@ def export(
         }
         options = {f"--{name.replace('_', '-')}": value for name, value in settings.items()}
         if metric is not None:
-            del options["--max-accuracy-loss"]
             options |= {"--metric": metric, "--max-metric-loss": max_metric_loss}
         options |= {"--client": ",".join(clients), "--dataset": dataset, "--output": output}
         given = {"--polyphase": polyphase, "--fast-sparse": fast_sparse, "--integer-only": integer_only}

@@ -20,7 +20,7 @@ def check_accuracy(
     artifact: TFLiteArtifact,
     keras_model: keras.Model,
     data: tuple[Any, Any] | tf.data.Dataset,
-    max_accuracy_loss: float = 0.01,
+    max_accuracy_loss: float | None = None,
     metric: Any = "accuracy",
     direction: str = "auto",
     max_metric_loss: float | None = None,
@@ -36,7 +36,7 @@ def check_accuracy(
         keras_model: The model that it was made of, or the one before its weights were rounded.
         data: Pair (x, y) of arrays or `tf.data.Dataset` of batches of such pairs, with class labels;
             with another metric as in `compare`.
-        max_accuracy_loss: Accuracy that may be lost without a caveat, in [0, 1].
+        max_accuracy_loss: Accuracy that may be lost without a caveat, in [0, 1]; by default 0.01.
         metric: As in `compare`.
         direction: As in `compare`.
         max_metric_loss: Share of the Keras model's value of another metric by which the file's may be worse without a
@@ -49,7 +49,7 @@ def check_accuracy(
         ValueError: If an argument is out of range, or the examples do not fit the model or the metric.
     """
     judge = as_metric(metric, direction)
-    allowed = allowed_loss(judge, max_accuracy_loss, max_metric_loss)
+    allowed = allowed_loss(judge, max_accuracy_loss, max_metric_loss, 0.01)
     check_network("keras_model", keras_model)
     judge = judge.for_outputs(output_names(keras_model))
     x, y = judge.examples(keras_model, data)
@@ -58,20 +58,24 @@ def check_accuracy(
     return with_values(artifact, measured, before, allowed, judge)
 
 
-def allowed_loss(metric, max_accuracy_loss, max_metric_loss) -> float:
+def allowed_loss(metric, max_accuracy_loss, max_metric_loss, default_accuracy_loss) -> float:
     """What may be lost of a metric: of accuracy in its own units, of another as a share of its value.
 
     Raises:
-        ValueError: If it is out of range, or `max_metric_loss` is given for accuracy.
+        ValueError: If it is out of range, or the one of the other metric is given.
     """
-    check_share("max_accuracy_loss", max_accuracy_loss)
     if metric is ACCURACY:
         if max_metric_loss is not None:
             raise ValueError(
                 "Expected `max_accuracy_loss`, in points of it, with metric='accuracy'. "
                 f"Received: max_metric_loss={max_metric_loss!r}"
             )
-        return max_accuracy_loss
+        return check_share("max_accuracy_loss", default_accuracy_loss if max_accuracy_loss is None else max_accuracy_loss)
+    if max_accuracy_loss is not None:
+        raise ValueError(
+            f"Expected `max_metric_loss`, a share of its value, with metric={metric.name!r}. "
+            f"Received: max_accuracy_loss={max_accuracy_loss!r}"
+        )
     return check_share("max_metric_loss", 0.01 if max_metric_loss is None else max_metric_loss)
 
 

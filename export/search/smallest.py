@@ -32,7 +32,7 @@ def smallest(
     keras_model: keras.Model,
     representative_data: Any = None,
     data: tuple[Any, Any] | tf.data.Dataset | None = None,
-    max_accuracy_loss: float = 0.001,
+    max_accuracy_loss: float | None = None,
     rounded: Mapping[int, keras.Model] | None = None,
     client: str | Sequence[str] = "any",
     metric: Any = "accuracy",
@@ -56,7 +56,7 @@ def smallest(
         representative_data: As in `to_tflite`.
         data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels, or what another
             metric takes, as in `compare`; better not the data that the chosen file is judged by later.
-        max_accuracy_loss: Accuracy that may be lost, in [0, 1]: 0.001 is a tenth of a percentage point.
+        max_accuracy_loss: Accuracy that may be lost, in [0, 1]; by default 0.001, a tenth of a percentage point.
         rounded: Dict from 8 and 4 bits to the same network with the weights that `round_weights` made for them.
             Encodings of so many bits are then made of these; float32 and float16 are tried with the 8-bit one too.
         client: As in `to_tflite`: what will run the file.
@@ -71,7 +71,7 @@ def smallest(
         ConversionError: If there is no such file.
     """
     judge = as_metric(metric, direction)
-    allowed = allowed_loss(judge, max_accuracy_loss, max_metric_loss)
+    allowed = allowed_loss(judge, max_accuracy_loss, max_metric_loss, 0.001)
     if not set(rounded or ()) <= {8, 4}:
         raise ValueError(f"Expected `rounded` for 8 and 4 bits. Received: rounded for {list(rounded or ())}")
     runner = as_client(client)

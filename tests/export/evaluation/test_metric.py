@@ -353,5 +353,7 @@ def test_file_that_loses_more_of_a_metric_than_is_allowed_says_so(x):
     assert f"mse of the file is {artifact.metric:.4g} and of its Keras model 0.01" in artifact.caveats[0]
     with pytest.raises(ValueError, match=r"Expected `max_accuracy_loss`.*max_metric_loss=0.1"):
         export.check_accuracy(artifact, model, (x, y), max_metric_loss=0.1)
+    with pytest.raises(ValueError, match=r"Expected `max_metric_loss`.*metric='mse'.*max_accuracy_loss=0.1"):
+        export.smallest(model, data=(x, y), metric="mse", max_accuracy_loss=0.1)
     with pytest.raises(ValueError, match=r"max_metric_loss"):
         export.check_accuracy(artifact, model, (x, y), metric="mse", max_metric_loss=-1)
