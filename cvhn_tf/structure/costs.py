@@ -4,14 +4,10 @@ import math
 
 import keras
 
-from cvhn_tf.structure.choices import is_choice
+from cvhn_tf.structure.multiply_adds import count_multiply_adds
 from cvhn_tf.structure.usage import Usage
-from cvhn_tf.tensors import channels
-from cvhn_tf.tensors.linear import is_linear
 
 COSTS = ("multiply_adds", "parameters")
-_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
-_RECURRENT = (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN)
 
 
 class Costs:
@@ -60,40 +56,6 @@ def count_parameters(layer) -> int:
     return sum(math.prod(weight.shape) for weight in getattr(layer, "weights", ()))
 
 
-def count_multiply_adds(layer, inputs, outputs) -> int:
-    """Multiplications, each with an addition, that the weights of a layer take part in for one example.
-
-    Those of normalization, which a converter folds into others, are not counted, nor are lookups.
-
-    Args:
-        layer: Built layer, or an operation of Keras.
-        inputs: List of the `keras.KerasTensor`s that it is called with.
-        outputs: List of those that it gives.
-
-    Raises:
-        ValueError: If a size is free, or it is not known how the layer uses its weights.
-    """
-    weights = getattr(layer, "weights", ())
-    matrices = [weight for weight in weights if len(weight.shape) > 1 and not weight.name.startswith("bias")]
-    if not matrices or is_choice(layer) or isinstance(layer, keras.layers.Embedding):
-        return 0
-    if any(None in tensor.shape[1:] for tensor in (*inputs, *outputs)):
-        raise _unknown(layer, f"shapes {[tuple(tensor.shape) for tensor in (*inputs, *outputs)]} of free size")
-    written = math.prod(outputs[0].shape[1:])
-    if isinstance(layer, _RECURRENT):  # each step multiplies by all of them
-        return inputs[0].shape[1] * sum(math.prod(weight.shape) for weight in matrices)
-    if isinstance(layer, _SEPARABLE):
-        return written // layer.filters * sum(math.prod(weight.shape) for weight in matrices)
-    if not is_linear(layer):
-        raise _unknown(layer, "weights that it is not known to multiply")
-    (kernel,) = matrices
-    axes = channels.of_weight(layer, kernel)
-    transposed = isinstance(layer, channels.TRANSPOSED_LAYERS)
-    own = {axis % len(kernel.shape) for axis in (axes.input if transposed else axes.output)}
-    each = math.prod(size for axis, size in enumerate(kernel.shape) if axis not in own)
-    return each * (math.prod(inputs[0].shape[1:]) if transposed else written)
-
-
 def multiply_adds_of(network: keras.Model) -> int | None:
     """Multiply-adds of a network for one example, None if they cannot be told.
 
@@ -109,10 +71,3 @@ def multiply_adds_of(network: keras.Model) -> int | None:
 
 def _multiply_adds_of_calls(usage):
     return [count_multiply_adds(usage.layers[call.layer], call.inputs, call.outputs) for call in usage.calls]
-
-
-def _unknown(layer, received):
-    return ValueError(
-        f"The multiply-adds of layer '{layer.name}' ({type(layer).__name__}) cannot be counted. Expected a dict of "
-        f"costs, or `structure_cost='parameters'`. Received: a layer with {received}"
-    )

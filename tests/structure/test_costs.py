@@ -3,7 +3,8 @@ import pytest
 from keras import layers
 
 import cvhn_tf
-from cvhn_tf.structure.costs import Costs, count_multiply_adds
+from cvhn_tf.structure.costs import Costs
+from cvhn_tf.structure.multiply_adds import count_multiply_adds
 from cvhn_tf.structure.usage import Usage
 
 # By hand: output positions times weights of each output channel, which for transposed convolutions are input positions.
@@ -21,6 +22,8 @@ COUNTS = [
     (layers.EinsumDense("abc,cde->abde", (5, 2, 3)), (5, 4), 5 * 4 * 6),
     (layers.LSTM(4), (6, 3), 6 * (3 * 16 + 4 * 16)),
     (layers.GRU(4, return_sequences=True), (6, 3), 6 * (3 * 12 + 4 * 12)),
+    (layers.Bidirectional(layers.LSTM(4)), (6, 3), 2 * 6 * (3 * 16 + 4 * 16)),
+    (layers.TimeDistributed(layers.Conv2D(4, 3)), (5, 8, 8, 3), 5 * 36 * 9 * 3 * 4),
     (layers.BatchNormalization(), (8, 8, 3), 0),
     (layers.MaxPooling2D(), (8, 8, 3), 0),
     (layers.Embedding(9, 4), (6,), 0),
@@ -31,6 +34,24 @@ COUNTS = [
 def test_multiply_adds(layer, shape, expected):
     inputs = keras.Input(shape)
     assert count_multiply_adds(layer, [inputs], [layer(inputs)]) == expected
+
+
+def test_multiply_adds_of_attention():
+    queries, values, same = keras.Input((6, 10)), keras.Input((4, 8)), keras.Input((4, 10))
+    heads = layers.MultiHeadAttention(2, key_dim=3, value_dim=5, output_shape=7)
+    outputs = heads(queries, values)
+    projections = 6 * 10 * 2 * 3 + 4 * 8 * 2 * 3 + 4 * 8 * 2 * 5 + 6 * 2 * 5 * 7
+    assert count_multiply_adds(heads, [queries, values], [outputs]) == projections + 2 * 6 * 4 * (3 + 5)
+    grouped = layers.GroupQueryAttention(3, 4, 2)
+    outputs = grouped(queries, same)
+    projections = 6 * 10 * 4 * 3 + 2 * 4 * 10 * 2 * 3 + 6 * 4 * 3 * 10
+    assert count_multiply_adds(grouped, [queries, same], [outputs]) == projections + 4 * 6 * 4 * (3 + 3)
+    images = keras.Input((6, 5, 4))
+    along_rows = layers.MultiHeadAttention(2, key_dim=3, attention_axes=2)
+    outputs = along_rows(images, images)
+    assert count_multiply_adds(along_rows, [images, images], [outputs]) == 30 * 4 * 4 * 2 * 3 + 2 * 30 * 5 * (3 + 3)
+    plain = layers.Attention()
+    assert count_multiply_adds(plain, [queries, same], [plain([queries, same])]) == 6 * 4 * (10 + 10)
 
 
 def target():
