@@ -70,7 +70,9 @@ def allowed_loss(metric, max_accuracy_loss, max_metric_loss, default_accuracy_lo
                 "Expected `max_accuracy_loss`, in points of it, with metric='accuracy'. "
                 f"Received: max_metric_loss={max_metric_loss!r}"
             )
-        return check_share("max_accuracy_loss", default_accuracy_loss if max_accuracy_loss is None else max_accuracy_loss)
+        return check_share(
+            "max_accuracy_loss", default_accuracy_loss if max_accuracy_loss is None else max_accuracy_loss
+        )
     if max_accuracy_loss is not None:
         raise ValueError(
             f"Expected `max_metric_loss`, a share of its value, with metric={metric.name!r}. "
