@@ -2,6 +2,7 @@
 
 Three stages, each a choice of 1×1, depthwise-separable 3×3, 3×3 and, where it is not `--quick`, 5×5 convolutions. Every
 structure is trained alone for as many steps as the one fit; their accuracies and multiply-adds are the true front.
+They are kept in `alone.json`, so that a run that was killed, or one of another price, goes on from them.
 At several budgets the network of the one fit that fits, its normalization recalibrated, and after a fine-tuning, is
 compared with the best of them. Its λ is chosen on one half of the test images; all accuracies are those of the other.
 
@@ -65,69 +66,77 @@ def accuracy(network, x, y):
     return float(np.mean(network.predict(x, batch_size=1000, verbose=0).argmax(-1) == y))
 
 
-def main(arguments=None):
-    args = parse(arguments)
-    keras.utils.set_random_seed(args.seed)
-    data = datasets.load(args.dataset)
-    copies = 10 if args.dataset == "digits" else 1
-    x, y = (np.concatenate([array] * copies) for array in (data.x_train, data.y_train))
-    batch_size = 64 if args.dataset == "digits" else 128
-    steps = args.epochs * -(-len(x) // batch_size)
-    choosing, reporting = ((data.x_test[i::2], data.y_test[i::2]) for i in (0, 1))
-    target = searchable(data.input_shape, data.num_classes, 3 if args.quick else 4)
+def train_alone(args, target, data, x, y, batch_size, reporting):
+    """Each structure trained by itself: the true front. What is in `alone.json` already is not trained again."""
+    model = cvhn_tf.VariationalHypernetwork(target, price=args.price, train_size=len(x))
+    names, sizes = zip(*((name, len(q.probs_parameter())) for name, q in model.structure(1.0).items()), strict=True)
+    settings = {"dataset": args.dataset, "epochs": args.epochs, "seed": args.seed, "paths": list(sizes)}
+    path = args.output / "alone.json"
+    kept = json.loads(path.read_text()) if path.exists() else {"settings": settings, "alone": []}
+    if kept["settings"] != settings:
+        raise SystemExit(f"Expected settings {settings} as in {path}. Received: {kept['settings']}")
+    for paths in itertools.product(*map(range, sizes)):
+        structure = dict(zip(names, paths, strict=True))
+        if any(row["structure"] == structure for row in kept["alone"]):
+            continue
+        keras.utils.set_random_seed(args.seed)
+        # Weights of its own: those of a structure begin anew from the seed.
+        fresh = searchable(data.input_shape, data.num_classes, sizes[0])
+        network = cvhn_tf.VariationalHypernetwork(fresh, seed=args.seed).at(1.0, structure)
+        schedule = keras.optimizers.schedules.CosineDecay(3e-3, args.epochs * -(-len(x) // batch_size))
+        network.compile(keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy")
+        start, processor = time.perf_counter(), time.process_time()
+        network.fit(x, y, batch_size=batch_size, epochs=args.epochs, verbose=0)
+        kept["alone"].append(
+            {
+                "structure": structure,
+                "multiply_adds": model.structure_cost(1.0, structure),
+                "accuracy": accuracy(network, *reporting),
+                "seconds": time.perf_counter() - start,
+                "processor_seconds": time.process_time() - processor,
+            }
+        )
+        print(kept["alone"][-1], flush=True)
+        write_atomically(path, (json.dumps(kept, indent=1) + "\n").encode())
+        keras.backend.clear_session()
+    return kept["alone"]
 
-    start = time.perf_counter()
+
+def fit_once(args, target, x, y, batch_size):
+    """The one fit, and the seconds and processor seconds that it took."""
     model = cvhn_tf.VariationalHypernetwork(
         target, price=args.price, paths=args.paths, train_size=len(x), seed=args.seed
     )
+    steps = args.epochs * -(-len(x) // batch_size)
     model.compile(cvhn_tf.default_optimizer(steps), "sparse_categorical_crossentropy")
+    start, processor = time.perf_counter(), time.process_time()
     model.fit(x, y, batch_size=batch_size, epochs=args.epochs, verbose=0)
-    fit_seconds = time.perf_counter() - start
-    searched = []
-    for complexity in args.complexities:
-        network = export.recalibrate(model.at(complexity), x[:1000])
-        structure = model.most_probable_structure(complexity)
-        probabilities = {
-            name: float(q.probs_parameter().numpy().max()) for name, q in model.structure(complexity).items()
-        }
-        finetuned = export.finetune(network, (x, y), epochs=args.finetune_epochs, batch_size=batch_size)
-        searched.append(
-            {
-                "complexity": complexity,
-                "structure": structure,
-                "probability_of_the_most_probable": probabilities,
-                "multiply_adds": model.structure_cost(complexity),
-                "chosen_by": accuracy(network, *choosing),
-                "accuracy": accuracy(network, *reporting),
-                "finetuned_chosen_by": accuracy(finetuned, *choosing),
-                "finetuned_accuracy": accuracy(finetuned, *reporting),
-            }
-        )
-        print(searched[-1], flush=True)
+    return model, time.perf_counter() - start, time.process_time() - processor
 
-    start = time.perf_counter()
-    alone = []
-    names, sizes = model._structure.names, model._structure.sizes
-    for paths in itertools.product(*map(range, sizes)):
-        structure = dict(zip(names, paths, strict=True))
-        keras.utils.set_random_seed(args.seed)
-        network = cvhn_tf.VariationalHypernetwork(
-            searchable(data.input_shape, data.num_classes, sizes[0]), seed=args.seed
-        ).at(1.0, structure)
-        schedule = keras.optimizers.schedules.CosineDecay(3e-3, steps)
-        network.compile(keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy")
-        network.fit(x, y, batch_size=batch_size, epochs=args.epochs, verbose=0)
-        multiply_adds = model.structure_cost(1.0, structure)
-        alone.append(
-            {"structure": structure, "multiply_adds": multiply_adds, "accuracy": accuracy(network, *reporting)}
-        )
-        print(alone[-1], flush=True)
-    alone_seconds = time.perf_counter() - start
 
+def describe(args, model, complexity, x, y, batch_size, choosing, reporting):
+    """The network at a λ: what it has, and its accuracy recalibrated, and then fine-tuned."""
+    network = export.recalibrate(model.at(complexity), x[:1000])
+    finetuned = export.finetune(network, (x, y), epochs=args.finetune_epochs, batch_size=batch_size)
+    distributions = model.structure(complexity).items()
+    return {
+        "complexity": complexity,
+        "structure": model.most_probable_structure(complexity),
+        "probability_of_the_most_probable": {
+            name: float(q.probs_parameter().numpy().max()) for name, q in distributions
+        },
+        "multiply_adds": model.structure_cost(complexity),
+        "chosen_by": accuracy(network, *choosing),
+        "accuracy": accuracy(network, *reporting),
+        "finetuned_chosen_by": accuracy(finetuned, *choosing),
+        "finetuned_accuracy": accuracy(finetuned, *reporting),
+    }
+
+
+def at_budgets(searched, alone):
+    """For each of five budgets the best structure alone, and the network of the one fit."""
     costs = sorted(row["multiply_adds"] for row in alone)
-    budgets = [float(np.quantile(costs, share)) for share in (0.1, 0.3, 0.5, 0.7, 1.0)]
-    rows = []
-    for budget in budgets:
+    for budget in (float(np.quantile(costs, share)) for share in (0.1, 0.3, 0.5, 0.7, 1.0)):
         within = sorted(row["accuracy"] for row in alone if row["multiply_adds"] <= budget)
         fitting = [row for row in searched if row["multiply_adds"] <= budget]
         row = {"budget": budget, "structures": len(within), "best_alone": within[-1]}
@@ -136,19 +145,37 @@ def main(arguments=None):
             ours = best and best[f"{kind}accuracy"]
             row[f"{kind}ours"] = ours
             row[f"{kind}above_share"] = ours and float(np.mean([ours > other for other in within]))
-        rows.append(row)
+        yield row
+
+
+def main(arguments=None):
+    args = parse(arguments)
+    args.output.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(args.seed)
+    data = datasets.load(args.dataset)
+    copies = 10 if args.dataset == "digits" else 1
+    x, y = (np.concatenate([array] * copies) for array in (data.x_train, data.y_train))
+    batch_size = 64 if args.dataset == "digits" else 128
+    choosing, reporting = ((data.x_test[i::2], data.y_test[i::2]) for i in (0, 1))
+    target = searchable(data.input_shape, data.num_classes, 3 if args.quick else 4)
+    alone = train_alone(args, target, data, x, y, batch_size, reporting)
+    model, fit_seconds, fit_processor_seconds = fit_once(args, target, x, y, batch_size)
+    searched = []
+    for complexity in args.complexities:
+        searched.append(describe(args, model, complexity, x, y, batch_size, choosing, reporting))
+        print(searched[-1], flush=True)
+    budgets = list(at_budgets(searched, alone))
+    for row in budgets:
         print(row, flush=True)
     result = {
         "settings": {name: str(value) for name, value in vars(args).items()},
         "machine": describe_machine(),
         "fit_seconds": fit_seconds,
-        "alone_seconds": alone_seconds,
-        "time_ratio": fit_seconds / alone_seconds,
-        "budgets": rows,
+        "time_ratio": fit_seconds / sum(row["seconds"] for row in alone),
+        "processor_time_ratio": fit_processor_seconds / sum(row["processor_seconds"] for row in alone),
+        "budgets": budgets,
         "searched": searched,
-        "alone": alone,
     }
-    args.output.mkdir(parents=True, exist_ok=True)
     write_atomically(args.output / "results.json", (json.dumps(result, indent=1) + "\n").encode())
 
 
