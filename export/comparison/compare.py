@@ -17,6 +17,7 @@ from cvhn_tf.export.clients.table import as_client
 from cvhn_tf.export.compaction.compact import compact
 from cvhn_tf.export.comparison.pareto import pareto_front
 from cvhn_tf.export.comparison.plot import plot_front
+from cvhn_tf.export.comparison.progress_bar import progress_bar
 from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.comparison.rows import Row, Skipped
 from cvhn_tf.export.comparison.tables import as_csv, as_markdown, as_records, choices_as_text, columns, written
@@ -174,6 +175,7 @@ def compare(
     metric: Any = "accuracy",
     direction: str = "auto",
     include_frozen: bool = False,
+    verbose: bool = False,
 ) -> Comparison:
     """Prunes, compacts, converts, runs and measures every combination. No training.
 
@@ -201,6 +203,7 @@ def compare(
         direction: `"min"` if small values of the metric are good, `"max"` if large ones are; `"auto"` takes what Keras
             knows of it.
         include_frozen: As in `prune`.
+        verbose: Whether to show a bar on stderr, with the time left.
 
     Returns:
         `Comparison`. Combinations that LiteRT cannot run are in its `skipped`.
@@ -233,62 +236,65 @@ def compare(
     rows, artifacts, skipped, histograms, layer_sparsities, structures = [], [], [], [], [], []
     total = len(complexities) * len(sparsities) * len(quantizations)
     repeated: Any = RepeatedPruning(model)
-    for complexity in complexities:
-        bits = model.description_length(complexity)
-        choices = choices_as_text(model.most_probable_structure(complexity))
-        histograms.append(snr_histogram(repeated, complexity, bits))
-        structures += structure_probabilities(model, complexity)
-        for sparsity in sparsities:
-            repeated.take_back()
-            network = prune(
-                repeated, complexity, sparsity, scope=scope, structure=structure, include_frozen=include_frozen
-            )
-            posterior = repeated.posterior(complexity) if include_frozen else None
-            layer_sparsities.append(
-                layer_sparsity(network, complexity, sparsity, structure, histograms[-1].counts, posterior)
-            )
-            kept = sum(int(np.count_nonzero(weight)) for weight in network.get_weights())
-            if representative_data is not None:
-                network = recalibrate(network, representative_data)
-            keras_value = metric.value(all_outputs(network, x), y)
-            pruned, network = network, compact(network)
-            graphs = FrozenGraphs()
-            for quantization in quantizations:
-                try:
-                    artifact = to_tflite_from(graphs, network, quantization, "auto", representative_data, runner)
-                    if quantization is None and runner.reads_by_channels_alone:
-                        artifact = without_zeros(artifact, network, pruned, representative_data, runner)
-                    artifact = annotate(artifact, complexity, sparsity, structure, labels)
-                except ConversionError as error:
-                    result: Any = Skipped(complexity, sparsity, quantization, str(error))
-                    skipped.append(result)
-                else:
-                    measured = evaluate_tflite(artifact, x, y, client=runner.names, metric=metric)
-                    artifacts.append(artifact)
-                    result = Row(
-                        complexity=complexity,
-                        sparsity=sparsity,
-                        quantization=quantization,
-                        sparse=artifact.sparse,
-                        description_length_bits=bits,
-                        parameters_kept=kept,
-                        size_bytes=artifact.size_bytes,
-                        gzip_bytes=artifact.gzip_bytes,
-                        keras_accuracy=keras_value if metric is ACCURACY else None,
-                        accuracy=measured.accuracy,
-                        latency_ms=measured.latency_ms,
-                        calibration_error=measured.calibration_error,
-                        structure=structure,
-                        unquantized_bytes=artifact.unquantized_bytes,
-                        choices=choices,
-                        multiply_adds=multiply_adds_of(network),
-                        latency_client=measured.latency_client,
-                        keras_metric=None if metric is ACCURACY else keras_value,
-                        metric=measured.metric,
-                    )
-                    rows.append(result)
-                if progress is not None:
-                    progress(len(rows) + len(skipped), total, result)
+    with progress_bar("Comparing", verbose) as advance:
+        for complexity in complexities:
+            bits = model.description_length(complexity)
+            choices = choices_as_text(model.most_probable_structure(complexity))
+            histograms.append(snr_histogram(repeated, complexity, bits))
+            structures += structure_probabilities(model, complexity)
+            for sparsity in sparsities:
+                repeated.take_back()
+                network = prune(
+                    repeated, complexity, sparsity, scope=scope, structure=structure, include_frozen=include_frozen
+                )
+                posterior = repeated.posterior(complexity) if include_frozen else None
+                layer_sparsities.append(
+                    layer_sparsity(network, complexity, sparsity, structure, histograms[-1].counts, posterior)
+                )
+                kept = sum(int(np.count_nonzero(weight)) for weight in network.get_weights())
+                if representative_data is not None:
+                    network = recalibrate(network, representative_data)
+                keras_value = metric.value(all_outputs(network, x), y)
+                pruned, network = network, compact(network)
+                graphs = FrozenGraphs()
+                for quantization in quantizations:
+                    try:
+                        artifact = to_tflite_from(graphs, network, quantization, "auto", representative_data, runner)
+                        if quantization is None and runner.reads_by_channels_alone:
+                            artifact = without_zeros(artifact, network, pruned, representative_data, runner)
+                        artifact = annotate(artifact, complexity, sparsity, structure, labels)
+                    except ConversionError as error:
+                        result: Any = Skipped(complexity, sparsity, quantization, str(error))
+                        skipped.append(result)
+                    else:
+                        measured = evaluate_tflite(artifact, x, y, client=runner.names, metric=metric)
+                        artifacts.append(artifact)
+                        result = Row(
+                            complexity=complexity,
+                            sparsity=sparsity,
+                            quantization=quantization,
+                            sparse=artifact.sparse,
+                            description_length_bits=bits,
+                            parameters_kept=kept,
+                            size_bytes=artifact.size_bytes,
+                            gzip_bytes=artifact.gzip_bytes,
+                            keras_accuracy=keras_value if metric is ACCURACY else None,
+                            accuracy=measured.accuracy,
+                            latency_ms=measured.latency_ms,
+                            calibration_error=measured.calibration_error,
+                            structure=structure,
+                            unquantized_bytes=artifact.unquantized_bytes,
+                            choices=choices,
+                            multiply_adds=multiply_adds_of(network),
+                            latency_client=measured.latency_client,
+                            keras_metric=None if metric is ACCURACY else keras_value,
+                            metric=measured.metric,
+                        )
+                        rows.append(result)
+                    done = len(artifacts) + len(skipped)
+                    advance(done, total, f"{len(artifacts)} of {total} files")
+                    if progress is not None:
+                        progress(done, total, result)
     front = pareto_front(rows, metric)
     rows = [dataclasses.replace(row, pareto=i in front) for i, row in enumerate(rows)]
     return Comparison(rows, artifacts, skipped, histograms, layer_sparsities, structures, metric)

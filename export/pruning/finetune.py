@@ -23,6 +23,7 @@ def finetune(
     learning_rate: float = 3e-3,
     batch_size: int = 256,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: Any = 0,
 ) -> keras.Model:
     """A network like `pruned_model`, its weights trained on, those that are zero kept zero.
 
@@ -43,6 +44,7 @@ def finetune(
         learning_rate: Learning rate of the first half of the steps, positive.
         batch_size: Examples per step, where `data` is arrays.
         callbacks: `keras.callbacks.Callback`s of the training.
+        verbose: As in `keras.Model.fit`.
 
     Returns:
         Plain Keras model, not compiled.
@@ -60,7 +62,7 @@ def finetune(
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = min(layer.momentum, short_momentum(steps * epochs))
     network.compile(keras.optimizers.Adam(HoldThenDecay(learning_rate, steps * epochs)), loss)
-    network.fit(**arguments, epochs=epochs, verbose=0, callbacks=list(callbacks))
+    network.fit(**arguments, epochs=epochs, verbose=verbose, callbacks=list(callbacks))
     # The constraints, the momentum and the optimizer stay behind.
     finetuned = copy_of(pruned_model)
     finetuned.set_weights(network.get_weights())

@@ -1,6 +1,5 @@
 """The best file within budgets, by a search over complexity, sparsity, structure and encoding. No training."""
 
-import contextlib
 import dataclasses
 import os
 import pathlib
@@ -8,13 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cvhn_tf.checks.arguments import check_truth
 from cvhn_tf.checks.arrays import as_input_arrays
 from cvhn_tf.export.clients.checks import check_client_takes
 from cvhn_tf.export.clients.table import as_client
+from cvhn_tf.export.comparison.progress_bar import progress_bar
 from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.comparison.tables import as_csv
 from cvhn_tf.export.conversion.quantizations import available_quantizations, check_quantizations
@@ -233,8 +231,15 @@ def best(
 
     def searched(some_budgets):
         trials = Trials(prunings, some_budgets, quantizations, x, y, representative_data, labels, runner)
-        with _progress(verbose, trials) as progress:
-            search(trials, model.complexity_range, complexities, sparsities, structures, progress)
+        with progress_bar("Searching", verbose) as advance:
+            search(
+                trials,
+                model.complexity_range,
+                complexities,
+                sparsities,
+                structures,
+                lambda done, total: advance(done, total, _found(trials)),
+            )
         return trials
 
     trials = searched(budgets)
@@ -251,24 +256,9 @@ def _of_any_network():
     return [name for name, kind in STRUCTURES.items() if kind.choose_kernels is None]
 
 
-@contextlib.contextmanager
-def _progress(verbose, trials):
-    """Gives `progress(done, total)`, a bar with the best file so far."""
-    bar = Progress(
-        TextColumn("Searching"),
-        BarColumn(),
-        TextColumn("{task.fields[found]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not verbose,
-    )
-    task = bar.add_task("", total=None, found="")
-
-    def progress(done, total):
-        found = f"{len(trials.trace)} tried"
-        if trials.best is not None:
-            found += f", best: {trials.metric.words(trials.metric.of(trials.best))} in {trials.best.size_bytes:,} bytes"
-        bar.update(task, completed=done, total=total, found=found)
-
-    with bar:
-        yield progress
+def _found(trials):
+    """What a search has found so far, in words."""
+    found = f"{len(trials.trace)} tried"
+    if trials.best is not None:
+        found += f", best: {trials.metric.words(trials.metric.of(trials.best))} in {trials.best.size_bytes:,} bytes"
+    return found

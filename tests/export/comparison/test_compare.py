@@ -26,7 +26,7 @@ def row(size_bytes, accuracy):
     return export.Row(1.0, 0.0, None, False, 1.0, 1, size_bytes, size_bytes, accuracy, accuracy, 0.1)
 
 
-def test_table_holds_what_was_measured(trained, data, tmp_path):
+def test_table_holds_what_was_measured(trained, data, tmp_path, capfd):
     seen = []
     comparison = export.compare(
         trained,
@@ -35,9 +35,11 @@ def test_table_holds_what_was_measured(trained, data, tmp_path):
         sparsities=[0.0, 0.5],
         labels=["a", "b", "c"],
         progress=lambda done, total, result: seen.append((done, total, result.complexity)),
+        verbose=True,
     )
     assert len(comparison) == 8 and not comparison.skipped
     assert seen == [(i + 1, 8, 0.1 if i < 4 else 10.0) for i in range(8)]
+    assert "8 of 8 files" in capfd.readouterr().err
     for line in comparison:
         artifact = comparison.artifact_of(line)
         assert (line.size_bytes, line.gzip_bytes) == (artifact.size_bytes, artifact.gzip_bytes)

@@ -46,6 +46,13 @@ def test_zeros_stay_zero_to_the_bit_the_others_learn_and_the_input_does_not_chan
         np.testing.assert_array_equal(weight, old)
 
 
+def test_progress_is_shown_where_asked_for(data, capfd):
+    export.finetune(network_with_zeros(), data, epochs=1)
+    assert not capfd.readouterr().out
+    export.finetune(network_with_zeros(), data, epochs=1, verbose=2)
+    assert "loss" in capfd.readouterr().out
+
+
 def test_the_result_is_as_plain_as_the_input(data, tmp_path):
     model = network_with_zeros(kernel_constraint=keras.constraints.MaxNorm(0.5))
     finetuned = export.finetune(model, data, epochs=2)
