@@ -155,12 +155,20 @@ def _backbones():
 def _backbone(models, name, arguments):
     def make():
         backbone = getattr(models, name)(**arguments)
-        features = backbone.outputs[-1]  # of several, as of encoder and decoder, the last
+        # As one who exports it: called on inputs of a fixed length, the backbone within a model.
+        if isinstance(backbone.input, dict):
+            inputs = {
+                key: keras.Input(_sizes(key, tensor.shape[1:]), dtype=tensor.dtype, name=key)
+                for key, tensor in backbone.input.items()
+            }
+        else:
+            inputs = keras.Input(backbone.input_shape[1:], name="images")
+        features = keras.tree.flatten(backbone(inputs))[-1]  # of several, as of encoder and decoder, the last
         if len(features.shape) > 2:
             pool = (keras.layers.GlobalAveragePooling1D, keras.layers.GlobalAveragePooling2D)[len(features.shape) - 3]
             features = pool(name="pooled_features")(features)
         probabilities = keras.layers.Dense(_CLASSES, "softmax", name="classes")(features)
-        return keras.Model(backbone.input, probabilities, name=name)
+        return keras.Model(inputs, probabilities, name=name)
 
     def draw(rng, count):
         network = make()
@@ -171,9 +179,13 @@ def _backbone(models, name, arguments):
     return KnownNetwork(make, draw)
 
 
-def _drawn(name, shape, rng, count):
+def _sizes(name, shape):
     length = 2 * _LENGTH if name == "encoder_features" else _LENGTH
-    shape = (count, *(size or length for size in shape))
+    return tuple(size or length for size in shape)
+
+
+def _drawn(name, shape, rng, count):
+    shape = (count, *shape)
     if "padding_mask" in name:  # the last quarter is padding
         return np.broadcast_to(np.arange(shape[1]) < 3 * shape[1] // 4, shape).astype("int32")
     if "ids" in name:
