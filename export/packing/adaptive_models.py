@@ -1,4 +1,16 @@
-"""Models that learn, from the symbols before, how probable the next one is."""
+"""Models that learn, from the symbols before, how probable the next one is.
+
+`AdaptiveBit` and `AdaptiveNumber` decode, a symbol at a time, and say how each is coded. `learned_probabilities` and
+`number_runs` compute the same bits and probabilities for all symbols at once, to encode them.
+"""
+
+import collections
+
+import numpy as np
+
+from cvhn_tf.export.packing.runs import Runs
+
+_LARGEST_EXPONENT = 47
 
 
 class AdaptiveBit:
@@ -11,16 +23,32 @@ class AdaptiveBit:
     """
 
     def __init__(self):
-        self._ones = 0
-        self._total = 0
-
-    def code(self, coder, bit):
-        """Codes a bit with a `BitEncoder` or `BitDecoder`, learns from it and returns it."""
         # Integers, and one division, which every machine rounds alike.
-        bit = coder.code(bit, (5 * self._ones + 2) / (5 * self._total + 4))
-        self._ones += bit
-        self._total += 1
+        self._ones, self._total = 2, 4
+
+    def decode(self, decoder) -> int:
+        """Reads a bit from a `BitDecoder`, and learns from it."""
+        bit = decoder.decode(self._ones / self._total)
+        self._ones += 5 * bit
+        self._total += 5
         return bit
+
+
+def learned_probabilities(contexts, bits) -> np.ndarray:
+    """For each bit the probability of a 1 that the `AdaptiveBit` of its context has learned from the bits before.
+
+    Args:
+        contexts: Vector of integers.
+        bits: Vector of zeros and ones.
+    """
+    order = np.argsort(contexts, kind="stable")
+    starts = np.unique(contexts[order], return_index=True)[1]
+    probabilities = np.empty(len(bits))
+    for here in np.split(order, starts[1:]):
+        own = np.asarray(bits[here], np.int64)
+        ones_before = np.cumsum(own) - own
+        probabilities[here] = (5 * ones_before + 2) / (5 * np.arange(len(own)) + 4)
+    return probabilities
 
 
 class AdaptiveNumber:
@@ -33,41 +61,48 @@ class AdaptiveNumber:
     Reference: [Elias, 1975](https://doi.org/10.1109/TIT.1975.1055349).
     """
 
-    largest = 2**48 - 2
+    largest = 2 ** (_LARGEST_EXPONENT + 1) - 2
 
     def __init__(self):
-        self._exponent_bits = {}
-        self._second_bits = {}
+        self._exponent_bits = collections.defaultdict(AdaptiveBit)
+        self._second_bits = collections.defaultdict(AdaptiveBit)
 
-    def code(self, coder, number):
-        """Codes a number, at most `largest`, with a `BitEncoder` or `BitDecoder`, learns from it and returns it.
-
-        `number` is None when decoding.
-        """
-        x = None if number is None else number + 1
+    def decode(self, decoder) -> int:
+        """Reads a number, at most `largest`, from a `BitDecoder`, and learns from it."""
         exponent = 0
-        while exponent < 47 and self._bit(self._exponent_bits, exponent).code(
-            coder, None if x is None else int(x >> exponent > 1)
-        ):
+        while exponent < _LARGEST_EXPONENT and self._exponent_bits[exponent].decode(decoder):
             exponent += 1
-        result = 1
-        for place in range(exponent - 1, -1, -1):
-            bit = None if x is None else (x >> place) & 1
-            if place == exponent - 1:
-                bit = self._bit(self._second_bits, exponent).code(coder, bit)
-            else:
-                bit = coder.code(bit, 0.5)
-            result = 2 * result + bit
-        return result - 1
-
-    @staticmethod
-    def _bit(bits, key):
-        return bits.setdefault(key, AdaptiveBit())
+        x = 1
+        if exponent:
+            x = 2 + self._second_bits[exponent].decode(decoder)
+            for _ in range(exponent - 1):
+                x = 2 * x + decoder.decode(0.5)
+        return x - 1
 
 
-def code_fixed(coder, number, bits):
-    """Codes a number in [0, 2**bits) that nothing is known of, with a `BitEncoder` or `BitDecoder`."""
-    result = 0
-    for place in range(bits - 1, -1, -1):
-        result = 2 * result + coder.code(None if number is None else (number >> place) & 1, 0.5)
-    return result
+def number_runs(numbers, contexts) -> Runs:
+    """A run of bits for each number, as the `AdaptiveNumber` of its context codes it.
+
+    Args:
+        numbers: Vector of int64, at most `AdaptiveNumber.largest`.
+        contexts: Vector of integers in [0, 256).
+    """
+    x = numbers + 1
+    # Small integers, for there are many bits; besides, those of 16 bits sort in linear time.
+    exponents = (np.frexp(x.astype(np.float64))[1] - 1).astype(np.int8)
+    unary = np.minimum(exponents + 1, _LARGEST_EXPONENT)
+    lengths = unary.astype(np.int64) + exponents
+    # Where in its run a bit is, and at which place of x; before x come the bits of the exponent.
+    starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    index = (np.arange(len(starts)) - starts).astype(np.int8)
+    contexts = np.repeat(contexts.astype(np.int16), lengths)
+    x, exponents, unary = (np.repeat(values, lengths) for values in (x, exponents, unary))
+    of_exponent = index < unary
+    place = np.where(of_exponent, 0, exponents - 1 - (index - unary))
+    bits = np.where(of_exponent, index < exponents, x >> place & 1).astype(np.int8)
+    learned = of_exponent | (place == exponents - 1)
+    kinds = np.where(of_exponent, index, _LARGEST_EXPONENT + exponents)
+    keys = (2 * (_LARGEST_EXPONENT + 1) * contexts + kinds)[learned]
+    probabilities = np.full(len(bits), 0.5)
+    probabilities[learned] = learned_probabilities(keys, bits[learned])
+    return Runs(lengths, bits, probabilities)

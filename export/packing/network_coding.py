@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from cvhn_tf.architecture import finalize_normalization
-from cvhn_tf.export.packing.adaptive_models import code_fixed
+from cvhn_tf.export.packing.fixed_numbers import decode_fixed, encode_fixed
 from cvhn_tf.export.packing.range_coding import BitDecoder, BitEncoder
 from cvhn_tf.export.packing.tensor_coding import decode_tensor, encode_tensor
 from cvhn_tf.export.rounding.step_grid import STEP_EXPONENTS, RoundedTensor
@@ -80,8 +80,8 @@ class _Units:
 def _encode_weight(encoder, values, tensor, units):
     """Appends a weight; returns the values that its code stands for."""
     if tensor is not None:
-        code_fixed(encoder, _QUANTIZED, 2)
-        code_fixed(encoder, tensor.step_exponent - STEP_EXPONENTS[0], _STEP_BITS)
+        encode_fixed(encoder, _QUANTIZED, 2)
+        encode_fixed(encoder, tensor.step_exponent - STEP_EXPONENTS[0], _STEP_BITS)
         encode_tensor(encoder, tensor.values, units.expected(tensor.values.shape))
         units.see(tensor.values)
         return tensor.weights(values.dtype)
@@ -91,22 +91,21 @@ def _encode_weight(encoder, values, tensor, units):
             half = values.astype("float16")
         if np.allclose(half.astype(values.dtype), values, rtol=2.0**-11, atol=0):
             kind, coded, values = _FLOAT16, half, half.astype(values.dtype)
-    code_fixed(encoder, kind, 2)
-    for byte in _as_bytes(coded):
-        code_fixed(encoder, byte, 8)
+    encode_fixed(encoder, kind, 2)
+    encode_fixed(encoder, np.frombuffer(_as_bytes(coded), np.uint8), 8)
     return values
 
 
 def _decode_weight(decoder, shape, dtype, units):
-    kind = code_fixed(decoder, None, 2)
+    kind = int(decode_fixed(decoder, 2)[0])
     if kind == _QUANTIZED:
-        exponent = code_fixed(decoder, None, _STEP_BITS) + STEP_EXPONENTS[0]
+        exponent = int(decode_fixed(decoder, _STEP_BITS)[0]) + STEP_EXPONENTS[0]
         values = decode_tensor(decoder, shape, units.expected(shape))
         units.see(values)
         return RoundedTensor(values, exponent).weights(dtype)
     coded = np.dtype("float16" if kind == _FLOAT16 else dtype)
     size = int(np.prod(shape)) * coded.itemsize
-    content = bytes(code_fixed(decoder, None, 8) for _ in range(size))
+    content = decode_fixed(decoder, 8, size).astype(np.uint8).tobytes()
     return np.frombuffer(content, coded.newbyteorder("<")).reshape(shape).astype(dtype)
 
 

@@ -21,13 +21,12 @@ own.
 
 import numpy as np
 
-from cvhn_tf.export.packing.adaptive_models import AdaptiveBit, AdaptiveNumber, code_fixed
-from cvhn_tf.export.packing.range_coding import BitEncoder
+from cvhn_tf.export.packing.fixed_numbers import decode_fixed, encode_fixed
+from cvhn_tf.export.packing.range_coding import BitEncoder, shortest
+from cvhn_tf.export.packing.row_decoding import decode_rows
+from cvhn_tf.export.packing.row_encoding import encode_rows
 
-_LARGEST_CONTEXT = 6
 _PERIOD_BITS = 8
-# In the unit of `weights` below, of which a non-zero of the column counts 40.
-_NEIGHBOUR_WEIGHT = 1600
 
 
 def encode_tensor(encoder, values, live=None):
@@ -39,35 +38,40 @@ def encode_tensor(encoder, values, live=None):
         live: For each index along the first axis of the matrix, whether a non-zero is to be expected there (a unit
             that the layer before has); None if nothing is known.
     """
-    matrix = _as_matrix(np.asarray(values))
-    trials = []
-    for transposed in (0, 1):
-        for period in {0, _find_period(matrix.T if transposed else matrix)}:
-            trial = BitEncoder()
-            trial.code(transposed, 0.5)
-            _code_period(trial, period)
-            _code(trial, matrix, matrix.shape, live, transposed, period)
-            trials.append(trial)
-    encoder.extend(min(trials, key=lambda trial: trial.length_bits))
+    matrix = _as_matrix(np.asarray(values, np.int64))
+    encoder.extend(shortest(list(_trials(matrix, live if matrix.size else None))))
 
 
 def decode_tensor(decoder, shape, live=None) -> np.ndarray:
     """Reads an int64 array of this shape from a `BitDecoder`; `live` as it was for `encode_tensor`."""
-    transposed = decoder.code(None, 0.5)
-    period = _code_period(decoder, None)
-    return _code(decoder, None, _as_matrix(np.empty(shape, bool)).shape, live, transposed, period).reshape(shape)
+    transposed = decoder.decode(0.5)
+    period = int(decode_fixed(decoder, _PERIOD_BITS)[0]) if decoder.decode(0.5) else 0
+    rows, columns = _as_matrix(np.empty(shape, bool)).shape
+    if transposed:
+        return decode_rows(decoder, (columns, rows), None, live, period).T.reshape(shape)
+    return decode_rows(decoder, (rows, columns), live, None, period).reshape(shape)
 
 
-def _code_period(coder, period):
-    exists = coder.code(None if period is None else int(period > 0), 0.5)
-    return code_fixed(coder, period, _PERIOD_BITS) if exists else 0
+def _trials(matrix, live):
+    for transposed in (0, 1):
+        given = np.ascontiguousarray(matrix.T) if transposed else matrix
+        for period in sorted({0, _find_period(given)}):
+            trial = BitEncoder()
+            encode_fixed(trial, transposed, 1)
+            encode_fixed(trial, int(period > 0), 1)
+            if period:
+                encode_fixed(trial, period, _PERIOD_BITS)
+            encode_rows(trial, given, *((None, live) if transposed else (live, None)), period)
+            yield trial
 
 
 def _find_period(matrix) -> int:
     """The distance from 2 on at which non-zeros of the same column are most frequent; 0 for too few rows."""
-    kept = (matrix != 0).astype("float32")
-    most = min(len(kept) // 2, 2**_PERIOD_BITS - 1)
-    meetings = [float(np.sum(kept[distance:] * kept[:-distance])) for distance in range(2, most + 1)]
+    rows, columns = matrix.shape
+    # Sums of ones, which float32 has exactly up to 2**24.
+    kept = (matrix != 0).astype("float32").ravel()
+    most = min(rows // 2, 2**_PERIOD_BITS - 1)
+    meetings = [float(kept[distance * columns :] @ kept[: -distance * columns]) for distance in range(2, most + 1)]
     return 2 + int(np.argmax(meetings)) if any(meetings) else 0
 
 
@@ -75,71 +79,3 @@ def _as_matrix(values):
     if values.ndim < 2:
         return values.reshape(-1, 1)
     return values.reshape(-1, values.shape[-1]) if values.size else values.reshape(0, 1)
-
-
-def _code(coder, matrix, shape, live, transposed, period):
-    """Codes a matrix, or reads it where `matrix` is None, by rows or by columns; returns it."""
-    if transposed:
-        given = None if matrix is None else matrix.T.tolist()
-        coded = _code_rows(coder, given, shape[::-1], None, live, period)
-        return np.array(coded, np.int64).reshape(shape[::-1]).T
-    given = None if matrix is None else matrix.tolist()
-    return np.array(_code_rows(coder, given, shape, live, None, period), np.int64).reshape(shape)
-
-
-def _code_rows(coder, matrix, shape, live_rows, live_columns, period):
-    rows, columns = shape
-    counts = {}
-    sign, magnitude = AdaptiveBit(), AdaptiveNumber()
-    # Of each column, forty times its non-zeros so far and a start for those to come. Integers, whose sums have no
-    # rounding that could differ between machines.
-    weights = [4] * columns if live_columns is None else [16 if live else 1 for live in live_columns]
-    result, numbers = [], []
-    for i in range(rows):
-        given = None if matrix is None else matrix[i]
-        count = None if given is None else columns - given.count(0)
-        context = (_count_context(numbers, period), live_rows and bool(live_rows[i]))
-        # A decoder of broken bytes may read any number.
-        number = min(counts.setdefault(context, AdaptiveNumber()).code(coder, count), columns)
-        numbers.append(number)
-        row = [0] * columns
-        if number:
-            near = [result[i - distance] for distance in (1, period) if period and i >= distance]
-            odds = list(weights)
-            for neighbour in near:
-                odds = [w + _NEIGHBOUR_WEIGHT if n else w for w, n in zip(odds, neighbour, strict=True)]
-            for j in _code_places(coder, given, number, odds):
-                value = None if given is None else given[j]
-                negative = sign.code(coder, None if value is None else int(value < 0))
-                size = 1 + magnitude.code(coder, None if value is None else abs(value) - 1)
-                row[j] = -size if negative else size
-                weights[j] += 40
-        result.append(row)
-    return result
-
-
-def _count_context(numbers, period):
-    """What the numbers of non-zeros of the rows so far tell of the next: the last, and the three a period before."""
-    last = numbers[-1] if numbers else 0
-    i = len(numbers)
-    before = sum(numbers[i - period - 1 : i - period + 2]) if period and i > period else 0
-    return min((2 * last + before if period else last).bit_length(), _LARGEST_CONTEXT if period else 3)
-
-
-def _code_places(coder, given, count, weights):
-    """Codes which `count` entries of a row are not zero; yields their columns as they become known."""
-    columns = len(weights)
-    rest = sum(weights)
-    for j, weight in enumerate(weights):
-        if not count:
-            return
-        left = columns - j
-        if count == left:
-            hit = 1
-        else:
-            probability = min(count * weight / rest, (2 * left - 1) / (2 * left))
-            hit = coder.code(None if given is None else int(given[j] != 0), probability)
-        rest -= weight
-        count -= hit
-        if hit:
-            yield j
