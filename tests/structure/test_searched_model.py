@@ -63,7 +63,7 @@ def test_networks_are_those_of_the_most_probable_structure(fitted, data):
     for complexity in (0.01, 1.0, 100.0):
         network = fitted.at(complexity)
         fitted.complexity = complexity
-        np.testing.assert_allclose(fitted.predict(data[0], verbose=0), network.predict(data[0], verbose=0), atol=1e-5)
+        np.testing.assert_allclose(fitted.predict(data[0], verbose=0), network(data[0]), atol=1e-5)
         names = {type(layer).__name__ for layer in network._flatten_layers()}
         assert not names & {"Choice", "OptionalPaths"}
         posterior = fitted.posterior(complexity)
@@ -88,7 +88,7 @@ def test_any_other_structure_can_be_had(fitted, data):
     by_hand = 8 * 6 + 6 * 32 + 32 * 6 + 6 * 6 + 6 * 3
     inner = {"inner": 1}
     assert fitted.structure_cost(1.0, {"block": 1, "paths": [False, True], **inner}) == by_hand
-    assert fitted.at(1.0, {"paths": [0, 0]}).predict(data[0], verbose=0).shape == (64, 3)
+    assert fitted.at(1.0, {"paths": [0, 0]})(data[0]).shape == (64, 3)
     for structure, error in (
         (
             {"block": 3},
@@ -337,7 +337,7 @@ def test_predictions_are_drawn_over_structures_too(target, examples):
     each = []
     for block, inner, first, second in itertools.product(range(3), range(2), *[(False, True)] * 2):
         structure = {"block": block, "inner": inner, "paths": (first, second)}
-        each.append(model.at(1.0, structure).predict(x, verbose=0))
+        each.append(model.at(1.0, structure)(x))
     prediction = model.predict_distribution(x, 1.0, samples=300, outputs="values", seed=2)
     deviation = np.std(each, axis=0)
     assert deviation.max() > 0.05  # and weights have next to no noise
@@ -361,7 +361,7 @@ def test_search_and_packing_pass_from_one_structure_to_another(target, examples)
     comparison = export.compare(fitted, examples, quantizations=[None], **fixed)
     for row in comparison.rows:
         network = export.prune(fitted, row.complexity, row.sparsity)
-        assert row.keras_accuracy == np.mean(network.predict(examples[0], verbose=0).argmax(-1) == examples[1])
+        assert row.keras_accuracy == np.mean(np.argmax(network(examples[0]), axis=-1) == examples[1])
         assert row.accuracy == row.keras_accuracy
     assert export.smallest_packed(fitted, examples, 0.0, steps=[1.0], rate_weights=[0.3], **fixed) is not None
 
