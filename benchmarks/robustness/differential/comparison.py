@@ -31,7 +31,7 @@ class Pair:
         drawn: `Drawn`.
         momentum: Of SGD.
         clip: Largest norm of all gradients together, or None.
-        eagerly: Whether steps, predictions and fine-tuning run without being traced, which takes longer than to run them.
+        eagerly: Whether nothing is traced, which takes longer than to run it.
         **variational: Arguments of the hypernetwork beside those that make it the same.
     """
 
