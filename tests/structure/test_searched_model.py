@@ -129,7 +129,7 @@ def test_loss_is_as_documented(fitted, data):
     assert logs["loss"] == pytest.approx(expected, rel=1e-4)
     budgeted = cvhn_tf.VariationalHypernetwork.from_config({**fitted.get_config(), "budget": cost + 1.0})
     budgeted.set_weights(fitted.get_weights())
-    budgeted.compile(loss="sparse_categorical_crossentropy")
+    budgeted.compile(loss="sparse_categorical_crossentropy", run_eagerly=True)
     budgeted.complexity = complexity
     logs = budgeted.evaluate(*data, batch_size=64, verbose=0, return_dict=True)
     assert logs["loss"] == pytest.approx(logs["nll"] + complexity * kl / 64, rel=1e-4)
@@ -142,6 +142,7 @@ def test_saved_model_has_structure_and_goes_on_as_before(fitted, data, tmp_path)
     for name, q in fitted.structure(1.0).items():
         np.testing.assert_array_equal(loaded.structure(1.0)[name].entropy(), q.entropy())
     for model in (other, loaded):
+        model.run_eagerly = True  # four steps, which take longer to trace than to run
         model.fit(*data, batch_size=16, epochs=1, shuffle=False, verbose=0)
     for ours, theirs in zip(loaded.weights, other.weights, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
@@ -169,7 +170,7 @@ def test_cheap_structures_are_chosen_where_complexity_is_high():
 
 def test_several_complexities_a_step_have_a_structure_each(target, data):
     model = cvhn_tf.VariationalHypernetwork(target, complexity_samples=3, seed=1)
-    model.compile("adam", "sparse_categorical_crossentropy")
+    model.compile("adam", "sparse_categorical_crossentropy", run_eagerly=True)
     history = model.fit(*data, batch_size=16, epochs=1, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
     weights = model._structure_inputs(
@@ -291,7 +292,7 @@ def test_targets_without_choices_take_no_arguments_of_structure():
 
 def test_steps_that_cannot_be_counted(target, data):
     model = cvhn_tf.VariationalHypernetwork(target, train_size=64, kl_warmup=10)
-    model.compile("adam", "sparse_categorical_crossentropy")
+    model.compile("adam", "sparse_categorical_crossentropy", run_eagerly=True)
     batches = tf.data.Dataset.from_tensor_slices(data).batch(16).repeat()
     with pytest.raises(ValueError, match="which the temperature of choices falls over, cannot be told"):
         model.fit(batches)
