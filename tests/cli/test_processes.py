@@ -7,7 +7,7 @@ import time
 
 import pytest
 from command_line import run
-from forked import Program
+from programs.forked import Program
 
 import cvhn_tf
 from cvhn_tf import datasets

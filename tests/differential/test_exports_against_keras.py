@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from forked import check
 from places import ROOT
+from programs.forked import check
 
 from benchmarks.robustness.differential.cases import case_of, compare_all
 from benchmarks.robustness.differential.comparison import BATCH, Pair

@@ -7,8 +7,8 @@ import sys
 import time
 
 import pytest
-from forked import Program
 from places import PROGRAMS
+from programs.forked import Program
 
 from cvhn_tf.export.verification.quiet import native_stderr_off
 

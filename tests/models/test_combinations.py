@@ -5,8 +5,8 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from forked import check
 from keras import layers
+from programs.forked import check
 
 import cvhn_tf
 from cvhn_tf import export

@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 import pytest
-from forked import Program
 from places import PROGRAMS
+from programs.forked import Program
 
 from benchmarks.speed.local_workers import worker_configs
 

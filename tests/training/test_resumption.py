@@ -15,7 +15,7 @@ import time
 import keras
 import numpy as np
 import pytest
-from forked import Program, check
+from programs.forked import Program, check
 from typer.testing import CliRunner
 
 import cvhn_tf
