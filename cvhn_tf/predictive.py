@@ -178,17 +178,22 @@ def _predictions(model, network, complexity, x, samples, batch_size, seed):
         if key not in networks:
             of_structure = complexity, structure
             networks[key] = _with_posteriors(model.at(*of_structure), model.posterior(*of_structure))
-        network, drawn = networks[key]
-        for i, (variable, posterior) in enumerate(drawn):
-            noise = tf.random.experimental.stateless_fold_in([seed, sample], i)
-            variable.assign(posterior.sample(seed=noise))
+        network, draw = networks[key]
+        draw(tf.constant([seed, sample]))
         outputs = [keras.tree.flatten(network.predict_on_batch(batch))[0] for batch in batches]
         yield np.concatenate(outputs).astype("float64")
 
 
 def _with_posteriors(network, posteriors):
-    """A network, and pairs of its variables and their posteriors."""
-    return network, [(variable, posteriors[path]) for path, variable in by_path(network).items() if path in posteriors]
+    """A network, and a function that draws its weights by a seed: traced, since it runs many times."""
+    drawn = [(variable, posteriors[path]) for path, variable in by_path(network).items() if path in posteriors]
+
+    @tf.function(autograph=False)
+    def draw(seed):
+        for i, (variable, posterior) in enumerate(drawn):
+            variable.assign(posterior.sample(seed=tf.random.experimental.stateless_fold_in(seed, i)))
+
+    return network, draw
 
 
 def _probabilities(draw, outputs):

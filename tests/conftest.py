@@ -1,41 +1,47 @@
+"""What all tests share.
+
+TensorFlow is imported within fixtures: the process that hands out the tests reads this file before it starts those that
+run them, and needs none of it.
+"""
+
 import gc
 import os
 
-import keras
 import numpy as np
 import pytest
 from command_line import run
 from optional_tools import find_tool
-from tensorflow.python.framework import config as tensorflow_config
-
-import cvhn_tf
-from cvhn_tf import datasets
 
 # Graphs are many objects that live long, over which Python's default looks in vain for garbage again and again.
 gc.set_threshold(50_000, 20, 20)
-gc.freeze()  # nor is there any among what was imported
 
 # By how long they take; the last files of a run should be short, or one worker waits for the other.
 SLOW_FILES = (
-    "training/test_distribution",
     "differential/test_exports_against_keras",
-    "training/test_resumption",
-    "differential/test_against_keras",
-    "project/test_documents",
-    "project/test_examples",
+    "training/test_distribution",
     "models/test_combinations",
-    "models/test_mlperf_tiny",
-    "models/test_architectures",
-    "structure/test_searched_model",
+    "project/test_documents",
     "models/test_silent_faults",
+    "structure/test_searched_model",
+    "training/test_resumption",
+    "models/test_architectures",
     "differential/test_keras_layers",
     "search/test_best",
-    "search/test_metric",
-    "conversion/test_encodings",
-    "cli/test_processes",
-    "conversion/test_convert",
-    "search/test_size_bound",
+    "project/test_examples",
+    "differential/test_against_keras",
+    "tests/test_numerical_safety",
     "tests/test_hypernetwork",
+    "clients/test_clients",
+    "tests/test_keras_habits",
+    "project/test_benchmarks",
+    "packing/test_packed",
+    "cli/test_train",
+    "cli/test_export",
+    "search/test_metric",
+    "models/test_mlperf_tiny",
+    "cli/test_processes",
+    "conversion/test_encodings",
+    "conversion/test_convert",
 )
 
 
@@ -47,6 +53,10 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place)
 
 
+def pytest_collection_finish():
+    gc.freeze()  # nor is there any garbage among what was imported
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     missing = [name for mark in item.iter_markers("optional_tool") for name in mark.args if find_tool(name) is None]
@@ -56,18 +66,24 @@ def pytest_runtest_setup(item):
 
 @pytest.fixture(autouse=True)
 def same_seed_for_every_test():
+    import keras
+
     keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(autouse=True)
 def no_determinism_left_by_other_tests():
     """`cvhn-tf train` makes the operations of its process deterministic, which TensorFlow has no public way to end."""
+    from tensorflow.python.framework import config as tensorflow_config
+
     yield
     tensorflow_config.disable_op_determinism()
 
 
 @pytest.fixture
 def target():
+    import keras
+
     return keras.Sequential(
         [keras.Input((8,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(3, "softmax")], name="target"
     )
@@ -85,6 +101,7 @@ def data():
 @pytest.fixture
 def compiled(target):
     """Makes a compiled hypernetwork of the small target."""
+    import cvhn_tf
 
     def make(compile_arguments=None, **arguments):
         model = cvhn_tf.VariationalHypernetwork(target, **arguments)
@@ -115,6 +132,8 @@ def accuracy_of():
 
     def measure(path):
         from ai_edge_litert.interpreter import Interpreter
+
+        from cvhn_tf import datasets
 
         digits = datasets.load("digits")
         interpreter = Interpreter(model_path=os.fspath(path))

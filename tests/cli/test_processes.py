@@ -7,6 +7,7 @@ import time
 
 import pytest
 from command_line import run
+from programs.forked import Program
 
 import cvhn_tf
 from cvhn_tf import datasets
@@ -34,15 +35,15 @@ def test_module_and_script_print_their_help_and_nothing_else(command, tmp_path):
 
 def test_killed_training_leaves_a_model_that_exports_and_trains_on(tmp_path, monkeypatch):
     partial = tmp_path / "m.partial.keras"
-    command = (*MODULE, "train", "--target", "mlp_50", "--epochs", "100000", "--output", "m.keras")
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    arguments = ("--target", "mlp_50", "--epochs", "100000", "--output", "m.keras")
+    process = Program("-m", "cvhn_tf_cli", "train", *arguments, cwd=tmp_path)
     try:
         deadline = time.monotonic() + 120
         while not partial.exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
     assert partial.exists()
     assert not (tmp_path / "m.keras").exists()
 

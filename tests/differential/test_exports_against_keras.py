@@ -1,12 +1,10 @@
 """Generated targets, trained within a hypernetwork, come back from files, and exports compute the same."""
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
 from places import ROOT
+from programs.forked import check
 
 from benchmarks.robustness.differential.cases import case_of, compare_all
 from benchmarks.robustness.differential.comparison import BATCH, Pair
@@ -47,7 +45,7 @@ def test_new_process_loads_hypernetworks_of_generated_targets(tmp_path):
         model.fit(case.drawn.x, case.drawn.y, batch_size=BATCH, verbose=0, **case.drawn.fit)
         model.save(tmp_path / f"{number}.keras")
         expected[str(number)] = keras.tree.flatten(model(case.drawn.x, training=False))[-1]
-    subprocess.run([sys.executable, "-c", LOAD_AND_RUN, tmp_path], check=True, cwd=ROOT)
+    check("-c", LOAD_AND_RUN, tmp_path, cwd=ROOT)
     with np.load(tmp_path / "outputs.npz") as outputs:
         assert set(outputs) == set(expected)
         for number in expected:

@@ -3,12 +3,12 @@
 import concurrent.futures
 import logging
 import os
-import subprocess
 import sys
 import time
 
 import pytest
 from places import PROGRAMS
+from programs.forked import Program
 
 from cvhn_tf.export.verification.quiet import native_stderr_off
 
@@ -51,12 +51,7 @@ def test_processes_and_threads_make_the_same_files_and_one_path_always_holds_a_w
     model.save(tmp_path / "model.keras")
     shared = tmp_path / "shared"
     shared.mkdir()
-    program = PROGRAMS / "export_files.py"
-    command = [sys.executable, program, tmp_path / "model.keras"]
-    processes = [
-        subprocess.Popen([*command, shared], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
+    processes = [Program(PROGRAMS / "export_files.py", tmp_path / "model.keras", shared) for _ in range(2)]
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         reads, threads = 0, None
         while any(process.poll() is None for process in processes) or not (threads is None or threads.done()):

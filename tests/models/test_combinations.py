@@ -1,13 +1,12 @@
 """Each parameterization × prior × estimator trains, saves, loads in a new process, prunes, becomes a TFLite file."""
 
 import itertools
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
+from programs.forked import check
 
 import cvhn_tf
 from cvhn_tf import export
@@ -77,7 +76,7 @@ def trained(tmp_path_factory):
         moved = zip(model.trainable_variables, before, strict=True)
         models[combination] = model, [variable.path for variable, old in moved if np.array_equal(variable, old)]
         model.save(folder / f"{'-'.join(combination)}.keras")
-    subprocess.run([sys.executable, "-c", LOAD_AND_RUN, str(folder)], check=True)
+    check("-c", LOAD_AND_RUN, folder)
     return models, np.load(folder / "outputs.npz")
 
 

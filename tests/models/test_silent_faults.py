@@ -311,7 +311,7 @@ def test_frozen_parts_stay_frozen(tmp_path):
         assert len(model.posterior(1.0)) == trainable, frozen
         x = examples(target, 8)
         np.testing.assert_allclose(model(x, complexity=1.0, training=True), target(x), atol=1e-3)
-        model.compile(cvhn_tf.PivotAdam(0.1), "mse")
+        model.compile(cvhn_tf.PivotAdam(0.1), "mse", run_eagerly=True)
         model.fit(x, np.ones((8, target.output_shape[-1])), epochs=3, verbose=0)
         network = model.at(1.0)
         assert len(network.trainable_weights) == trainable
@@ -404,7 +404,7 @@ def test_what_a_layer_has_learned_of_data_travels_along(name, tmp_path):
     target = sequential((1,), lookup, *head, layers.Dense(2), dtype=dtype)
     model = cvhn_tf.VariationalHypernetwork(target, initial_stddev=1e-6, seed=0)
     np.testing.assert_allclose(model.at(1.0)(data), target(data), atol=1e-5)
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", run_eagerly=True)
     model.fit(data, np.ones((16, 2)), verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = cvhn_tf.load_model(tmp_path / "model.keras")
@@ -424,7 +424,7 @@ def test_words_travel_along(mode, tmp_path):
     model = cvhn_tf.VariationalHypernetwork(target, initial_stddev=1e-6, seed=0)
     data = keras.ops.convert_to_tensor(words)
     np.testing.assert_allclose(model.at(1.0)(data), target(data), atol=1e-5)
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", run_eagerly=True)
     model.fit(data, np.ones((4, 2)), verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = cvhn_tf.load_model(tmp_path / "model.keras")

@@ -74,9 +74,8 @@ def steps_without_noise():
         results[f"logs {name}"] = np.array([history[key] for key in sorted(history)])
 
 
-def training_with_noise():
-    model = build()
-    folder = FOLDER / "checkpoints"
+def training_with_noise(model):
+    before, folder = int(model.optimizer.iterations.numpy()), FOLDER / "checkpoints"
     early_stopping = keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=1e9, restore_best_weights=True)
     history = model.fit(
         X,
@@ -99,14 +98,13 @@ def training_with_noise():
     results["logs with noise"] = np.array([history[key] for key in sorted(history)])
     if is_chief(strategy):
         # Saved with the second epoch, while the best weights are the first's.
-        assert int(cvhn_tf.load_model(folder / "model.keras").optimizer.iterations) == 12
+        assert int(cvhn_tf.load_model(folder / "model.keras").optimizer.iterations) == before + 12
         assert any((folder / "logs").rglob("*tfevents*"))
     else:
         assert not folder.exists()
 
 
-def figures_of_uneven_batches():
-    model = build(initial_stddev=0.5, train_size=90)
+def figures_of_uneven_batches(model):
     results["predictions"] = model.predict(X[:41], batch_size=20, verbose=0)  # the last batch has one example
     for batch_size in (20, 15):
         logs = model.evaluate(X[:41], Y[:41], batch_size=batch_size, return_dict=True, verbose=0)
@@ -117,10 +115,11 @@ def figures_of_uneven_batches():
     results["logs of one batch"] = np.array(model.train_on_batch(X[:6], Y[:6]))
 
 
-def keras_backup():
+def keras_backup(model):
+    """The first epoch is that of a model trained before, the others are those of a new one."""
     folder = worker_folder(strategy, FOLDER.parent / f"backup of {KIND} {REPLICAS}")
     for epochs in (1, 3):
-        model = build()
+        model = model if epochs == 1 else build(initial_stddev=0.5)
         backup = keras.callbacks.BackupAndRestore(folder, delete_checkpoint=False)
         history = model.fit(X, Y, batch_size=18, epochs=epochs, verbose=0, callbacks=[backup]).history
     results["epochs after the backup"] = np.array(len(history["loss"]))
@@ -190,11 +189,12 @@ def parameter_server_is_refused():
 
 
 steps_without_noise()
-figures_of_uneven_batches()
-results["seed"] = np.array(build(seed=None).seed)
+noisy = build(initial_stddev=0.5, train_size=90)  # one for all that follows, since to trace it takes longest
+figures_of_uneven_batches(noisy)
 if REPLICAS < 3:
-    training_with_noise()
-    keras_backup()
+    training_with_noise(noisy)
+    keras_backup(noisy)
+results["seed"] = np.array(build(seed=None).seed)
 if REPLICAS == 2:
     refusals()
 if KIND == "workers" and REPLICAS == 2:

@@ -63,7 +63,7 @@ def test_networks_are_those_of_the_most_probable_structure(fitted, data):
     for complexity in (0.01, 1.0, 100.0):
         network = fitted.at(complexity)
         fitted.complexity = complexity
-        np.testing.assert_allclose(fitted.predict(data[0], verbose=0), network.predict(data[0], verbose=0), atol=1e-5)
+        np.testing.assert_allclose(fitted.predict(data[0], verbose=0), network(data[0]), atol=1e-5)
         names = {type(layer).__name__ for layer in network._flatten_layers()}
         assert not names & {"Choice", "OptionalPaths"}
         posterior = fitted.posterior(complexity)
@@ -88,7 +88,7 @@ def test_any_other_structure_can_be_had(fitted, data):
     by_hand = 8 * 6 + 6 * 32 + 32 * 6 + 6 * 6 + 6 * 3
     inner = {"inner": 1}
     assert fitted.structure_cost(1.0, {"block": 1, "paths": [False, True], **inner}) == by_hand
-    assert fitted.at(1.0, {"paths": [0, 0]}).predict(data[0], verbose=0).shape == (64, 3)
+    assert fitted.at(1.0, {"paths": [0, 0]})(data[0]).shape == (64, 3)
     for structure, error in (
         (
             {"block": 3},
@@ -129,7 +129,7 @@ def test_loss_is_as_documented(fitted, data):
     assert logs["loss"] == pytest.approx(expected, rel=1e-4)
     budgeted = cvhn_tf.VariationalHypernetwork.from_config({**fitted.get_config(), "budget": cost + 1.0})
     budgeted.set_weights(fitted.get_weights())
-    budgeted.compile(loss="sparse_categorical_crossentropy")
+    budgeted.compile(loss="sparse_categorical_crossentropy", run_eagerly=True)
     budgeted.complexity = complexity
     logs = budgeted.evaluate(*data, batch_size=64, verbose=0, return_dict=True)
     assert logs["loss"] == pytest.approx(logs["nll"] + complexity * kl / 64, rel=1e-4)
@@ -142,6 +142,7 @@ def test_saved_model_has_structure_and_goes_on_as_before(fitted, data, tmp_path)
     for name, q in fitted.structure(1.0).items():
         np.testing.assert_array_equal(loaded.structure(1.0)[name].entropy(), q.entropy())
     for model in (other, loaded):
+        model.run_eagerly = True  # four steps, which take longer to trace than to run
         model.fit(*data, batch_size=16, epochs=1, shuffle=False, verbose=0)
     for ours, theirs in zip(loaded.weights, other.weights, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
@@ -169,7 +170,7 @@ def test_cheap_structures_are_chosen_where_complexity_is_high():
 
 def test_several_complexities_a_step_have_a_structure_each(target, data):
     model = cvhn_tf.VariationalHypernetwork(target, complexity_samples=3, seed=1)
-    model.compile("adam", "sparse_categorical_crossentropy")
+    model.compile("adam", "sparse_categorical_crossentropy", run_eagerly=True)
     history = model.fit(*data, batch_size=16, epochs=1, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
     weights = model._structure_inputs(
@@ -291,7 +292,7 @@ def test_targets_without_choices_take_no_arguments_of_structure():
 
 def test_steps_that_cannot_be_counted(target, data):
     model = cvhn_tf.VariationalHypernetwork(target, train_size=64, kl_warmup=10)
-    model.compile("adam", "sparse_categorical_crossentropy")
+    model.compile("adam", "sparse_categorical_crossentropy", run_eagerly=True)
     batches = tf.data.Dataset.from_tensor_slices(data).batch(16).repeat()
     with pytest.raises(ValueError, match="which the temperature of choices falls over, cannot be told"):
         model.fit(batches)
@@ -337,7 +338,7 @@ def test_predictions_are_drawn_over_structures_too(target, examples):
     each = []
     for block, inner, first, second in itertools.product(range(3), range(2), *[(False, True)] * 2):
         structure = {"block": block, "inner": inner, "paths": (first, second)}
-        each.append(model.at(1.0, structure).predict(x, verbose=0))
+        each.append(model.at(1.0, structure)(x))
     prediction = model.predict_distribution(x, 1.0, samples=300, outputs="values", seed=2)
     deviation = np.std(each, axis=0)
     assert deviation.max() > 0.05  # and weights have next to no noise
@@ -361,7 +362,7 @@ def test_search_and_packing_pass_from_one_structure_to_another(target, examples)
     comparison = export.compare(fitted, examples, quantizations=[None], **fixed)
     for row in comparison.rows:
         network = export.prune(fitted, row.complexity, row.sparsity)
-        assert row.keras_accuracy == np.mean(network.predict(examples[0], verbose=0).argmax(-1) == examples[1])
+        assert row.keras_accuracy == np.mean(np.argmax(network(examples[0]), axis=-1) == examples[1])
         assert row.accuracy == row.keras_accuracy
     assert export.smallest_packed(fitted, examples, 0.0, steps=[1.0], rate_weights=[0.3], **fixed) is not None
 

@@ -1,16 +1,15 @@
 """One program on one device, two mirrored devices, two and three workers: real processes, one mathematics."""
 
-import contextlib
-import json
-import os
+import multiprocessing.connection
 import pathlib
-import signal
-import subprocess
-import sys
+import time
 
 import numpy as np
 import pytest
 from places import PROGRAMS
+from programs.forked import Program
+
+from benchmarks.speed.local_workers import worker_configs
 
 SECONDS = 1200
 NUMBERS = {"one": 1, "mirrored": 1, "2 workers": 2, "3 workers": 3}  # of processes
@@ -21,22 +20,18 @@ def commands_of(program, kind, folder):
     return [[str(PROGRAMS / program), of_kind, str(folder / kind / str(index))] for index in range(NUMBERS[kind])]
 
 
-def run(stages):
-    """Runs the commands of stages, of each its processes together, and returns what they have printed."""
-    process = subprocess.Popen(
-        [sys.executable, PROGRAMS / "forks.py", json.dumps(stages)],
-        start_new_session=True,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        error = process.communicate(timeout=SECONDS)[1]
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # where one of several has failed, others wait for it
-    files = [pathlib.Path(command[-1], "output.txt") for stage in stages for command in stage]
-    outputs = [file.read_text() for file in files if file.exists()]
-    assert process.returncode == 0, "\n".join([*outputs, error])
+def run(commands):
+    """Runs a program's processes together, and returns what they have printed."""
+    configs = [{"TF_CONFIG": config} for config in worker_configs(len(commands))] if len(commands) > 1 else [{}]
+    programs = [Program(*command, **config) for command, config in zip(commands, configs, strict=True)]
+    waiting, deadline = [program.sentinel for program in programs], time.monotonic() + SECONDS
+    while waiting and not any(program.returncode for program in programs) and time.monotonic() < deadline:
+        ended = multiprocessing.connection.wait(waiting, timeout=1)
+        waiting = [sentinel for sentinel in waiting if sentinel not in ended]
+    for program in programs:
+        program.kill()  # where one of several has failed, others wait for it
+    outputs = ["".join(program.communicate()) for program in programs]
+    assert [program.returncode for program in programs] == [0] * len(programs), "\n".join(outputs)
     return outputs
 
 
@@ -49,9 +44,10 @@ def read(folder):
 def results(tmp_path_factory):
     """What came of `replicas.py`, by the kind of replicas: a list, one for each process."""
     folder = tmp_path_factory.mktemp("replicas")
-    stages = {kind: commands_of("replicas.py", kind, folder) for kind in NUMBERS}
-    run(list(stages.values()))
-    return {kind: [read(pathlib.Path(command[-1])) for command in stage] for kind, stage in stages.items()}
+    commands = {kind: commands_of("replicas.py", kind, folder) for kind in NUMBERS}
+    for of_kind in commands.values():
+        run(of_kind)
+    return {kind: [read(pathlib.Path(command[-1])) for command in of_kind] for kind, of_kind in commands.items()}
 
 
 KINDS = pytest.mark.parametrize("kind", ["mirrored", "2 workers", "3 workers"])
@@ -103,6 +99,6 @@ def test_noise_differs_between_replicas_and_complexity_does_not(results):
 
 def test_keras_itself_cannot_yet_train_on_several_workers(tmp_path):
     """Where this fails, Keras has been mended, and `DistributedModel` is no longer needed."""
-    outputs = run([commands_of("plain_keras.py", "2 workers", tmp_path)])
+    outputs = run(commands_of("plain_keras.py", "2 workers", tmp_path))
     assert len(outputs) == 2
     assert all("build: " in output and "logs: " in output for output in outputs), outputs

@@ -10,27 +10,21 @@ import re
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import keras
 import numpy as np
 import pytest
+from programs.forked import Program, check
 from typer.testing import CliRunner
 
 import cvhn_tf
 from benchmarks.robustness import kills
-from benchmarks.speed.local_workers import start_workers
+from benchmarks.speed.local_workers import worker_configs
 from cvhn_tf_cli.commands import app
 
-COMMAND = [sys.executable, "-m", "cvhn_tf_cli", "train", "--output", "m.keras", "--target", "mlp_50"]
+COMMAND = ["-m", "cvhn_tf_cli", "train", "--output", "m.keras", "--target", "mlp_50"]
 SECONDS = 600
-
-
-def start(folder, epochs):
-    command = [*COMMAND, "--epochs", str(epochs)]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def train(folder, *arguments):
@@ -50,7 +44,7 @@ def wait_for(path, processes):
 def terminated(tmp_path_factory):
     """The folder of a training of 10,000 epochs that got SIGTERM, and what it has said."""
     folder = tmp_path_factory.mktemp("terminated")
-    process = start(folder, 10_000)
+    process = Program(*COMMAND, "--epochs", 10_000, cwd=folder)
     wait_for(folder / "m.partial.keras", [process])
     process.terminate()
     stdout, stderr = process.communicate(timeout=SECONDS)
@@ -63,7 +57,11 @@ def backup(terminated, tmp_path):
     return shutil.copy(terminated[0] / "m.partial.keras", tmp_path)
 
 
-def test_training_that_is_killed_thrice_ends_as_one_that_is_let_be(tmp_path):
+def test_training_that_is_killed_thrice_ends_as_one_that_is_let_be(tmp_path, monkeypatch):
+    def start(folder, arguments):
+        return Program("-m", "cvhn_tf_cli", "train", "--output", kills.OUTPUT, *arguments, cwd=folder)
+
+    monkeypatch.setattr(kills, "start", start)
     arguments = ["--target", "mlp_50", "--epochs", "80", "--batch-size", "64"]
     folders = [tmp_path / "whole", tmp_path / "killed"]
     for folder in folders:
@@ -155,7 +153,7 @@ def test_job_completes_when_it_is_started_again_after_a_worker_was_killed(tmp_pa
     command = [*COMMAND, "--epochs", "20", "--batch-size", "512", "--strategy", "auto"]
 
     def start_job():
-        return start_workers(command, 2, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return [Program(*command, cwd=tmp_path, TF_CONFIG=config) for config in worker_configs(2)]
 
     chief, other = start_job()
     wait_for(tmp_path / "m.partial.keras", [chief, other])
@@ -242,8 +240,7 @@ for _ in range(2):
     sums.append([hashlib.sha256(v.numpy().tobytes()).hexdigest() for v in model.weights])
 print(sums[0] == sums[1])
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SECONDS)
-    assert result.stdout == "True\n", result.stderr
+    assert check("-c", code) == "True\n"
 
 
 def test_backup_of_a_training_that_is_complete_can_be_removed_without_another_fit(compiled, data, tmp_path):

@@ -59,18 +59,20 @@ def compare_training(case: Case, epochs=2) -> Pair:
     """The pair of a case, once all figures, weights and outputs have come out the same."""
     before = case.drawn.target.get_weights()
     pair = Pair(case.drawn, **case.options)
-    pair.train(epochs=epochs)
-    pair.compare_evaluation()
-    pair.compare_weights(before)
+    with pair.functions():
+        pair.train(epochs=epochs)
+        pair.compare_predictions()
+        pair.compare_weights(before)
     return pair
 
 
 def compare_all(case: Case, path) -> None:
     """The training, the exports, and what comes back from a file at `path`."""
     pair = compare_training(case)
-    compare_exports(pair, case.sparsity)
-    compare_finetuning(pair, case.sparsity)
-    compare_loaded(pair, path)
+    with pair.functions():
+        compare_exports(pair, case.sparsity)
+        compare_finetuning(pair, case.sparsity)
+        compare_loaded(pair, path)
 
 
 def _can_clip(drawn):

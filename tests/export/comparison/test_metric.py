@@ -147,7 +147,7 @@ def test_a_metric_of_the_name_of_a_column_has_another(regression, data):
 def test_autoencoder_is_compared_with_its_inputs():
     model = hypernetwork(targets.autoencoder_640((40,)))
     x = np.random.default_rng(0).normal(size=(130, 40)).astype("float32")
-    model.compile(cvhn_tf.PivotAdam(), "mse")
+    model.compile(cvhn_tf.PivotAdam(), "mse", run_eagerly=True)  # two steps, which take longer to trace than to run
     model.fit(x, x, batch_size=65, epochs=1, verbose=0)
     batches = tf.data.Dataset.from_tensor_slices((x, x)).batch(33)
     comparison = export.compare(model, batches, [1.0], [0.5, 0.9], ["dynamic_range", "float16"], metric="mse")
