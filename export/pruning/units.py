@@ -28,14 +28,9 @@ def unit_groups(network, paths):
         Dict from the path of a kernel to an array of its shape: the number of the unit of each weight. Equal numbers in
         several kernels are one unit.
     """
-    kept = {id(layer) for layer in output_layers(network)}
-    owner_of, path_of = owners(network), paths_by_id(network)
-    groups, count = {}, 0
-    for path in paths:
-        layer, weight = owner_of[path]
-        if isinstance(layer, _LAYERS_OF_UNITS) and id(layer) not in kept:
-            groups[path] = count + _number_along(weight.shape, channels.of_weight(layer, weight).output)
-            count = 1 + groups[path].max()
+    path_of = paths_by_id(network)
+    groups = units_of_kernels(network, paths)
+    count = 1 + max((numbers.max() for numbers in groups.values()), default=-1)
     for graph in graphs_of(network):
         free = ~graph.pinned
         makers = [(path_of[id(node.stage.operation.weights[i])], ids) for node, i, ids in graph.makers]
@@ -46,6 +41,19 @@ def unit_groups(network, paths):
             if path in groups:
                 groups[path] = np.where(free[ids], count + ids, groups[path])
         count += len(free)
+    return groups
+
+
+def units_of_kernels(network, paths):
+    """As `unit_groups`, as if no layer tied units: no number is in two kernels."""
+    kept = {id(layer) for layer in output_layers(network)}
+    owner_of = owners(network)
+    groups, count = {}, 0
+    for path in paths:
+        layer, weight = owner_of[path]
+        if isinstance(layer, _LAYERS_OF_UNITS) and id(layer) not in kept:
+            groups[path] = count + _number_along(weight.shape, channels.of_weight(layer, weight).output)
+            count = 1 + groups[path].max()
     return groups
 
 
