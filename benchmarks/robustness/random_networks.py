@@ -31,10 +31,10 @@ activations = st.sampled_from(["relu", "relu6", "linear", "tanh", "sigmoid", "li
 paddings = st.sampled_from(["same", "valid"])
 
 
-def block_behind(x, draw):
-    """One layer, or one block of them, behind the image x; `draw` draws from a strategy."""
+def block_behind(x, draw, blocks):
+    """One layer, or one block of them of one of these kinds, behind the image x; `draw` draws from a strategy."""
     channels = x.shape[-1]
-    kind = draw(st.sampled_from(_BLOCKS))
+    kind = draw(st.sampled_from(blocks))
     bias = draw(st.booleans())
     size = draw(st.sampled_from([1, 2, 3]))
     padding = draw(paddings) if min(x.shape[1:3]) >= 3 else "same"
@@ -84,12 +84,17 @@ def block_behind(x, draw):
         inside = keras.Input(x.shape[1:])
         y = layers.Conv2D(3, 1, activation="relu")(layers.Conv2D(4, 1)(inside))
         return keras.Model(inside, y)(x)
+    if kind == "attention":
+        y = layers.Reshape((-1, channels))(x)
+        options = {"value_dim": draw(st.integers(1, 2)), "use_bias": bias, "use_gate": draw(st.booleans())}
+        y = layers.MultiHeadAttention(draw(st.integers(1, 4)), 2, **options)(y, y)
+        return layers.Reshape(x.shape[1:])(y)
     if kind == "unknown":
         return layers.LayerNormalization()(x)
     return layers.Concatenate()([x, layers.Conv2D(draw(st.integers(1, 4)), 3, padding="same", use_bias=bias)(x)])
 
 
-_BLOCKS = [
+BLOCKS = (
     "convolution",
     "normalized_convolution",
     "normalized_convolution",
@@ -107,8 +112,11 @@ _BLOCKS = [
     "one_for_all",
     "shared",
     "nested",
+    "attention",
     "unknown",
-]
+)
+# Next to the others `compact` keeps channels.
+KNOWN_BLOCKS = tuple(kind for kind in BLOCKS if kind not in ("one_for_all", "shared", "nested", "attention", "unknown"))
 _ACTIVATIONS = [
     layers.ReLU,
     lambda: layers.ReLU(6.0),
@@ -120,11 +128,11 @@ _ACTIVATIONS = [
 ]
 
 
-def network(draw):
+def network(draw, blocks=BLOCKS):
     """Blocks behind an image of 6×5 pixels, pooled or flattened, and Dense layers: one output or two."""
     inputs = x = keras.Input((6, 5, draw(st.integers(1, 3))))
     for _ in range(draw(st.integers(1, 6))):
-        x = block_behind(x, draw)
+        x = block_behind(x, draw, blocks)
     make = draw(st.sampled_from(["flatten", "reshape", "average", "maximum"]))
     if make == "flatten":
         x = layers.Flatten()(x)

@@ -1,7 +1,7 @@
 """Networks without their dead channels, narrow convolutions in phases, zeros left out: same outputs, smaller or faster.
 
-A network with zeros comes in; a smaller Keras model goes out. `channel_graph.py` finds who reads which channel;
-`channel_stages.py` and `kernel_stages.py` say what each kind of layer does with channels. Begin with `compact.py`.
+A network with zeros comes in; a smaller Keras model goes out. Who makes and reads which channel says the room
+`channels`. Begin with `compact.py`.
 """
 
 from cvhn_tf.export.compaction.compact import compact

@@ -5,8 +5,9 @@ import numpy as np
 
 from cvhn_tf.architecture import free_name
 from cvhn_tf.checks.arguments import check_positive
-from cvhn_tf.export.compaction.channel_graph import ChannelGraph
-from cvhn_tf.export.compaction.channel_stages import Flattening, Passing
+from cvhn_tf.export.channels.attention_stages import Attention
+from cvhn_tf.export.channels.channel_graph import ChannelGraph
+from cvhn_tf.export.channels.channel_stages import Flattening, Passing
 from cvhn_tf.export.networks.check_network import check_network
 from cvhn_tf.export.networks.rebuild import as_functional, rebuild
 from cvhn_tf.export.networks.select_features import SelectFeatures
@@ -26,7 +27,8 @@ def compact(keras_model: keras.Model, weight_bits: float = 32) -> keras.Model:
     normalization there. Channels that are added or multiplied are tied: they go together or not at all. Removing some
     may kill others, so this repeats until none dies. Input features that the first Dense layer does not read are
     selected away where their weights, stored whole, take more than the indices of the others and the operation. Models
-    within the model are made smaller each by itself.
+    within the model are made smaller each by itself. A head of `keras.layers.MultiHeadAttention` is dead if its values
+    are constant, since their weights are zero, or its rows of the output's projection are zero.
 
     Around layers that are not known to leave channels apart (shared ones, normalization of other kinds, attention,
     recurrent layers, transposed convolutions, your own), and where a constant that is not zero meets zero padding,
@@ -50,7 +52,8 @@ def compact(keras_model: keras.Model, weight_bits: float = 32) -> keras.Model:
     if model is None:
         return keras_model
     graph = ChannelGraph(model)
-    changed = _remove_dead_channels(graph)
+    changed = _remove_dead_heads(graph)
+    changed |= _remove_dead_channels(graph)
     selected = _select_features(model, graph, weight_bits)
     nested = {}
     for node in graph.nodes:
@@ -59,6 +62,19 @@ def compact(keras_model: keras.Model, weight_bits: float = 32) -> keras.Model:
             nested[id(layer)] = compact(layer, weight_bits)
             changed |= nested[id(layer)] is not layer
     return rebuild(model, graph, selected, nested) if changed or selected else keras_model
+
+
+def _remove_dead_heads(graph):
+    """Removes heads of attention, but for one of each layer. Returns whether there were any."""
+    any_removed = False
+    for node in graph.nodes:
+        if isinstance(node.stage, Attention):
+            dead = node.stage.dead_heads()
+            dead[0] &= not dead.all()
+            if dead.any():
+                node.stage.cut_heads(dead)
+                any_removed = True
+    return any_removed
 
 
 def _remove_dead_channels(graph):

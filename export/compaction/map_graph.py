@@ -9,8 +9,8 @@ import dataclasses
 import keras
 import numpy as np
 
-from cvhn_tf.export.compaction.channel_graph import AUGMENTATIONS
-from cvhn_tf.export.compaction.channel_stages import operation_class
+from cvhn_tf.export.channels.channel_graph import AUGMENTATIONS
+from cvhn_tf.export.channels.channel_stages import operation_class
 from cvhn_tf.export.compaction.equal_padding import Window
 
 IMAGE, MAP, MEAN = "image", "map", "mean"

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 
 from cvhn_tf.architecture import free_name
-from cvhn_tf.export.compaction.channel_graph import ChannelGraph
-from cvhn_tf.export.compaction.channel_stages import Elementwise, Normalization, Passing, is_elementwise
+from cvhn_tf.export.channels.channel_graph import ChannelGraph
+from cvhn_tf.export.channels.channel_stages import Elementwise, Normalization, Passing, is_elementwise
 from cvhn_tf.export.networks.check_network import check_network
 from cvhn_tf.export.networks.rebuild import as_functional, rebuild
 

@@ -2,7 +2,7 @@
 
 A `VariationalHypernetwork`, λ and a sparsity come in; a Keras model with zeros goes out, and what mends it: statistics
 of its own (`recalibrate.py`), a short training (`finetune.py`). Begin with `prune.py`; `weight_groups.py` says which
-weights go together.
+weights go together, `units.py` which channels, in all layers that make them.
 """
 
 from cvhn_tf.export.pruning.finetune import finetune

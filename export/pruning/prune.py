@@ -10,6 +10,7 @@ import tensorflow_probability as tfp
 from cvhn_tf.checks.arguments import check_truth
 from cvhn_tf.checks.finite_weights import check_finite_weights
 from cvhn_tf.export.pruning import weight_groups
+from cvhn_tf.export.pruning.units import stop_reading
 from cvhn_tf.export.pruning.weight_groups import masks_of_highest_groups
 from cvhn_tf.hypernetwork import VariationalHypernetwork
 from cvhn_tf.tensors.paths import by_path
@@ -35,27 +36,32 @@ def prune(
     https://papers.nips.cc/paper/4329-practical-variational-inference-for-neural-networks). Weights without noise (prior
     `"l2"`) are ranked by magnitude, |mean|.
 
-    Whole units, too, can go: Dense units and filters of convolutions, one for each channel that a kernel writes. A
-    unit without weights keeps its bias; `compact` takes it out. Or blocks of four weights in Dense kernels, which make
-    sparse files in float32 smaller and faster. The SNR of a unit or block is the root mean square of its weights'. Or
-    single weights of 1×1 convolutions alone, which `fast_sparse` makes faster on ARM and in WebAssembly from two thirds
-    zeros on.
+    Whole units, too, can go: Dense units, filters of convolutions, and heads of attention. Where sums, products or
+    depthwise convolutions tie channels, a unit is the channel in all layers that make it, so that `compact` can take it
+    out. A unit without weights keeps its bias, which is a constant for what reads it. Or blocks of four weights in
+    Dense kernels, which make sparse files in float32 smaller and faster. The SNR of a unit or block is the root mean
+    square of its weights', over all layers. Or single weights of 1×1 convolutions alone, which `fast_sparse` makes
+    faster on ARM and in WebAssembly from two thirds zeros on.
 
     Args:
         model: `cvhn_tf.VariationalHypernetwork`.
         complexity: λ of the network.
         sparsity: Share of the weights that becomes zero, in [0, 1). Reached exactly, rounded to whole weights. Units
-            and blocks go in the order of their SNR as long as this is not exceeded. With `"pointwise"` the share of the
-            weights of 1×1 convolutions.
+            and blocks go in the order of their SNR as long as this is not exceeded. A weight counts for the unit that
+            it makes; beyond this share, those that read what is left of a unit become zero where there is zero padding.
+            With `"pointwise"` the share of the weights of 1×1 convolutions.
         snr_threshold: Instead of `sparsity`: weights with an SNR below this, at least 0, become zero. Not for weights
             without noise.
-        scope: `"global"` ranks the weights of all layers together, `"layer"` each weight tensor by itself.
+        scope: `"global"` ranks the weights of all layers together, `"layer"` each weight tensor by itself, or those
+            together that have units in common.
         include_biases: Whether biases may be pruned too. Goes with single weights only.
-        structure: What becomes zero as one. `"weight"`: single weights. `"unit"`: all weights of a unit; output layers
-            keep theirs, every other kernel at least one unit, and layers without units, such as LSTM, all weights.
-            `"block"`: in Dense kernels the weights of a unit for four inputs in a row; elsewhere single weights.
-            `"pointwise"`: single weights of 1×1 convolutions, but for those behind the last mean of maps; all others
-            stay. For `fast_sparse` take a sparsity of 0.7 or more.
+        structure: What becomes zero as one. `"weight"`: single weights. `"unit"`: all weights of a unit, in all layers
+            that make it; output layers keep theirs, every other kernel at least one unit, and layers without units,
+            such as LSTM, all weights. Next to layers around which `compact` keeps channels, and between kernels that
+            are pruned and those that are not, each kernel's units are its own. Of `keras.layers.MultiHeadAttention` the
+            units are its heads. `"block"`: in Dense kernels the weights of a unit for four inputs in a row; elsewhere
+            single weights. `"pointwise"`: single weights of 1×1 convolutions, but for those behind the last mean of
+            maps; all others stay. For `fast_sparse` take a sparsity of 0.7 or more.
         include_frozen: Whether kernels that were frozen in the target (`trainable=False`), which have no posterior, are
             pruned too: to the same `sparsity`, ranked by magnitude among themselves. By default they stay as they are.
 
@@ -95,19 +101,14 @@ def prune(
     if kind.choose_kernels is not None:
         chosen = kind.choose_kernels(network, {**snr, **frozen})
         snr, frozen = ({path: some[path] for path in chosen if path in some} for some in (snr, frozen))
-    groups = kind.number_groups and kind.number_groups(network, {**snr, **frozen})
-    ranked = [part for part in (snr, frozen) if part]
-    parts = ranked if scope == "global" else [{path: values} for part in ranked for path, values in part.items()]
-    masks = {}
-    for part in parts:
-        if groups is None:
-            masks.update(_masks_of_weights(part, sparsity, snr_threshold))
-        else:
-            present = {path: groups[path] for path in part if path in groups}
-            masks.update(masks_of_highest_groups(part, present, sparsity, snr_threshold, kind.spares_best))
+    masks: dict[str, np.ndarray] = {}
+    for part in filter(None, (snr, frozen)):
+        masks |= _masks(network, part, kind, scope, sparsity, snr_threshold)
     for path, weight in by_path(network).items():
         if path in masks:
             weight.assign(np.where(masks[path], keras.ops.convert_to_numpy(weight), 0))
+    if kind.ties_kernels:
+        stop_reading(network, masks, {**snr, **frozen})
     return network
 
 
@@ -190,6 +191,22 @@ def masks_of_highest(snr, sparsity):
     ends = np.cumsum([values.size for values in snr.values()])
     parts = np.split(kept, ends[:-1])
     return {path: part.reshape(values.shape) for (path, values), part in zip(snr.items(), parts, strict=True)}
+
+
+def _masks(network, snr, kind, scope, sparsity, snr_threshold):
+    """Dict from path to boolean array, True for kept weights; arguments as in `prune`, but for SNRs and `Structure`."""
+    groups = kind.number_groups(network, snr) if kind.number_groups else {}
+    if not kind.ties_kernels:
+        groups = weight_groups.set_apart(groups)
+    masks = {}
+    for paths in [list(snr)] if scope == "global" else weight_groups.tied_paths(snr, groups):
+        part = {path: snr[path] for path in paths}
+        if kind.number_groups is None:
+            masks |= _masks_of_weights(part, sparsity, snr_threshold)
+        else:
+            present = {path: groups[path] for path in part if path in groups}
+            masks |= masks_of_highest_groups(part, present, sparsity, snr_threshold, kind.spares_best)
+    return masks
 
 
 def _masks_of_weights(snr, sparsity, snr_threshold):

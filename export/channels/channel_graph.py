@@ -5,8 +5,9 @@ import dataclasses
 import keras
 import numpy as np
 
-from cvhn_tf.export.compaction.channel_ids import ChannelIds
-from cvhn_tf.export.compaction.channel_stages import (
+from cvhn_tf.export.channels.attention_stages import ATTENTION, Attention
+from cvhn_tf.export.channels.channel_ids import ChannelIds
+from cvhn_tf.export.channels.channel_stages import (
     Elementwise,
     Flattening,
     Joining,
@@ -18,7 +19,7 @@ from cvhn_tf.export.compaction.channel_stages import (
     operation_class,
     width,
 )
-from cvhn_tf.export.compaction.kernel_stages import KERNELS, Kernel
+from cvhn_tf.export.channels.kernel_stages import KERNELS, Kernel
 
 AUGMENTATIONS = (
     keras.layers.RandomBrightness,
@@ -29,6 +30,7 @@ AUGMENTATIONS = (
     keras.layers.RandomZoom,
 )
 _STAGES = {
+    **ATTENTION,
     **KERNELS,
     **dict.fromkeys(AUGMENTATIONS, Passing),
     **dict.fromkeys(
@@ -151,23 +153,46 @@ class ChannelGraph:
         """The nodes that can do without some of the channels they are given."""
         return [node for node in self.nodes if isinstance(node.stage, Kernel)]
 
+    @property
+    def makers(self):
+        """Triples of a node, the place of one of its weights, and the ids of what each number of that helps to make.
+
+        The ids are an array of the weight's shape: those of channels, or of heads of attention.
+        """
+        return [
+            (node, i, np.broadcast_to(ids, node.stage.weights[i].shape))
+            for node in self.nodes
+            for i, ids in node.stage.makers([self.ids[j] for j in node.inputs], self.ids[node.outputs[0]]).items()
+        ]
+
     def next_to(self, node):
         """The only node that reads what a node makes, or None if there is none, or the model gives it out."""
         behind = [other for other in self.nodes if node.outputs[0] in other.inputs]
         return behind[0] if len(behind) == 1 and node.outputs[0] not in self.results else None
 
-    def constants(self):
-        """For each tensor an array over its channels: the value of those that have just one, NaN for others."""
+    def constants(self, not_zero=None):
+        """For each tensor an array over its channels: the value of those that have just one, NaN for others.
+
+        Args:
+            not_zero: Boolean array over all ids: channels whose constants are taken for 1 wherever they are 0.
+        """
         constants = [np.full(len(ids), np.nan) for ids in self.ids]
         for node in self.nodes:
             if len(node.outputs) == 1:
-                constants[node.outputs[0]] = node.stage.constants([constants[i] for i in node.inputs])
+                values = node.stage.constants([constants[i] for i in node.inputs])
+                if not_zero is not None:
+                    values = np.where((values == 0) & not_zero[self.ids[node.outputs[0]]], 1.0, values)
+                constants[node.outputs[0]] = values
         return constants
 
-    def add_to_output(self, node, change):
+    def add_to_output(self, node, change, with_new_bias=True):
         """Adds `change`, an array over the channels, to what the kernel of a node makes, before its activation.
 
-        A layer without a bias gets one, unless there is a batch normalization right behind it to take this.
+        A layer without a bias gets one, unless there is a batch normalization right behind it to take this, or
+        `with_new_bias` is False; then nothing is added.
+
+        Returns:
+            The stage whose weights took it, or None.
         """
         other = self.next_to(node)
         is_linear = node.stage.operation.activation is keras.activations.linear
@@ -178,8 +203,11 @@ class ChannelGraph:
             and not node.stage.config["use_bias"]
         ):
             other.stage.shift(change)
-            return
+            return other.stage
+        if not node.stage.config["use_bias"] and not with_new_bias:
+            return None
         node.stage.add_to_bias(change)
+        return node.stage
 
     def cut(self, dead):
         """Takes the channels out whose ids are marked in a boolean array."""
@@ -195,6 +223,8 @@ def _kind_of(node):
     layer, kwargs = node.operation, dict(node.arguments.kwargs)
     if type(layer) in AUGMENTATIONS:
         kwargs.pop("training", None)  # Keras notes down the default, True, which a call of the model overrules
+    if type(layer) in ATTENTION:
+        kwargs.pop("use_causal_mask", None)  # the same for all heads
     arguments = keras.tree.flatten((node.arguments.args, kwargs))
     others = [argument for argument in arguments if not isinstance(argument, keras.KerasTensor)]
     if type(layer) in _ARITHMETIC and all(isinstance(argument, int | float) for argument in others):
@@ -205,7 +235,7 @@ def _kind_of(node):
         kind = _STAGES.get(type(layer), Stage)
     # Another argument may be a mask, or ask for batch statistics.
     is_plain = all(argument is None or argument is False for argument in others)
-    is_single = len(node.outputs) == 1 and (len(node.input_tensors) == 1 or kind in (Merging, Joining))
+    is_single = len(node.outputs) == 1 and (len(node.input_tensors) == 1 or kind in (Attention, Merging, Joining))
     is_last = getattr(layer, "data_format", "channels_last") in ("channels_last", None)
     input_shapes = [tensor.shape for tensor in node.input_tensors]
     knows = is_plain and is_single and is_last and kind.accepts(layer, input_shapes, node.outputs[0].shape)

@@ -7,7 +7,7 @@ id, a number; all channels with the same id stay or go together.
 import keras
 import numpy as np
 
-from cvhn_tf.export.compaction.channel_ids import ChannelIds
+from cvhn_tf.export.channels.channel_ids import ChannelIds
 
 # Each value of their output depends on the one value of the input at its place.
 _ELEMENTWISE_NAMES = (
@@ -66,6 +66,18 @@ class Stage:
         """
         return np.full(width(self.output_shape), np.nan)
 
+    def makers(self, inputs, output):
+        """Which of its weights make channels.
+
+        Args:
+            inputs: List with the ids of each input's channels.
+            output: Ids of the output's channels.
+
+        Returns:
+            Dict from the place of a weight to ids, an array that broadcasts to its shape.
+        """
+        return {}
+
     def cut(self, kept_inputs, kept_outputs):
         """Takes channels out of weights and config.
 
@@ -86,7 +98,8 @@ class Passing(Stage):
 
     @staticmethod
     def accepts(layer, input_shapes, output_shape):
-        return getattr(layer, "noise_shape", None) is None and len(input_shapes[0]) > 1
+        noise_shape = getattr(layer, "noise_shape", None)
+        return (noise_shape is None or noise_shape[-1] in (None, 1)) and len(input_shapes[0]) > 1
 
 
 class Padding(Passing):

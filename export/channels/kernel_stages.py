@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from cvhn_tf.export.compaction.channel_stages import Stage, activate, is_elementwise
+from cvhn_tf.export.channels.channel_stages import Stage, activate, is_elementwise
 
 
 class Kernel(Stage):
@@ -32,6 +32,9 @@ class Kernel(Stage):
 
     def link(self, inputs, channels):
         return channels.new(self.kernel.shape[-1], pinned=not is_elementwise(self.operation))
+
+    def makers(self, inputs, output):
+        return {0: output}
 
     def constants(self, inputs):
         (values,) = inputs
@@ -105,6 +108,9 @@ class SeparableKernel(Kernel):
         """The pointwise kernel as (input, multiplier, output)."""
         return self.weights[1].reshape(*self.weights[0].shape[-2:], -1)
 
+    def makers(self, inputs, output):
+        return {0: inputs[0][:, None], 1: output}
+
     def keep_inputs(self, kept):
         pointwise = self._pointwise[kept]
         self.weights[0] = self.weights[0][..., kept, :]
@@ -125,6 +131,9 @@ class DepthwiseKernel(Stage):
 
     def link(self, inputs, channels):
         return np.repeat(inputs[0], self.config["depth_multiplier"])
+
+    def makers(self, inputs, output):
+        return {0: inputs[0][:, None]}
 
     def constants(self, inputs):
         values = np.repeat(inputs[0], self.config["depth_multiplier"])
