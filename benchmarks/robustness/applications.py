@@ -4,8 +4,7 @@ Each network is a process of its own, so that its peak of memory is its own, and
 stage that fails is told by the first line of its error. Rows are kept as they come; a network that has one is not run
 again. `--page` writes docs/applications.md from them.
 
-python -m benchmarks.robustness.applications --output benchmarks/results/applications.json
-python -m benchmarks.robustness.applications --output benchmarks/results/applications.json --page docs/applications.md
+python -m benchmarks.robustness.applications --page docs/applications.md
 """
 
 import argparse
@@ -27,7 +26,9 @@ def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="*", help="by default all that are known here")
     parser.add_argument("--limit", type=float, default=1800, help="seconds for each network")
-    parser.add_argument("--output", type=pathlib.Path, required=True)
+    parser.add_argument(
+        "--output", type=pathlib.Path, default=pathlib.Path("benchmarks/results/applications/results.json")
+    )
     parser.add_argument("--page", type=pathlib.Path)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
@@ -43,7 +44,7 @@ def main():
 
     kept = json.loads(args.output.read_text()) if args.output.exists() else {"rows": {}}
     kept["machine"] = describe_machine()
-    for name in args.networks if args.networks is not None else known_networks():
+    for name in known_networks() if args.networks is None else args.networks:
         if name in kept["rows"]:
             continue
         kept["rows"][name] = run(name, args)
@@ -118,7 +119,7 @@ def measure(name, path):
             file = pathlib.Path(folder) / "model.keras"
             model.save(file)
             size = file.stat().st_size
-            loaded = keras.saving.load_model(file)
+            loaded = keras.saving.load_model(file, safe_mode=True)
         difference = np.abs(loaded.predict(x, verbose=0) - model.predict(x, verbose=0)).max()
         return loaded, {"difference": float(difference), "bytes": size}
 
@@ -196,14 +197,13 @@ def page(kept):
         "saved and loaded": ("save and load", same),
         "`at`": ("at", same),
         "`prune`": ("prune", lambda told: f"{told['zeros']:.0%}"),
-        "units: left": ("compact", lambda told: f"{told['left']:.0%}"),
         **{encoding: (encoding, kilobytes) for encoding in _ENCODINGS},
         "packed": ("pack", kilobytes),
     }
     lines = [f"| network | weights | {' | '.join(columns)} | peak, GB |", "| --- " * (len(columns) + 3) + "|"]
     for name, row in kept["rows"].items():
         cells = [cell(row, stage, tell) for stage, tell in columns.values()]
-        ended = " (stopped)" if "ended" in row else ""
+        ended = f" (ended by {row['ended'].partition(':')[0]})" if "ended" in row else ""
         lines.append(
             f"| {name}{ended} | {row.get('weights', 0):,} | {' | '.join(cells)} | {row.get('peak_gb', 0):.1f} |"
         )
@@ -223,10 +223,9 @@ def page(kept):
             "| made, `fit` | seconds to make the hypernetwork; for four steps of eight examples, tracing included |",
             "| saved and loaded, `at` | largest difference of its outputs from those of the hypernetwork |",
             "| `prune` | share of zeros among trainable weights where half of what may be pruned was to go |",
-            "| units: left | parameters that `compact` left where units with half of the weights were to go |",
             '| encodings, packed | kB of the verified file of half the weights, by `client="cpu"`; of the packed one |',
             "| peak | of the process, 0.7 GB of it the libraries |",
-            "| [1] | the error below |",
+            "| [1], – | the error below; not reached, as of a process that ended, −9 being for want of memory |",
             "",
             *lines,
             "",

@@ -95,13 +95,6 @@ def _backbones():
         "Qwen2Backbone": rotary,
         "GemmaBackbone": {**rotary, "head_dim": 16},
         "Gemma3Backbone": {**rotary, "head_dim": 16, "image_size": 16},
-        "T5Backbone": {
-            **words,
-            "num_layers": 2,
-            "num_heads": 2,
-            "hidden_dim": 32,
-            "intermediate_dim": 64,
-        },
         "BartBackbone": {**words, **small},
     }
     images = {
@@ -114,17 +107,6 @@ def _backbones():
             "stackwise_num_blocks": [1, 1],
             "stackwise_num_strides": [1, 2],
             "block_type": "basic_block",
-            "image_shape": image,
-        },
-        "CSPNetBackbone": {
-            "stem_filters": 8,
-            "stem_kernel_size": 3,
-            "stem_strides": 1,
-            "stackwise_depth": [1, 1],
-            "stackwise_strides": [1, 2],
-            "stackwise_num_filters": [16, 32],
-            "stage_type": "csp",
-            "block_type": "dark_block",
             "image_shape": image,
         },
         "VGGBackbone": {"stackwise_num_repeats": [1, 1], "stackwise_num_filters": [8, 16], "image_shape": image},
