@@ -1,4 +1,4 @@
-"""The scripts in findings/ stand by themselves: versions pinned, those of dependencies as in constraints.txt, and nothing of this package."""
+"""The scripts in findings/ stand by themselves, with pinned versions, of dependencies those of constraints.txt."""
 
 import os
 import re
