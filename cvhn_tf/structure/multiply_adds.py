@@ -28,11 +28,6 @@ def count_multiply_adds(layer, inputs, outputs) -> int:
     Raises:
         ValueError: If a size is free, or it is not known how the layer uses its weights.
     """
-    if isinstance(layer, layers.TimeDistributed):
-        return inputs[0].shape[1] * count_multiply_adds(layer.layer, _of_one_step(inputs), _of_one_step(outputs))
-    if isinstance(layer, layers.Bidirectional):
-        ways = (layer.forward_layer, layer.backward_layer)
-        return sum(count_multiply_adds(way, inputs, outputs) for way in ways)
     weights = getattr(layer, "weights", ())
     matrices = [weight for weight in weights if len(weight.shape) > 1 and not weight.name.startswith("bias")]
     is_attention = type(layer) is layers.Attention
@@ -40,6 +35,11 @@ def count_multiply_adds(layer, inputs, outputs) -> int:
         return 0
     if any(None in tensor.shape[1:] for tensor in (*inputs, *outputs)):
         raise _unknown(layer, f"shapes {[tuple(tensor.shape) for tensor in (*inputs, *outputs)]} of free size")
+    if isinstance(layer, layers.TimeDistributed):
+        return inputs[0].shape[1] * count_multiply_adds(layer.layer, _of_one_step(inputs), _of_one_step(outputs))
+    if isinstance(layer, layers.Bidirectional):
+        ways = (layer.forward_layer, layer.backward_layer)
+        return sum(count_multiply_adds(way, inputs, outputs) for way in ways)
     if is_attention:
         queries, values = inputs[0].shape, inputs[1].shape
         return math.prod(queries[1:-1]) * values[-2] * (queries[-1] + values[-1])

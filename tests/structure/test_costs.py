@@ -76,6 +76,16 @@ def test_costs_of_calls_and_of_layers():
     assert table.expected(*chosen) == 3.25 and table.total == 7.25
 
 
+@pytest.mark.parametrize(
+    "layer", [layers.TimeDistributed(layers.Dense(3)), layers.Bidirectional(layers.LSTM(3)), layers.Attention()]
+)
+def test_what_depends_on_a_free_length_is_refused(layer):
+    sequence = keras.Input((None, 4))
+    given = [sequence, sequence] if isinstance(layer, layers.Attention) else sequence
+    with pytest.raises(ValueError, match="of free size"):
+        count_multiply_adds(layer, keras.tree.flatten(given), [layer(given)])
+
+
 def test_what_cannot_be_counted_is_refused():
     with pytest.raises(ValueError, match=r"Expected `structure_cost` to have each layer .* a table without 'other'"):
         Costs(Usage(target()), {"shared": 1.0, "head": 1.0})
