@@ -3,7 +3,8 @@
 from cvhn_tf.export.compaction.compact import compact
 from cvhn_tf.export.compaction.fast_sparse import fast_sparse
 from cvhn_tf.export.compaction.polyphase import polyphase
-from cvhn_tf.export.comparison.compare import Comparison, compare
+from cvhn_tf.export.comparison.compare import compare
+from cvhn_tf.export.comparison.comparison import Comparison
 from cvhn_tf.export.comparison.curve import SizeAccuracyCurve
 from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.comparison.rows import Row

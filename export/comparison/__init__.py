@@ -4,7 +4,8 @@ A `VariationalHypernetwork` and examples come in; a `Comparison` goes out, as a 
 Begin with `compare.py`; `report.py` shows what a search has tried as well.
 """
 
-from cvhn_tf.export.comparison.compare import Comparison, compare
+from cvhn_tf.export.comparison.compare import compare
+from cvhn_tf.export.comparison.comparison import Comparison
 from cvhn_tf.export.comparison.curve import SizeAccuracyCurve
 from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.comparison.rows import Row
