@@ -13,6 +13,7 @@ import argparse
 import itertools
 import json
 import pathlib
+import statistics
 
 import keras
 import numpy as np
@@ -20,6 +21,7 @@ from keras import applications, layers
 
 import cvhn_tf
 from benchmarks.machine import describe_machine
+from benchmarks.speed.turns import in_turns
 from cvhn_tf import export, targets
 from cvhn_tf.export.pruning.units import units_of_kernels
 from cvhn_tf.export.pruning.weight_groups import STRUCTURES, Structure
@@ -109,9 +111,9 @@ def measure(args, name):
             }
         )
     x = np.random.default_rng(0).normal(size=(1, *target.input_shape[1:])).astype("float32")
-    times = [[model.latency_ms([x], args.repeats) for model in running] for _ in range(args.turns)]
-    for row, latency in zip(rows, np.median(times, axis=0), strict=True):
-        row["latency_ms"] = float(latency)
+    measures = {i: lambda model=model: model.latency_ms([x], args.repeats) for i, model in enumerate(running)}
+    for row, times in zip(rows, in_turns(measures, args.turns).values(), strict=True):
+        row["latency_ms"] = statistics.median(times)
         print(row, flush=True)
     return rows
 

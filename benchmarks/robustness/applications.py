@@ -67,8 +67,9 @@ def run(name, args):
                 code = f"stopped after {args.limit:g} s"
             row = json.loads(path.read_text()) if path.exists() else {"stages": {}}
             if code:
+                row["ended"] = str(code)
                 log.seek(0)
-                row["ended"] = f"{code}: {log.read()[-500:]}"
+                print(log.read()[-2000:], file=sys.stderr)
         return row
 
 
@@ -84,7 +85,8 @@ def measure(name, path):
 
     keras.utils.set_random_seed(0)
     known = known_networks()[name]
-    row = {"stages": {}}
+    target = known.make()
+    row = {"weights": target.count_params(), "stages": {}}
     made = {}
 
     def stage(title, work, *needs):
@@ -100,11 +102,9 @@ def measure(name, path):
         write_atomically(path, json.dumps(row).encode())
 
     rng = np.random.default_rng(0)
-    x, y = known.draw(rng, 32), rng.integers(0, 10, 32)
+    x, y = known.draw(target, rng, 32), rng.integers(0, 10, 32)
 
     def construct():
-        target = known.make()
-        row["weights"] = target.count_params()
         return cvhn_tf.VariationalHypernetwork(target, seed=0), {}
 
     def fit():
@@ -197,13 +197,14 @@ def page(kept):
         "saved and loaded": ("save and load", same),
         "`at`": ("at", same),
         "`prune`": ("prune", lambda told: f"{told['zeros']:.0%}"),
+        "units: left": ("compact", lambda told: f"{told['left']:.0%}"),
         **{encoding: (encoding, kilobytes) for encoding in _ENCODINGS},
         "packed": ("pack", kilobytes),
     }
     lines = [f"| network | weights | {' | '.join(columns)} | peak, GB |", "| --- " * (len(columns) + 3) + "|"]
     for name, row in kept["rows"].items():
         cells = [cell(row, stage, tell) for stage, tell in columns.values()]
-        ended = f" (ended by {row['ended'].partition(':')[0]})" if "ended" in row else ""
+        ended = f" (ended by {row['ended']})" if "ended" in row else ""
         lines.append(
             f"| {name}{ended} | {row.get('weights', 0):,} | {' | '.join(cells)} | {row.get('peak_gb', 0):.1f} |"
         )
@@ -223,9 +224,10 @@ def page(kept):
             "| made, `fit` | seconds to make the hypernetwork; for four steps of eight examples, tracing included |",
             "| saved and loaded, `at` | largest difference of its outputs from those of the hypernetwork |",
             "| `prune` | share of zeros among trainable weights where half of what may be pruned was to go |",
+            "| units: left | parameters that `compact` left where units with half of the weights were to go |",
             '| encodings, packed | kB of the verified file of half the weights, by `client="cpu"`; of the packed one |',
             "| peak | of the process, 0.7 GB of it the libraries |",
-            "| [1], – | the error below; not reached, as of a process that ended, −9 being for want of memory |",
+            "| [1], – | the error below; not measured, or not reached by a process that ended: −9 for want of memory |",
             "",
             *lines,
             "",

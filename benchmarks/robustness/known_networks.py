@@ -17,11 +17,11 @@ class KnownNetwork:
 
     Args:
         make: Makes it, a classifier of ten classes or what a backbone gives, pooled and classified.
-        draw: From a generator and a number of examples to inputs, as `fit` takes them.
+        draw: From the network, a generator and a number of examples to inputs, as `fit` takes them.
     """
 
     make: Callable[[], keras.Model]
-    draw: Callable[[np.random.Generator, int], object]
+    draw: Callable[[keras.Model, np.random.Generator, int], object]
 
 
 def known_networks() -> dict[str, KnownNetwork]:
@@ -56,9 +56,11 @@ def _application(name, size):
     def make():
         return getattr(keras.applications, name)(weights=None, input_shape=shape, classes=_CLASSES)
 
-    # They scale or center their images themselves, or expect it done: 0 to 255 and −1 to 1 are both met here.
+    # These scale their images themselves.
     scaled = name.startswith(("MobileNetV3", "EfficientNet", "ConvNeXt"))
-    return KnownNetwork(make, lambda rng, count: rng.random((count, *shape), "float32") * (255 if scaled else 1))
+    return KnownNetwork(
+        make, lambda network, rng, count: rng.random((count, *shape), "float32") * (255 if scaled else 1)
+    )
 
 
 def _backbones():
@@ -66,16 +68,11 @@ def _backbones():
         from keras_hub import models
     except ImportError:
         return {}
-    small = {"num_layers": 2, "num_heads": 2, "hidden_dim": 32, "intermediate_dim": 64, "max_sequence_length": _LENGTH}
     words = {"vocabulary_size": _VOCABULARY}
-    rotary = {
-        **words,
-        "num_layers": 2,
-        "num_query_heads": 2,
-        "num_key_value_heads": 1,
-        "hidden_dim": 32,
-        "intermediate_dim": 64,
-    }
+    plain = {"num_layers": 2, "hidden_dim": 32, "intermediate_dim": 64}
+    headed = {**plain, "num_heads": 2}
+    small = {**headed, "max_sequence_length": _LENGTH}
+    rotary = {**words, **plain, "num_query_heads": 2, "num_key_value_heads": 1}
     image = (32, 32, 3)
     vision = {"image_shape": image, "patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 32}
     texts = {
@@ -85,11 +82,11 @@ def _backbones():
         "AlbertBackbone": {**words, **small, "embedding_dim": 16},
         "DebertaV3Backbone": {**words, **small},
         "ElectraBackbone": {"vocab_size": _VOCABULARY, **small, "embedding_dim": 16},
-        "FNetBackbone": {**words, **{name: value for name, value in small.items() if name != "num_heads"}},
+        "FNetBackbone": {**words, **plain, "max_sequence_length": _LENGTH},
         "GPT2Backbone": {**words, **small},
         "OPTBackbone": {**words, **small},
         "GPTNeoXBackbone": {**words, **small},
-        "BloomBackbone": {**words, **{name: value for name, value in small.items() if name != "max_sequence_length"}},
+        "BloomBackbone": {**words, **headed},
         "LlamaBackbone": rotary,
         "MistralBackbone": rotary,
         "Qwen2Backbone": rotary,
@@ -124,14 +121,13 @@ def _backbones():
     }
     whisper = {
         **words,
-        **small,
+        **headed,
         "num_mels": 16,
         "max_encoder_sequence_length": 2 * _LENGTH,
         "max_decoder_sequence_length": _LENGTH,
     }
-    whisper.pop("max_sequence_length")
-    known = {name: _backbone(models, name, arguments) for name, arguments in (texts | images).items()}
-    return {**known, "WhisperBackbone": _backbone(models, "WhisperBackbone", whisper)}
+    known = {**texts, **images, "WhisperBackbone": whisper}
+    return {name: _backbone(models, name, arguments) for name, arguments in known.items()}
 
 
 def _backbone(models, name, arguments):
@@ -152,8 +148,7 @@ def _backbone(models, name, arguments):
         probabilities = keras.layers.Dense(_CLASSES, "softmax", name="classes")(features)
         return keras.Model(inputs, probabilities, name=name)
 
-    def draw(rng, count):
-        network = make()
+    def draw(network, rng, count):
         if not isinstance(network.input, dict):
             return rng.random((count, *network.input_shape[1:]), "float32")
         return {key: _drawn(key, tensor.shape[1:], rng, count) for key, tensor in network.input.items()}
