@@ -26,9 +26,9 @@ class Attention(Stage):
         return super().link(inputs, channels)
 
     def makers(self, inputs, output):
-        output_kernel = self._place(self.operation.output_dense.kernel)
-        kernels = [i for i, weight in enumerate(self.weights) if weight.ndim == 3]
-        return {i: self.heads[:, None, None] if i == output_kernel else self.heads[:, None] for i in kernels}
+        places, (output, _) = self._places_of_projections()
+        kernels = {i: self.heads[:, None] for i in places if self.weights[i].ndim == 3}
+        return {**kernels, output: np.expand_dims(self.heads, tuple(range(1, self.weights[output].ndim)))}
 
     def dead_heads(self):
         """For each head whether the output is the same without it, but for a constant that its bias can take.
@@ -39,22 +39,32 @@ class Attention(Stage):
         is_constant = ~values.any(axis=(0, 2))
         if self.config.get("use_gate"):
             is_constant &= ~bias.any(axis=1)
-        return is_constant | ~self.weights[self._place(self.operation.output_dense.kernel)].any(axis=(1, 2))
+        output = self.weights[self._place(self.operation.output_dense.kernel)]
+        return is_constant | ~output.any(axis=tuple(range(1, output.ndim)))
 
     def cut_heads(self, dead):
         """Takes the heads out that a boolean array marks, all of them dead, but not every one there is."""
         values, bias = self._values()
-        output = self._place(self.operation.output_dense.kernel)
+        places, (output, output_bias) = self._places_of_projections()
         constant = np.where(values.any(axis=(0, 2))[:, None], 0, bias)  # of the others nothing is read
-        lacking = np.einsum("hv,hvo->o", (constant * dead[:, None]).astype("float64"), self.weights[output])
+        lacking = np.tensordot((constant * dead[:, None]).astype("float64"), self.weights[output], 2)
         if lacking.any():
-            i = self._place(self.operation.output_dense.bias)
-            self.weights[i] = (self.weights[i] + lacking).astype(self.weights[i].dtype)
-        for i, weight in enumerate(self.weights):
-            if weight.ndim > 1:
-                axis = 1 if weight.ndim == 3 and i != output else 0
-                self.weights[i] = np.compress(~dead, weight, axis=axis)
+            weight = self.weights[output_bias]
+            self.weights[output_bias] = (weight + lacking).astype(weight.dtype)
+        for i in places:
+            self.weights[i] = np.compress(~dead, self.weights[i], axis=-2)
+        self.weights[output] = np.compress(~dead, self.weights[output], axis=0)
         self.config["num_heads"] = int(np.sum(~dead))
+
+    def _places_of_projections(self):
+        """Places of the kernels (input, head, size) and biases (head, size) of all heads, and of the output's two.
+
+        The kernel of the output is (head, value, …), its bias (…), so that ranks do not tell them
+        apart. A layer without biases has None for the second.
+        """
+        layer = self.operation.output_dense
+        of_output = self._place(layer.kernel), self._place(layer.bias) if self.config["use_bias"] else None
+        return [i for i in range(len(self.weights)) if i not in of_output], of_output
 
     def _values(self):
         """Kernel (input, head, value) and bias (head, value) of what is attended to."""

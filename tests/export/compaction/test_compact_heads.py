@@ -52,6 +52,14 @@ def test_head_that_the_output_does_not_read_goes(options, tmp_path):
     assert keras.saving.load_model(tmp_path / "compact.keras").get_layer("attention").num_heads == 2
 
 
+@pytest.mark.parametrize("shape", [3, (3, HEADS), (2, 3, HEADS)], ids=str)
+def test_heads_go_whatever_the_shape_of_an_output_is(shape):
+    model, layer = attention(output_shape=shape)
+    set_to_zero(layer.value_dense.kernel, 1, axis=1)
+    set_to_zero(layer.output_dense.kernel, 2, axis=0)
+    assert compact_and_compare(model).get_layer("attention").num_heads == HEADS - 2
+
+
 def test_constant_of_a_head_without_values_goes_into_the_bias_of_the_output():
     model, layer = attention()
     set_to_zero(layer.value_dense.kernel, 1, axis=1)
