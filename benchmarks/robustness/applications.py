@@ -201,6 +201,9 @@ def page(kept):
         **{encoding: (encoding, kilobytes) for encoding in _ENCODINGS},
         "packed": ("pack", kilobytes),
     }
+    # A stage that is newer than all rows has no column yet.
+    seen = {stage for row in kept["rows"].values() for stage in row["stages"]}
+    columns = {title: column for title, column in columns.items() if column[0] in seen}
     lines = [f"| network | weights | {' | '.join(columns)} | peak, GB |", "| --- " * (len(columns) + 3) + "|"]
     for name, row in kept["rows"].items():
         cells = [cell(row, stage, tell) for stage, tell in columns.values()]
@@ -208,6 +211,7 @@ def page(kept):
         lines.append(
             f"| {name}{ended} | {row.get('weights', 0):,} | {' | '.join(cells)} | {row.get('peak_gb', 0):.1f} |"
         )
+    of_units = "| units: left | parameters that `compact` left where units with half of the weights were to go |"
     notes = [f"{number}. {note}" for number, note in enumerate(notes, 1)]
     machine = kept["machine"]
     return "\n".join(
@@ -224,7 +228,7 @@ def page(kept):
             "| made, `fit` | seconds to make the hypernetwork; for four steps of eight examples, tracing included |",
             "| saved and loaded, `at` | largest difference of its outputs from those of the hypernetwork |",
             "| `prune` | share of zeros among trainable weights where half of what may be pruned was to go |",
-            "| units: left | parameters that `compact` left where units with half of the weights were to go |",
+            *[of_units] * ("units: left" in columns),
             '| encodings, packed | kB of the verified file of half the weights, by `client="cpu"`; of the packed one |',
             "| peak | of the process, 0.7 GB of it the libraries |",
             "| [1], – | the error below; not measured, or not reached by a process that ended: −9 for want of memory |",
