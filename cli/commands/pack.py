@@ -34,7 +34,12 @@ def pack(
     ] = 0.3,
     dataset: Annotated[
         str | None,
-        typer.Option(help="Data set to measure the network on: " + ", ".join(DATASETS) + ".", show_default=False),
+        typer.Option(
+            help="Data set to measure the network on, and for the statistics of its batch normalization: "
+            + ", ".join(DATASETS)
+            + ".",
+            show_default=False,
+        ),
     ] = None,
     output: Annotated[pathlib.Path, typer.Option(help="File to write.")] = pathlib.Path("network.cvhn"),
 ):

@@ -2,12 +2,16 @@
 
 from cvhn_tf import export as stages
 from cvhn_tf_cli.terminal import make_table, show
+from cvhn_tf_cli.work.export import calibration_images
 from cvhn_tf_cli.work.saving import save_atomically
 
 
 def pack(model, output, *, complexity, sparsity, step, rate_weight, dataset=None):
     """Writes the packed network at one complexity to `output`, and prints its figures; accuracy on `dataset`."""
-    packed = stages.pack(model, complexity, sparsity, step=step, rate_weight=rate_weight)
+    calibration = calibration_images(dataset) if dataset else None
+    packed = stages.pack(
+        model, complexity, sparsity, step=step, rate_weight=rate_weight, representative_data=calibration
+    )
     packed.save(output)
 
     table = make_table(f"{output}", "", "")

@@ -51,6 +51,7 @@ def entropy_coded_size(
     step: float = 2.0,
     rate_weight: float = 0.3,
     scope: str = "global",
+    representative_data: Any = None,
 ) -> CodedSize:
     """Codes the network at a complexity, decodes it, and measures both.
 
@@ -68,13 +69,14 @@ def entropy_coded_size(
         step: As in `pack`.
         rate_weight: As in `pack`.
         scope: As in `prune`.
+        representative_data: As in `pack`.
 
     Raises:
         ValueError: As in `pack`, or if `data` has no class labels.
     """
     check_model(model)
     examples = None if data is None else as_examples(model.at(complexity), data)
-    packed = pack(model, complexity, sparsity, snr_threshold, step=step, rate_weight=rate_weight, scope=scope)
+    packed = pack(model, complexity, sparsity, snr_threshold, step, rate_weight, scope, representative_data)
     measured = None
     if examples is not None:
         x, y = examples

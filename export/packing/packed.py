@@ -22,13 +22,16 @@ import os
 import pathlib
 import struct
 import zlib
+from typing import Any
 
 import keras
 import numpy as np
 
 from cvhn_tf.architecture import freeze, make_again, with_frozen
+from cvhn_tf.checks.arrays import as_input_arrays
 from cvhn_tf.checks.errors import with_cause
 from cvhn_tf.export.packing.network_coding import decode_weights, encode_weights
+from cvhn_tf.export.pruning.recalibrate import recalibrate
 from cvhn_tf.export.rounding.step_grid import round_to_steps
 from cvhn_tf.files.atomic import write_atomically
 from cvhn_tf.hypernetwork import VariationalHypernetwork
@@ -87,6 +90,7 @@ def pack(
     step: float = 2.0,
     rate_weight: float = 0.3,
     scope: str = "global",
+    representative_data: Any = None,
 ) -> PackedModel:
     """The network at a complexity, pruned, rounded and entropy-coded. `unpack` makes a Keras model of it.
 
@@ -101,15 +105,45 @@ def pack(
         rate_weight: Weight of the code length against the error of rounding, as in `round_to_steps`. The larger, the
             more weights become zero beyond those that `prune` chose.
         scope: As in `prune`.
+        representative_data: Some hundreds of training examples for a network with batch normalization, which gets the
+            statistics of the packed network by `recalibrate` then. Without them the file holds those of training, which
+            mix all complexities.
 
     Raises:
-        ValueError: If an argument is out of range, a weight is not finite, or the target cannot be made again from its
-            JSON in Keras's safe mode (it holds a lambda, or a class that is not registered).
+        ValueError: If an argument is out of range, `representative_data` does not fit the inputs, a weight is not
+            finite, or the target cannot be made again from its JSON in Keras's safe mode (it holds a lambda, or a class
+            that is not registered).
     """
     network, tensors = round_to_steps(
         model, complexity, sparsity, snr_threshold, step=step, rate_weight=rate_weight, scope=scope
     )
-    return pack_network(network, tensors)
+    return pack_network(with_statistics(network, tensors, representative_data), tensors)
+
+
+def with_statistics(network, tensors, representative_data):
+    """What to hand to `pack_network` in a network's place, for batch normalization with statistics of its own.
+
+    Args:
+        network: Keras model, as `round_to_steps` returns it; it is changed.
+        tensors: The same.
+        representative_data: As in `pack`.
+
+    Returns:
+        Keras model of the rounded weights, recalibrated; `network` without data.
+
+    Raises:
+        ValueError: If `representative_data` does not fit the inputs.
+    """
+    if representative_data is None:
+        return network
+    as_input_arrays(network, representative_data)
+    network.set_weights(
+        [
+            weight if tensor is None else tensor.weights(weight.dtype)
+            for weight, tensor in zip(network.get_weights(), tensors, strict=True)
+        ]
+    )
+    return recalibrate(network, representative_data)
 
 
 def pack_network(network, tensors) -> PackedModel:

@@ -6,11 +6,12 @@ from typing import Any
 import tensorflow as tf
 
 from cvhn_tf.checks.arguments import check_share
+from cvhn_tf.checks.arrays import as_input_arrays
 from cvhn_tf.export.evaluation.class_accuracy import accuracy
 from cvhn_tf.export.evaluation.labelled_examples import as_examples
 from cvhn_tf.export.networks.judges import Judges
 from cvhn_tf.export.packing.network_coding import encode_weights
-from cvhn_tf.export.packing.packed import PackedModel, pack_network
+from cvhn_tf.export.packing.packed import PackedModel, pack_network, with_statistics
 from cvhn_tf.export.pruning.prune import as_list, check_model, check_sparsity
 from cvhn_tf.export.rounding.step_grid import check_step, round_to_steps
 from cvhn_tf.hypernetwork import VariationalHypernetwork
@@ -25,6 +26,7 @@ def smallest_packed(
     steps: Sequence[float] = (2.0, 3.0),
     rate_weights: Sequence[float] = (0.15, 0.3, 0.6),
     progress: Callable[..., object] | None = None,
+    representative_data: Any = None,
 ) -> PackedModel | None:
     """The smallest packed network that is accurate enough. No training.
 
@@ -41,6 +43,7 @@ def smallest_packed(
         rate_weights: Weights of the code length in rounding.
         progress: Called as `progress(complexity, sparsity, step, rate_weight, accuracy, code_bytes)` after each one;
             `code_bytes`, the length of the weights' code, is None for a network that is not accurate enough.
+        representative_data: As in `pack`.
 
     Returns:
         `PackedModel`, or None if none is accurate enough.
@@ -63,12 +66,15 @@ def smallest_packed(
             check_step(step, rate_weight)
     judges, best = Judges(model), None
     x, y = as_examples(judges.at(model.complexity_range.low), data)
+    if representative_data is not None:
+        as_input_arrays(judges.at(model.complexity_range.low), representative_data)
     for complexity in complexities:
         judge = judges.at(complexity)
         for sparsity in sparsities:
             for step in steps:
                 for rate_weight in rate_weights:
                     network, tensors = round_to_steps(model, complexity, sparsity, step=step, rate_weight=rate_weight)
+                    network = with_statistics(network, tensors, representative_data)
                     measured = _accuracy(judge, network, tensors, x, y)
                     size = len(encode_weights(network, tensors)[0]) if measured >= min_accuracy else None
                     if progress is not None:

@@ -205,6 +205,23 @@ def test_graph_of_several_branches_and_integer_weights_comes_back():
     np.testing.assert_allclose(export.unpack(packed)(x), model(x, complexity=1.0), rtol=0.01, atol=0.01)
 
 
+def test_batch_normalization_has_the_statistics_of_the_packed_network(small):
+    x = np.random.default_rng(1).random((64, 8, 8, 1)).astype("float32")
+    packed = export.pack(small, 1.0, 0.5, representative_data=x)
+    stale, network = export.unpack(export.pack(small, 1.0, 0.5)), export.unpack(packed)
+    for ours, theirs in zip(network.get_weights(), export.recalibrate(stale, x).get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2.0**-10)
+    assert np.abs(network.layers[1].moving_mean - stale.layers[1].moving_mean).max() > 0.1
+    y = network(x).numpy().argmax(1)
+    assert (stale(x).numpy().argmax(1) != y).any()
+    assert export.entropy_coded_size(small, 1.0, 0.5, data=(x, y), representative_data=x).accuracy == 1
+    settings = {"complexities": [1.0], "sparsities": [0.5], "steps": [2.0], "rate_weights": [0.3]}
+    found = export.smallest_packed(small, (x, y), 0.99, **settings, representative_data=x)
+    assert found.content == packed.content
+    with pytest.raises(ValueError, match=r"`representative_data`.*Received"):
+        export.pack(small, 1.0, 0.5, representative_data=x[:, 1:])
+
+
 def test_saved_file_is_the_content_and_unpacks_from_its_path(small, tmp_path):
     packed = export.pack(small, 1.0, 0.5)
     path = packed.save(tmp_path / "network.cvhn")
