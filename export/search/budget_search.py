@@ -85,6 +85,7 @@ class _Search:
         levels = self.fine_levels or [_rounded(level) for level in _FINE_LEVELS]
         for structure in self.structures if self.trials.fits(complexity) else ():
             self.ends[structure] += _walk(self.trials, [Point(complexity, level, structure) for level in levels])
+            self.tell()
 
     def refine_each_structure(self):
         """Searches about the best point of each structure, of the best one's first: it may pass the others."""
@@ -110,6 +111,7 @@ class _Search:
             points = [Point(complexity, level, start.structure) for level in levels]
             if self.trials.fits(complexity) and _can_be_better(self.trials, points):
                 _search_line(self.trials, points)
+            self.tell()
 
     def near(self, complexity):
         return [complexity, *self.around(complexity, steps=4)]
@@ -120,6 +122,9 @@ class _Search:
 
     def advance(self):
         self.done += 1
+        self.tell()
+
+    def tell(self):
         self.progress(min(self.done, self.total), self.total)
 
 
