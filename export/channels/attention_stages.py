@@ -33,11 +33,12 @@ class Attention(Stage):
     def dead_heads(self):
         """For each head whether the output is the same without it, but for a constant that its bias can take.
 
-        The weights of attention sum to one, so that a head of values that are constant gives that constant.
+        The weights of attention sum to one, so that a head of values that are constant gives that constant. With
+        dropout they sum to zero where a mask leaves nothing to attend to: Keras takes another way then.
         """
         values, bias = self._values()
         is_constant = ~values.any(axis=(0, 2))
-        if self.config.get("use_gate"):
+        if self.config.get("use_gate") or self.config["dropout"]:
             is_constant &= ~bias.any(axis=1)
         output = self.weights[self._place(self.operation.output_dense.kernel)]
         return is_constant | ~output.any(axis=tuple(range(1, output.ndim)))

@@ -77,6 +77,25 @@ def test_what_a_gate_makes_of_a_constant_is_none():
     assert compact_and_compare(model).get_layer("attention").num_heads == HEADS - 1
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_outputs_stay_where_a_mask_leaves_nothing_to_attend_to(dropout):
+    queries, mask = keras.Input((5, 6)), keras.Input((5, 5), dtype="bool")
+    layer = layers.MultiHeadAttention(HEADS, 3, dropout=dropout, name="attention")
+    model = keras.Model([queries, mask], layer(queries, queries, attention_mask=mask))
+    rng = np.random.default_rng(0)
+    layer.value_dense.bias.assign(rng.normal(size=(HEADS, 3)))
+    set_to_zero(layer.value_dense.kernel, 1, axis=1)
+    set_to_zero(layer.value_dense.kernel, 2, axis=1)
+    set_to_zero(layer.value_dense.bias, 2, axis=0)
+    compacted = export.compact(model)
+    assert compacted.get_layer("attention").num_heads == (HEADS - 1 if dropout else HEADS - 2)
+    given = [
+        rng.normal(size=(2, 5, 6)).astype("float32"),
+        rng.random((2, 5, 5)) < np.array([0, 0, 0.5, 0.5, 1])[:, None],
+    ]
+    np.testing.assert_allclose(compacted(given), model(given), atol=1e-5)
+
+
 def test_one_head_stays():
     model, layer = attention()
     layer.output_dense.kernel.assign(np.zeros((HEADS, 2, 6)))
