@@ -34,7 +34,8 @@ class Attention(Stage):
         """For each head whether the output is the same without it, but for a constant that its bias can take.
 
         The weights of attention sum to one, so that a head of values that are constant gives that constant. With
-        dropout they sum to zero where a mask leaves nothing to attend to: Keras takes another way then.
+        dropout they sum to zero where a mask leaves nothing to attend to
+        (`findings/attention_dropout_changes_outputs.sh`).
         """
         values, bias = self._values()
         is_constant = ~values.any(axis=(0, 2))
