@@ -92,6 +92,7 @@ def _backbones():
         "Qwen2Backbone": rotary,
         "GemmaBackbone": {**rotary, "head_dim": 16},
         "Gemma3Backbone": {**rotary, "head_dim": 16, "image_size": 16},
+        "T5Backbone": {**words, **headed},
         "BartBackbone": {**words, **small},
     }
     images = {

@@ -4,8 +4,10 @@ import threading
 
 import keras
 import tensorflow as tf
+from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2_as_graph
 
+from cvhn_tf.export.tflite.calibrated_ranges import without_unbounded_ranges
 from cvhn_tf.export.verification.verify import ConversionError
 
 # TensorFlow notes in a class what the next converter is made from, and the file tells it.
@@ -48,6 +50,8 @@ class FrozenGraphs:
 class _FrozenConverter(tf.lite.TFLiteConverter):
     """TensorFlow's converter of a graph that is frozen already; its own freezes in each conversion again.
 
+    Activations that have no useful range stay in float, where its own makes integers of them all.
+
     ```python
     converter.graph = graph_def
     ```
@@ -56,6 +60,18 @@ class _FrozenConverter(tf.lite.TFLiteConverter):
     def _freeze_concrete_function(self):
         (function,) = self._funcs
         return self.graph, function.inputs, function.outputs, function
+
+    def _quantize(self, *arguments):
+        self._experimental_calibrate_only = True
+        calibrated, stay_float = without_unbounded_ranges(super()._quantize(*arguments))
+        _, input_type, output_type = arguments[:3]
+        return mlir_quantize(
+            calibrated,
+            input_data_type=input_type,
+            output_data_type=output_type,
+            denylisted_nodes=stay_float,
+            disable_per_channel_for_dense_layers=self._experimental_disable_per_channel_quantization_for_dense_layers,
+        )
 
 
 def _freeze(keras_model):

@@ -118,7 +118,7 @@ def main(folder):
         y,
         batch_size=job["batch_size"],
         epochs=job["epochs"],
-        verbose=0,
+        verbose=2 if job["verbose"] else 0,
         callbacks=[KeepZeros([variable for variable in variables if id(variable) in trainable])],
     )
     converter = tf.lite.TFLiteConverter.from_keras_model(network)

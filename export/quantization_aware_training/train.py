@@ -70,6 +70,7 @@ def quantization_aware(
     batch_size: int = 256,
     seed: int = 0,
     client: str | Sequence[str] = "any",
+    verbose: bool = False,
 ) -> tuple[TFLiteArtifact, keras.Model]:
     """Trains a network on, with weights and activations rounded to 8 bits as its file will, and makes the int8 file.
 
@@ -93,6 +94,7 @@ def quantization_aware(
         batch_size: Examples per step.
         seed: Seed of the order of the examples.
         client: As in `to_tflite`: what will run the file.
+        verbose: Whether to print a line for each epoch. The graph of a MobileNet takes a minute before the first.
 
     Returns:
         Pair of the verified file and a Keras model with the trained weights, in float.
@@ -137,6 +139,7 @@ def quantization_aware(
         "loss": serialized_loss,
         "seed": int(seed),
         "averages_decay": min(0.999, momentum),
+        "verbose": bool(verbose),
     }
     content, weights = _run(job, x, y, [weight for layer in layers for weight in layer.get_weights()])
     for layer in layers:
@@ -238,16 +241,26 @@ def _run(job, x, y, weights):
         np.save(folder / "y.npy", y)
         np.savez(folder / "weights.npz", *weights)
         script = pathlib.Path(__file__).with_name("process.py")
-        # -P: the modules beside the script are no top-level ones.
-        process = subprocess.run(
-            [sys.executable, "-P", script, folder],
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            capture_output=True,
-            text=True,
-        )
-        if process.returncode:
-            lines = process.stderr.strip().splitlines() or [f"exit code {process.returncode}"]
-            raise ConversionError(f"Quantization-aware training failed: {lines[-1]}")
+        with open(folder / "errors", "w+") as errors:
+            # -P: the modules beside the script are no top-level ones.
+            with subprocess.Popen(
+                [sys.executable, "-P", script, folder],
+                env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            ) as process:
+                try:
+                    for line in process.stdout:
+                        if job["verbose"]:  # by `print`, which a notebook shows too
+                            print(line, end="", flush=True)
+                except BaseException:
+                    process.kill()
+                    raise
+            if process.returncode:
+                errors.seek(0)
+                lines = errors.read().strip().splitlines() or [f"exit code {process.returncode}"]
+                raise ConversionError(f"Quantization-aware training failed: {lines[-1]}")
         with np.load(folder / "trained.npz", allow_pickle=False) as arrays:
             trained = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
         return (folder / "model.tflite").read_bytes(), trained

@@ -74,7 +74,7 @@ def float_operators(artifact):
     }
 
 
-def test_compacted_network_and_a_loss_of_logits(data):
+def test_compacted_network_and_a_loss_of_logits(data, capsys):
     model = keras.Sequential([keras.Input((8,)), layers.Dense(16, "relu"), layers.Dense(3)])
     kernel, bias = model.layers[0].get_weights()
     kernel[[0, 3, 5]] = 0
@@ -84,8 +84,9 @@ def test_compacted_network_and_a_loss_of_logits(data):
     assert compacted.layers[1].__class__.__name__ == "SelectFeatures" and compacted.count_params() < 100
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     artifact, trained = export.quantization_aware(
-        compacted, *data, epochs=30, loss=loss, batch_size=16, learning_rate=1e-2, client=("any", "micro")
+        compacted, *data, epochs=30, loss=loss, batch_size=16, learning_rate=1e-2, client=("any", "micro"), verbose=True
     )
+    assert capsys.readouterr().out.count("loss: ") == 30
     assert artifact.clients == ("any", "micro") and len(artifact.verified_by) == 2
     names = Interpreter(model_content=artifact.content).get_signature_list()["serving_default"]
     assert names == {"inputs": [compacted.inputs[0].name], "outputs": [compacted.layers[-1].name]}
