@@ -9,12 +9,14 @@ from cvhn_tf.export.clients.checks import instead
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.conversion.sparse_parts import by_channels_or_not
 from cvhn_tf.export.conversion.static_shapes import drop_unread, make_shapes_static, shapes_for
-from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, operation_of, parse, sizes_of, type_name
+from cvhn_tf.export.tflite.common_operations import fold_zeros, use_common_operations
+from cvhn_tf.export.tflite.flatbuffer import add_constant, keep_keras_names, operation_of, parse, sizes_of, type_name
 from cvhn_tf.export.tflite.slices import slice_in_place
 from cvhn_tf.export.tflite.sparse_layers import leave_zeros_out
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
 from cvhn_tf.export.verification.verify import ConversionError, check_scalable
 
+_MOST_AXES = 4  # that all clients take
 _BY_CHANNELS = "LiteRT.js runs the file with its sparse weights in WebAssembly alone, not on WebGPU"
 
 
@@ -30,6 +32,8 @@ def finished(content, keras_model, client):
     model = parse(content)
     check_scalable(model)
     make_shapes_static(model)
+    if use_common_operations(model):
+        drop_unread(model)
     if slice_in_place(model, client.sliced):
         drop_unread(model)
     if client.sparse_cost is not None and leave_zeros_out(model, client.sparse_cost):
@@ -63,7 +67,10 @@ def check_client_has(client, model) -> tuple[str, ...]:
             f"{instead(others)}".rstrip()
         )
     lacks = client.lacks if client.sparse is None else {**client.lacks, "DENSIFY": _BY_CHANNELS}
-    return tuple(where for operation, where in lacks.items() if operation in dict(used))
+    kinds = {name for pair in used for name in pair}
+    if any(len(sizes_of(tensor)) > _MOST_AXES for graph in model.subgraphs for tensor in graph.tensors):
+        kinds.add("FIVE_AXES")
+    return tuple(dict.fromkeys(where for operation, where in lacks.items() if operation in kinds))
 
 
 def _operation(model, graph, operator):
@@ -73,6 +80,8 @@ def _operation(model, graph, operator):
         operation = "EMBEDDING_LOOKUP"
     if operation == "CONV_2D" and sizes_of(graph.tensors[operator.inputs[0]])[3] != _depth(graph, operator):
         return operation, "CONV_2D/GROUPS"
+    if len(operator.inputs) == 2 and operator.inputs[0] == operator.inputs[1]:
+        return operation, "SAME_INPUTS"
     return operation, f"{operation}/{type_name(graph.tensors[operator.outputs[0]])}"
 
 
@@ -105,8 +114,39 @@ def _of_one_example(model):
     for other in others:
         for tensor in other.tensors:
             tensor.shapeSignature = None
+    _write_sizes(model, graph)
     _fill(model, graph)
+    if fold_zeros(model):
+        drop_unread(model)
     return model
+
+
+def _write_sizes(model, graph):
+    """Constants in the place of the computed sizes of transposed convolutions, which GPUs refuse.
+
+    For more examples than one XNNPACK finds the size of their axis all the same.
+    """
+    changed = False
+    for operator in graph.operators:
+        if operation_of(model, operator) == "TRANSPOSE_CONV":
+            made = graph.tensors[operator.outputs[0]]
+            if model.buffers[graph.tensors[operator.inputs[0]].buffer].data is None and made.shape is not None:
+                operator.inputs[0] = add_constant(model, graph, b"", np.array(made.shape, "int32"))
+                changed = True
+    if changed:
+        drop_unread(model)
+
+
+def _known(model, graph, place):
+    """Bytes of a tensor that is a constant, or one that a file holds in float16; None if it is computed."""
+    data = model.buffers[graph.tensors[place].buffer].data
+    for operator in graph.operators:
+        if place in map(int, operator.outputs) and operation_of(model, operator) == "DEQUANTIZE":
+            source = graph.tensors[operator.inputs[0]]
+            stored = model.buffers[source.buffer].data
+            if stored is not None and type_name(source) == "FLOAT16":
+                data = np.frombuffer(bytes(stored), "float16").astype("float32").tobytes()
+    return data
 
 
 def _fill(model, graph):
@@ -114,7 +154,7 @@ def _fill(model, graph):
     filled = []
     for operator in graph.operators:
         if operation_of(model, operator) == "FILL":
-            value = model.buffers[graph.tensors[operator.inputs[1]].buffer].data
+            value = _known(model, graph, int(operator.inputs[1]))
             made = graph.tensors[operator.outputs[0]]
             if value is not None and made.shape is not None:
                 model.buffers.append(schema.BufferT(np.tile(np.frombuffer(value, "uint8"), math.prod(made.shape))))
