@@ -64,7 +64,13 @@ WEB = Client(
     names=("web",),
     title="LiteRT.js",
     encodings=tuple(ENCODINGS),
-    refuses=_NO_GROUPS,
+    refuses={
+        **_NO_GROUPS,
+        "DEPTHWISE_CONV_2D/EXPANDED": (
+            "LiteRT.js computes depthwise convolutions of several filters for each channel wrongly on WebGPU where "
+            "integer weights are expanded"
+        ),
+    },
     lacks={**_LACKED_BY_GPUS, "GATHER": "LiteRT.js refuses GATHER on WebGPU, but not in WebAssembly"},
     sliced=("GATHER", *_SPLITS),
     sparse="LiteRT.js takes sparse weights for dense ones on WebGPU",

@@ -10,7 +10,16 @@ from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.conversion.sparse_parts import by_channels_or_not
 from cvhn_tf.export.conversion.static_shapes import drop_unread, make_shapes_static, shapes_for
 from cvhn_tf.export.tflite.common_operations import fold_zeros, use_common_operations
-from cvhn_tf.export.tflite.flatbuffer import add_constant, keep_keras_names, operation_of, parse, sizes_of, type_name
+from cvhn_tf.export.tflite.flatbuffer import (
+    add_constant,
+    add_operation,
+    add_tensor,
+    keep_keras_names,
+    operation_of,
+    parse,
+    sizes_of,
+    type_name,
+)
 from cvhn_tf.export.tflite.slices import slice_in_place
 from cvhn_tf.export.tflite.sparse_layers import leave_zeros_out
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
@@ -38,6 +47,8 @@ def finished(content, keras_model, client):
         drop_unread(model)
     if client.sparse_cost is not None and leave_zeros_out(model, client.sparse_cost):
         drop_unread(model)
+    if "web" in client.names:
+        _add_biases(model)
     _expand_weights_first(model)
     model = by_channels_or_not(model, client)
     keep_keras_names(model, keras_model)
@@ -80,6 +91,9 @@ def _operation(model, graph, operator):
         operation = "EMBEDDING_LOOKUP"
     if operation == "CONV_2D" and sizes_of(graph.tensors[operator.inputs[0]])[3] != _depth(graph, operator):
         return operation, "CONV_2D/GROUPS"
+    if operation == "DEPTHWISE_CONV_2D" and _has_expanded_weights(model, graph, operator):
+        multiplies = operator.builtinOptions.depthMultiplier > 1
+        return operation, "DEPTHWISE_CONV_2D/EXPANDED" if multiplies else operation
     if len(operator.inputs) == 2 and operator.inputs[0] == operator.inputs[1]:
         return operation, "SAME_INPUTS"
     return operation, f"{operation}/{type_name(graph.tensors[operator.outputs[0]])}"
@@ -124,17 +138,74 @@ def _of_one_example(model):
 def _write_sizes(model, graph):
     """Constants in the place of the computed sizes of transposed convolutions, which GPUs refuse.
 
-    For more examples than one XNNPACK finds the size of their axis all the same.
+    For more examples than one XNNPACK finds the size of their axis all the same. Where the convolution cuts its result
+    (padding "same" with strides), which GPUs do at other places, a slice does.
     """
-    changed = False
-    for operator in graph.operators:
-        if operation_of(model, operator) == "TRANSPOSE_CONV":
-            made = graph.tensors[operator.outputs[0]]
-            if model.buffers[graph.tensors[operator.inputs[0]].buffer].data is None and made.shape is not None:
-                operator.inputs[0] = add_constant(model, graph, b"", np.array(made.shape, "int32"))
-                changed = True
-    if changed:
-        drop_unread(model)
+    for operator in list(graph.operators):
+        made = graph.tensors[operator.outputs[0]]
+        if operation_of(model, operator) != "TRANSPOSE_CONV" or made.shape is None:
+            continue
+        _, *sizes, _ = sizes_of(graph.tensors[operator.inputs[2]])
+        kernel, options = sizes_of(graph.tensors[operator.inputs[1]])[1:3], operator.builtinOptions
+        strides = (options.strideH, options.strideW)
+        whole = [(size - 1) * stride + width for size, stride, width in zip(sizes, strides, kernel, strict=True)]
+        given = [int(size) for size in made.shape]
+        starts = [max(size - cut, 0) // 2 for size, cut in zip(whole, given[1:3], strict=True)]
+        is_cut = options.padding == schema.Padding.SAME and whole != given[1:3]
+        if is_cut and all(size >= cut for size, cut in zip(whole, given[1:3], strict=True)):
+            options.padding = schema.Padding.VALID
+            _cut(model, graph, operator, [given[0], *whole, given[3]], starts)
+            given[1:3] = whole
+        operator.inputs[0] = add_constant(model, graph, b"", np.array(given, "int32"))
+    drop_unread(model)
+
+
+def _cut(model, graph, operator, shape, starts):
+    """Lets an operator give a picture of another shape, of which a slice cuts what it gave."""
+    (output,) = operator.outputs
+    whole = add_tensor(graph, b"", graph.tensors[output].type, shape)
+    graph.tensors[whole].quantization = graph.tensors[output].quantization
+    operator.outputs = [whole]
+    ends = [start + int(size) for start, size in zip(starts, graph.tensors[output].shape[1:3], strict=True)]
+    bounds = [[0, *starts, 0], [0, *ends, 0], [1, 1, 1, 1]]
+    places = [add_constant(model, graph, b"", np.array(bound, "int32")) for bound in bounds]
+    cut = add_operation(model, schema.BuiltinOperator.STRIDED_SLICE, [whole, *places], [output])
+    cut.builtinOptionsType = schema.BuiltinOptions.StridedSliceOptions
+    cut.builtinOptions = schema.StridedSliceOptionsT(beginMask=0b1001, endMask=0b1001)
+    code = model.operatorCodes[cut.opcodeIndex]
+    code.version = max(code.version, 2)  # which has integers too
+    place = next(i for i, other in enumerate(graph.operators) if other is operator)
+    graph.operators.insert(place + 1, cut)
+
+
+def _add_biases(model):
+    """Adds biases behind FULLY_CONNECTED where weights are expanded in the run: LiteRT.js drops them there on WebGPU."""
+    for graph in model.subgraphs:
+        for operator in list(graph.operators):
+            if operation_of(model, operator) != "FULLY_CONNECTED" or not _has_expanded_weights(model, graph, operator):
+                continue
+            if len(operator.inputs) < 3 or operator.inputs[2] < 0:
+                continue
+            (output,) = operator.outputs
+            like = graph.tensors[output]
+            product = add_tensor(graph, b"", like.type, list(like.shape), sizes_of(like))
+            added = add_operation(model, schema.BuiltinOperator.ADD, [product, int(operator.inputs[2])], [output])
+            added.builtinOptionsType = schema.BuiltinOptions.AddOptions
+            added.builtinOptions = schema.AddOptionsT(operator.builtinOptions.fusedActivationFunction)
+            operator.builtinOptions.fusedActivationFunction = schema.ActivationFunctionType.NONE
+            operator.inputs, operator.outputs = [*operator.inputs[:2], -1], [product]
+            place = next(i for i, other in enumerate(graph.operators) if other is operator)
+            graph.operators.insert(place + 1, added)
+
+
+def _has_expanded_weights(model, graph, operator):
+    weights = int(operator.inputs[1])
+    return model.buffers[graph.tensors[weights].buffer].data is None and any(
+        operation_of(model, other) == "DEQUANTIZE"
+        and weights in map(int, other.outputs)
+        and type_name(graph.tensors[other.inputs[0]]) != "FLOAT16"
+        for other in graph.operators
+    )
 
 
 def _known(model, graph, place):

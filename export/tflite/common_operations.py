@@ -3,7 +3,8 @@
 Programs for GPUs have no EXPAND_DIMS, take no tensors of five axes, as those of UpSampling2D are, and no dilated
 convolutions as a converter writes them, between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND. tflite-micro computes these
 in part from memory that was never written. Neither do GPUs multiply a constant with a kernel, as unrolled recurrent
-layers do with their first state.
+layers do with their first state. Where they join REDUCE_MAX with what comes before it, as a sum, they begin with the
+first number of one summand: here it is MAX_POOL_2D over all of a map.
 """
 
 import itertools
@@ -34,7 +35,7 @@ def use_common_operations(model) -> bool:
     changed = False
     for graph in model.subgraphs:
         # Dilation first: between its operations stand reshapes that are of no use then.
-        for change in (_dilate, _reshape_axes, _tile_four_axes, _reshape_once):
+        for change in (_dilate, _reshape_axes, _tile_four_axes, _pool_all, _reshape_once):
             changed |= change(model, graph)
     return changed
 
@@ -87,6 +88,38 @@ def _tile_four_axes(model, graph):
         operator.inputs, operator.outputs = [before, counts], [after]
         place = _place(graph, operator)
         graph.operators[place : place + 1] = [first, operator, last]
+        changed = True
+    return changed
+
+
+def _pool_all(model, graph):
+    """MAX_POOL_2D in the place of REDUCE_MAX over all positions of pictures or series of known sizes."""
+    changed = False
+    for operator in list(graph.operators):
+        if operation_of(model, operator) != "REDUCE_MAX":
+            continue
+        source, output = (graph.tensors[places[0]] for places in (operator.inputs, operator.outputs))
+        sizes, axes = sizes_of(source), _integers(model, graph.tensors[operator.inputs[1]])
+        rank = len(sizes)
+        if axes is None or rank not in (3, 4) or -1 in sizes[1:]:
+            continue
+        if sorted(int(axis) % rank for axis in np.atleast_1d(axes)) != list(range(1, rank - 1)):
+            continue
+        height, width = sizes[1:3] if rank == 4 else (1, sizes[1])
+        maps, place = [], int(operator.inputs[0])
+        if rank == 3:
+            place = _reshaped(model, graph, place, maps, _with_row(sizes))
+        pooled = _like(graph, output, [sizes[0], 1, 1, sizes[-1]])
+        pool = add_operation(model, schema.BuiltinOperator.MAX_POOL_2D, [place], [pooled])
+        pool.builtinOptionsType = schema.BuiltinOptions.Pool2DOptions
+        pool.builtinOptions = schema.Pool2DOptionsT(schema.Padding.VALID, 1, 1, width, height)
+        if type_name(source) == "INT8":
+            code = model.operatorCodes[pool.opcodeIndex]
+            code.version = max(code.version, 2)
+        back = add_operation(model, schema.BuiltinOperator.RESHAPE, [], operator.outputs)
+        make_reshape(model, graph, back, pooled, sizes_of(output))
+        position = _place(graph, operator)
+        graph.operators[position : position + 1] = [*maps, pool, back]
         changed = True
     return changed
 
