@@ -179,7 +179,7 @@ def _cut(model, graph, operator, shape, starts):
 
 
 def _add_biases(model):
-    """Adds biases behind FULLY_CONNECTED where weights are expanded in the run: LiteRT.js drops them there on WebGPU."""
+    """Adds biases behind FULLY_CONNECTED where weights are expanded in a run: LiteRT.js drops them on WebGPU."""
     for graph in model.subgraphs:
         for operator in list(graph.operators):
             if operation_of(model, operator) != "FULLY_CONNECTED" or not _has_expanded_weights(model, graph, operator):
