@@ -24,10 +24,19 @@ _NOT_IN_MICRO = (
     *("RFFT2D", "SCATTER_ND", "SELECT", "SIGN", "TILE", "TOPK_V2", "WHERE", "BIDIRECTIONAL_SEQUENCE_LSTM"),
 )
 _NO_GROUPS = {"CONV_2D/GROUPS": "GPUs take convolutions in groups for convolutions of all channels"}
-_NO_TABLES = (
-    "GPUs look up no tables, as those of Embedding: LiteRT's accelerator refuses the file unless the CPU may run that "
-    "part, and LiteRT.js runs it in WebAssembly alone"
+_NOT_ON_GPUS = (
+    "LiteRT's accelerator refuses the file unless the CPU may run that part, and LiteRT.js runs it in WebAssembly"
 )
+_LACKED_BY_GPUS = {
+    "EMBEDDING_LOOKUP": f"GPUs look up no tables, as those of Embedding: {_NOT_ON_GPUS} alone",
+    "WHILE": f"GPUs run no loops, as those of recurrent layers without unroll=True: {_NOT_ON_GPUS} alone",
+    "FIVE_AXES": f"GPUs take no tensors of more than four axes: {_NOT_ON_GPUS} alone",
+    "SAME_INPUTS": f"GPUs join no tensor with itself, as in x − x: {_NOT_ON_GPUS} alone",
+    "SHAPE": (
+        "LiteRT's GPU accelerator refuses sizes that are found in a run, as those of transposed convolutions and of "
+        "recurrent layers for any number of examples: client='any' makes a file for one"
+    ),
+}
 _SPLITS = ("SPLIT", "SPLIT_V")  # which the accelerator computes wrongly where it leaves parts unread
 
 CPU = Client(
@@ -43,7 +52,7 @@ GPU = Client(
     encodings=_FLOAT_AND_CLASSIC,
     causes={"weight_only_int8": _NO_EXPANSION, "weight_only_int4": _NO_EXPANSION},
     refuses=_NO_GROUPS,
-    lacks={"EMBEDDING_LOOKUP": _NO_TABLES},
+    lacks=_LACKED_BY_GPUS,
     sliced=_SPLITS,
     sparse="LiteRT's GPU accelerator takes sparse weights for dense ones, or refuses them",
     by_channels=False,
@@ -55,8 +64,14 @@ WEB = Client(
     names=("web",),
     title="LiteRT.js",
     encodings=tuple(ENCODINGS),
-    refuses=_NO_GROUPS,
-    lacks={"EMBEDDING_LOOKUP": _NO_TABLES, "GATHER": "LiteRT.js refuses GATHER on WebGPU, but not in WebAssembly"},
+    refuses={
+        **_NO_GROUPS,
+        "DEPTHWISE_CONV_2D/EXPANDED": (
+            "LiteRT.js computes depthwise convolutions of several filters for each channel wrongly on WebGPU where "
+            "integer weights are expanded"
+        ),
+    },
+    lacks={**_LACKED_BY_GPUS, "GATHER": "LiteRT.js refuses GATHER on WebGPU, but not in WebAssembly"},
     sliced=("GATHER", *_SPLITS),
     sparse="LiteRT.js takes sparse weights for dense ones on WebGPU",
     free_batch=False,

@@ -20,10 +20,10 @@ from cvhn_tf.export.conversion.stored_integers import keep_grid, may_be_on_grid
 from cvhn_tf.export.conversion.unquantized import unquantized
 from cvhn_tf.export.conversion.weight_only import quantize_by_recipe
 from cvhn_tf.export.networks.check_network import check_convertible, check_network
+from cvhn_tf.export.networks.for_gpus import for_gpus
 from cvhn_tf.export.networks.full_precision import in_float32
 from cvhn_tf.export.networks.pointwise_zeros import are_left_out, count_zeros
 from cvhn_tf.export.networks.select_features import with_longer_runs
-from cvhn_tf.export.networks.without_groups import without_groups
 from cvhn_tf.export.tflite.artifact import TFLiteArtifact
 from cvhn_tf.export.tflite.encodings import ENCODINGS
 from cvhn_tf.export.tflite.flatbuffer import serialize
@@ -37,7 +37,7 @@ _LEAST_SPARSITY = 0.3
 _CALIBRATION_EXAMPLES = 200
 # Dense layers with float activations read a scale for each unit from this release on.
 _SCALES_OF_UNITS_FROM = (2, 17)
-# As of `Client.refuses`: a client that has not these gets a convolution for each group.
+# As of `Client.refuses`: a client that has not these is one for GPUs.
 _GROUPS = "CONV_2D/GROUPS"
 # Of a file with one scale for each Dense kernel; of a larger one, scales for each unit are tried too.
 _SMALL_ERROR = 0.05
@@ -112,7 +112,7 @@ def to_tflite_from(
     graphs.once(_check_finite, keras_model)
     keras_model = graphs.once(in_float32, keras_model)
     if _GROUPS in client.refuses:
-        keras_model = graphs.once(without_groups, keras_model)
+        keras_model = graphs.once(for_gpus, keras_model)
     if "GATHER" in client.sliced:
         keras_model = graphs.once(with_longer_runs, keras_model, ENCODINGS[quantization].weight_bytes)
     inputs = graphs.once(verification_inputs, keras_model, representative_data)

@@ -9,12 +9,23 @@ from cvhn_tf.export.clients.checks import instead
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.conversion.sparse_parts import by_channels_or_not
 from cvhn_tf.export.conversion.static_shapes import drop_unread, make_shapes_static, shapes_for
-from cvhn_tf.export.tflite.flatbuffer import keep_keras_names, operation_of, parse, sizes_of, type_name
+from cvhn_tf.export.tflite.common_operations import fold_zeros, use_common_operations
+from cvhn_tf.export.tflite.flatbuffer import (
+    add_constant,
+    add_operation,
+    add_tensor,
+    keep_keras_names,
+    operation_of,
+    parse,
+    sizes_of,
+    type_name,
+)
 from cvhn_tf.export.tflite.slices import slice_in_place
 from cvhn_tf.export.tflite.sparse_layers import leave_zeros_out
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
 from cvhn_tf.export.verification.verify import ConversionError, check_scalable
 
+_MOST_AXES = 4  # that all clients take
 _BY_CHANNELS = "LiteRT.js runs the file with its sparse weights in WebAssembly alone, not on WebGPU"
 
 
@@ -30,10 +41,14 @@ def finished(content, keras_model, client):
     model = parse(content)
     check_scalable(model)
     make_shapes_static(model)
+    if use_common_operations(model):
+        drop_unread(model)
     if slice_in_place(model, client.sliced):
         drop_unread(model)
     if client.sparse_cost is not None and leave_zeros_out(model, client.sparse_cost):
         drop_unread(model)
+    if "web" in client.names:
+        _add_biases(model)
     _expand_weights_first(model)
     model = by_channels_or_not(model, client)
     keep_keras_names(model, keras_model)
@@ -63,7 +78,10 @@ def check_client_has(client, model) -> tuple[str, ...]:
             f"{instead(others)}".rstrip()
         )
     lacks = client.lacks if client.sparse is None else {**client.lacks, "DENSIFY": _BY_CHANNELS}
-    return tuple(where for operation, where in lacks.items() if operation in dict(used))
+    kinds = {name for pair in used for name in pair}
+    if any(len(sizes_of(tensor)) > _MOST_AXES for graph in model.subgraphs for tensor in graph.tensors):
+        kinds.add("FIVE_AXES")
+    return tuple(dict.fromkeys(where for operation, where in lacks.items() if operation in kinds))
 
 
 def _operation(model, graph, operator):
@@ -73,6 +91,11 @@ def _operation(model, graph, operator):
         operation = "EMBEDDING_LOOKUP"
     if operation == "CONV_2D" and sizes_of(graph.tensors[operator.inputs[0]])[3] != _depth(graph, operator):
         return operation, "CONV_2D/GROUPS"
+    if operation == "DEPTHWISE_CONV_2D" and _has_expanded_weights(model, graph, operator):
+        multiplies = operator.builtinOptions.depthMultiplier > 1
+        return operation, "DEPTHWISE_CONV_2D/EXPANDED" if multiplies else operation
+    if len(operator.inputs) == 2 and operator.inputs[0] == operator.inputs[1]:
+        return operation, "SAME_INPUTS"
     return operation, f"{operation}/{type_name(graph.tensors[operator.outputs[0]])}"
 
 
@@ -105,8 +128,96 @@ def _of_one_example(model):
     for other in others:
         for tensor in other.tensors:
             tensor.shapeSignature = None
+    _write_sizes(model, graph)
     _fill(model, graph)
+    if fold_zeros(model):
+        drop_unread(model)
     return model
+
+
+def _write_sizes(model, graph):
+    """Constants in the place of the computed sizes of transposed convolutions, which GPUs refuse.
+
+    For more examples than one XNNPACK finds the size of their axis all the same. Where the convolution cuts its result
+    (padding "same" with strides), which GPUs do at other places, a slice does.
+    """
+    for operator in list(graph.operators):
+        made = graph.tensors[operator.outputs[0]]
+        if operation_of(model, operator) != "TRANSPOSE_CONV" or made.shape is None:
+            continue
+        _, *sizes, _ = sizes_of(graph.tensors[operator.inputs[2]])
+        kernel, options = sizes_of(graph.tensors[operator.inputs[1]])[1:3], operator.builtinOptions
+        strides = (options.strideH, options.strideW)
+        whole = [(size - 1) * stride + width for size, stride, width in zip(sizes, strides, kernel, strict=True)]
+        given = [int(size) for size in made.shape]
+        starts = [max(size - cut, 0) // 2 for size, cut in zip(whole, given[1:3], strict=True)]
+        is_cut = options.padding == schema.Padding.SAME and whole != given[1:3]
+        if is_cut and all(size >= cut for size, cut in zip(whole, given[1:3], strict=True)):
+            options.padding = schema.Padding.VALID
+            _cut(model, graph, operator, [given[0], *whole, given[3]], starts)
+            given[1:3] = whole
+        operator.inputs[0] = add_constant(model, graph, b"", np.array(given, "int32"))
+    drop_unread(model)
+
+
+def _cut(model, graph, operator, shape, starts):
+    """Lets an operator give a picture of another shape, of which a slice cuts what it gave."""
+    (output,) = operator.outputs
+    whole = add_tensor(graph, b"", graph.tensors[output].type, shape)
+    graph.tensors[whole].quantization = graph.tensors[output].quantization
+    operator.outputs = [whole]
+    ends = [start + int(size) for start, size in zip(starts, graph.tensors[output].shape[1:3], strict=True)]
+    bounds = [[0, *starts, 0], [0, *ends, 0], [1, 1, 1, 1]]
+    places = [add_constant(model, graph, b"", np.array(bound, "int32")) for bound in bounds]
+    cut = add_operation(model, schema.BuiltinOperator.STRIDED_SLICE, [whole, *places], [output])
+    cut.builtinOptionsType = schema.BuiltinOptions.StridedSliceOptions
+    cut.builtinOptions = schema.StridedSliceOptionsT(beginMask=0b1001, endMask=0b1001)
+    code = model.operatorCodes[cut.opcodeIndex]
+    code.version = max(code.version, 2)  # which has integers too
+    place = next(i for i, other in enumerate(graph.operators) if other is operator)
+    graph.operators.insert(place + 1, cut)
+
+
+def _add_biases(model):
+    """Adds biases behind FULLY_CONNECTED where weights are expanded in a run: LiteRT.js drops them on WebGPU."""
+    for graph in model.subgraphs:
+        for operator in list(graph.operators):
+            if operation_of(model, operator) != "FULLY_CONNECTED" or not _has_expanded_weights(model, graph, operator):
+                continue
+            if len(operator.inputs) < 3 or operator.inputs[2] < 0:
+                continue
+            (output,) = operator.outputs
+            like = graph.tensors[output]
+            product = add_tensor(graph, b"", like.type, list(like.shape), sizes_of(like))
+            added = add_operation(model, schema.BuiltinOperator.ADD, [product, int(operator.inputs[2])], [output])
+            added.builtinOptionsType = schema.BuiltinOptions.AddOptions
+            added.builtinOptions = schema.AddOptionsT(operator.builtinOptions.fusedActivationFunction)
+            operator.builtinOptions.fusedActivationFunction = schema.ActivationFunctionType.NONE
+            operator.inputs, operator.outputs = [*operator.inputs[:2], -1], [product]
+            place = next(i for i, other in enumerate(graph.operators) if other is operator)
+            graph.operators.insert(place + 1, added)
+
+
+def _has_expanded_weights(model, graph, operator):
+    weights = int(operator.inputs[1])
+    return model.buffers[graph.tensors[weights].buffer].data is None and any(
+        operation_of(model, other) == "DEQUANTIZE"
+        and weights in map(int, other.outputs)
+        and type_name(graph.tensors[other.inputs[0]]) != "FLOAT16"
+        for other in graph.operators
+    )
+
+
+def _known(model, graph, place):
+    """Bytes of a tensor that is a constant, or one that a file holds in float16; None if it is computed."""
+    data = model.buffers[graph.tensors[place].buffer].data
+    for operator in graph.operators:
+        if place in map(int, operator.outputs) and operation_of(model, operator) == "DEQUANTIZE":
+            source = graph.tensors[operator.inputs[0]]
+            stored = model.buffers[source.buffer].data
+            if stored is not None and type_name(source) == "FLOAT16":
+                data = np.frombuffer(bytes(stored), "float16").astype("float32").tobytes()
+    return data
 
 
 def _fill(model, graph):
@@ -114,7 +225,7 @@ def _fill(model, graph):
     filled = []
     for operator in graph.operators:
         if operation_of(model, operator) == "FILL":
-            value = model.buffers[graph.tensors[operator.inputs[1]].buffer].data
+            value = _known(model, graph, int(operator.inputs[1]))
             made = graph.tensors[operator.outputs[0]]
             if value is not None and made.shape is not None:
                 model.buffers.append(schema.BufferT(np.tile(np.frombuffer(value, "uint8"), math.prod(made.shape))))

@@ -10,7 +10,18 @@ from cvhn_tf.export.tflite.flatbuffer import make_reshape, operation_of, seriali
 from cvhn_tf.export.verification.quiet import native_stderr_off
 
 # What computes shapes, and nothing else once no other operation reads it.
-_OF_SHAPES = {"CAST", "CONCATENATION", "GATHER", "MUL", "PACK", "REDUCE_PROD", "SHAPE", "SLICE", "STRIDED_SLICE"}
+_OF_SHAPES = {
+    "CAST",
+    "CONCATENATION",
+    "GATHER",
+    "MUL",
+    "PACK",
+    "REDUCE_PROD",
+    "RESHAPE",
+    "SHAPE",
+    "SLICE",
+    "STRIDED_SLICE",
+}
 
 
 def make_shapes_static(model) -> None:

@@ -1,4 +1,10 @@
-"""Convolutions in groups as a convolution for each group: programs for GPUs take them for one of all channels."""
+"""Layers that programs for GPUs compute wrongly or refuse, as others with the same outputs.
+
+They take convolutions in groups for one of all channels: here it is a convolution for each group. GroupNormalization of
+pictures has five axes, and they take four: here all positions are one axis.
+"""
+
+import math
 
 import keras
 from keras import layers, ops
@@ -7,26 +13,26 @@ from cvhn_tf.architecture import finalize_normalization
 from cvhn_tf.export.networks.rebuild import as_functional
 
 
-def without_groups(keras_model: keras.Model) -> keras.Model:
-    """A model with the same outputs that splits channels, convolves each group and joins the results.
+def for_gpus(keras_model: keras.Model) -> keras.Model:
+    """A model with the same outputs and weights, of layers that programs for GPUs compute right.
 
     Args:
         keras_model: Built functional or Sequential Keras model. Models within it are looked into.
 
     Returns:
-        Functional Keras model, or `keras_model` itself if it has no convolution in groups.
+        Functional Keras model, or `keras_model` itself if it has none of the layers that they do not.
     """
     model = as_functional(keras_model)
-    if model is None or not any(map(_has_groups, model._flatten_layers())):
+    if model is None or not any(map(_changes, model._flatten_layers())):
         return keras_model
 
     def make(operation):
         if not isinstance(operation, layers.Layer):
             return operation
         if as_functional(operation) is not None:
-            inner = without_groups(operation)
+            inner = for_gpus(operation)
             return keras.models.clone_model(operation) if inner is operation else inner
-        kind = _BY_GROUP[type(operation)] if _has_groups(operation) else type(operation)
+        kind = _INSTEAD[type(operation)] if _changes(operation) else type(operation)
         return kind.from_config(operation.get_config())
 
     made = keras.models.clone_model(model, clone_function=make)
@@ -37,8 +43,11 @@ def without_groups(keras_model: keras.Model) -> keras.Model:
     return made
 
 
-def _has_groups(layer):
-    return type(layer) in _BY_GROUP and layer.groups > 1 and layer.data_format == "channels_last"
+def _changes(layer):
+    if type(layer) is layers.GroupNormalization:
+        shape = layer.input.shape
+        return len(shape) > 3 and layer.axis in (-1, len(shape) - 1) and None not in shape[1:]
+    return type(layer) in _INSTEAD and layer.groups > 1 and layer.data_format == "channels_last"
 
 
 class _ByGroup:
@@ -63,4 +72,18 @@ class _Conv2DByGroup(_ByGroup, layers.Conv2D):
     pass
 
 
-_BY_GROUP = {layers.Conv1D: _Conv1DByGroup, layers.Conv2D: _Conv2DByGroup}
+class _GroupNormalizationOfPositions(layers.GroupNormalization):
+    def __init__(self, axis=-1, **kwargs):
+        super().__init__(axis=-1, **kwargs)  # which is the last one before and after positions are joined
+
+    def call(self, inputs):
+        _, *positions, channels = inputs.shape
+        joined = ops.reshape(inputs, (-1, math.prod(positions), channels))
+        return ops.reshape(super().call(joined), (-1, *positions, channels))
+
+
+_INSTEAD = {
+    layers.Conv1D: _Conv1DByGroup,
+    layers.Conv2D: _Conv2DByGroup,
+    layers.GroupNormalization: _GroupNormalizationOfPositions,
+}

@@ -1,0 +1,289 @@
+"""Operations that some programs refuse or compute wrongly, as others that give the same and that all of them have.
+
+Programs for GPUs have no EXPAND_DIMS, take no tensors of five axes, as those of UpSampling2D are, and no dilated
+convolutions as a converter writes them, between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND. tflite-micro computes these
+in part from memory that was never written. Neither do GPUs multiply a constant with a kernel, as unrolled recurrent
+layers do with their first state. Where they join REDUCE_MAX with what comes before it, as a sum, they begin with the
+first number of one summand: here it is MAX_POOL_2D over all of a map.
+"""
+
+import itertools
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from cvhn_tf.export.tflite.flatbuffer import (
+    add_constant,
+    add_operation,
+    add_tensor,
+    make_reshape,
+    operation_of,
+    sizes_of,
+    type_name,
+)
+
+_MOST_AXES = 4
+_DILATED = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 2}  # and the version from which it has dilation
+_SQUEEZED = {"EXPAND_DIMS", "SQUEEZE", "RESHAPE"}
+
+
+def use_common_operations(model) -> bool:
+    """Changes the graphs of a `ModelT` in place. Returns whether there was anything to change.
+
+    What is then unread, `drop_unread` removes.
+    """
+    changed = False
+    for graph in model.subgraphs:
+        # Dilation first: between its operations stand reshapes that are of no use then.
+        for change in (_dilate, _reshape_axes, _tile_four_axes, _pool_all, _reshape_once):
+            changed |= change(model, graph)
+    return changed
+
+
+def _reshape_axes(model, graph):
+    """RESHAPE in the place of EXPAND_DIMS and SQUEEZE, where one size is free at most."""
+    changed = False
+    for operator in graph.operators:
+        sizes = sizes_of(graph.tensors[operator.outputs[0]])
+        known = len(sizes) > 0 and sizes.count(-1) <= 1
+        if operation_of(model, operator) in ("EXPAND_DIMS", "SQUEEZE") and known:
+            _become_reshape(model, graph, operator, operator.inputs[0], sizes)
+            changed = True
+    return changed
+
+
+def _become_reshape(model, graph, operator, source, sizes):
+    """Makes an operator a RESHAPE, whatever it was."""
+    made = add_operation(model, schema.BuiltinOperator.RESHAPE, [], operator.outputs)
+    operator.opcodeIndex = made.opcodeIndex
+    make_reshape(model, graph, operator, source, sizes)
+
+
+def _tile_four_axes(model, graph):
+    """Joins axes that TILE leaves as they are, where it has more than four."""
+    changed = False
+    for operator in list(graph.operators):
+        if operation_of(model, operator) != "TILE":
+            continue
+        source, output = graph.tensors[operator.inputs[0]], graph.tensors[operator.outputs[0]]
+        sizes, multiples = sizes_of(source), _integers(model, graph.tensors[operator.inputs[1]])
+        if len(sizes) <= _MOST_AXES or multiples is None or -1 in sizes[1:] or multiples[0] != 1:
+            continue
+        groups = [[sizes[0]]]  # the examples by themselves
+        repeats = [1]
+        for is_left, axes in itertools.groupby(range(1, len(sizes)), key=lambda axis: multiples[axis] == 1):
+            for one in [list(axes)] if is_left else [[axis] for axis in axes]:
+                groups.append([sizes[axis] for axis in one])
+                repeats.append(int(multiples[one[0]]))
+        if len(groups) > _MOST_AXES:
+            continue
+        joined = [sizes[0], *(int(np.prod(group)) for group in groups[1:])]
+        tiled = [size if size == -1 else size * times for size, times in zip(joined, repeats, strict=True)]
+        before, after = (_like(graph, source, joined), _like(graph, output, tiled))
+        first = add_operation(model, schema.BuiltinOperator.RESHAPE, [], [before])
+        last = add_operation(model, schema.BuiltinOperator.RESHAPE, [], operator.outputs)
+        make_reshape(model, graph, first, operator.inputs[0], joined)
+        make_reshape(model, graph, last, after, sizes_of(output))
+        counts = add_constant(model, graph, b"", np.array(repeats, "int32"))
+        operator.inputs, operator.outputs = [before, counts], [after]
+        place = _place(graph, operator)
+        graph.operators[place : place + 1] = [first, operator, last]
+        changed = True
+    return changed
+
+
+def _pool_all(model, graph):
+    """MAX_POOL_2D in the place of REDUCE_MAX over all positions of pictures or series of known sizes."""
+    changed = False
+    for operator in list(graph.operators):
+        if operation_of(model, operator) != "REDUCE_MAX":
+            continue
+        source, output = (graph.tensors[places[0]] for places in (operator.inputs, operator.outputs))
+        sizes, axes = sizes_of(source), _integers(model, graph.tensors[operator.inputs[1]])
+        rank = len(sizes)
+        if axes is None or rank not in (3, 4) or -1 in sizes[1:]:
+            continue
+        if sorted(int(axis) % rank for axis in np.atleast_1d(axes)) != list(range(1, rank - 1)):
+            continue
+        height, width = sizes[1:3] if rank == 4 else (1, sizes[1])
+        maps, place = [], int(operator.inputs[0])
+        if rank == 3:
+            place = _reshaped(model, graph, place, maps, _with_row(sizes))
+        pooled = _like(graph, output, [sizes[0], 1, 1, sizes[-1]])
+        pool = add_operation(model, schema.BuiltinOperator.MAX_POOL_2D, [place], [pooled])
+        pool.builtinOptionsType = schema.BuiltinOptions.Pool2DOptions
+        pool.builtinOptions = schema.Pool2DOptionsT(schema.Padding.VALID, 1, 1, width, height)
+        if type_name(source) == "INT8":
+            code = model.operatorCodes[pool.opcodeIndex]
+            code.version = max(code.version, 2)
+        back = add_operation(model, schema.BuiltinOperator.RESHAPE, [], operator.outputs)
+        make_reshape(model, graph, back, pooled, sizes_of(output))
+        position = _place(graph, operator)
+        graph.operators[position : position + 1] = [*maps, pool, back]
+        changed = True
+    return changed
+
+
+def _reshape_once(model, graph):
+    """Lets a RESHAPE of what another RESHAPE gives read what that one reads."""
+    changed = False
+    sources = {}
+    for operator in graph.operators:
+        if operation_of(model, operator) == "RESHAPE":
+            source = int(operator.inputs[0])
+            if source in sources and _integers(model, graph.tensors[operator.inputs[1]]) is not None:
+                operator.inputs[0] = source = sources[source]
+                changed = True
+            sources[int(operator.outputs[0])] = source
+    return changed
+
+
+def _dilate(model, graph):
+    """A convolution with dilation in the place of SPACE_TO_BATCH_ND, a convolution and BATCH_TO_SPACE_ND."""
+    changed = False
+    for operator in list(graph.operators):
+        if operation_of(model, operator) == "SPACE_TO_BATCH_ND":
+            changed |= _dilated(model, graph, operator)
+    return changed
+
+
+def _dilated(model, graph, first):
+    """Makes one of what begins with an operator, if it is of that form. Returns whether it is."""
+    chain = [first]
+    while operation_of(model, chain[-1]) != "BATCH_TO_SPACE_ND":
+        (output,) = map(int, chain[-1].outputs)
+        readers = [operator for operator in graph.operators if output in map(int, operator.inputs)]
+        if len(readers) != 1 or output in map(int, graph.outputs):
+            return False
+        chain += readers
+        if operation_of(model, chain[-1]) not in {*_DILATED, *_SQUEEZED, "BATCH_TO_SPACE_ND"}:
+            return False
+    last, convolutions = chain[-1], [one for one in chain if operation_of(model, one) in _DILATED]
+    blocks, paddings = (_integers(model, graph.tensors[i]) for i in first.inputs[1:3])
+    crops = _integers(model, graph.tensors[last.inputs[2]])
+    if len(convolutions) != 1 or any(values is None for values in (blocks, paddings, crops)) or np.any(crops[:, 0]):
+        return False
+    (convolution,) = convolutions
+    options = convolution.builtinOptions
+    if options.padding != schema.Padding.VALID or max(options.strideH, options.strideW) > 1:
+        return False
+    pads = paddings - crops
+    source, output = int(first.inputs[0]), int(last.outputs[0])
+    # A series is a picture of one row for a convolution.
+    rows = len(blocks) == 1
+    if (
+        pads.min() < 0
+        or len(sizes_of(graph.tensors[source])) != len(blocks) + 2
+        or -1 in sizes_of(graph.tensors[source])[1:]
+    ):
+        return False
+    if rows:
+        blocks, pads = np.array([1, *blocks]), np.array([[0, 0], *pads])
+    made = []
+    if rows:
+        source = _reshaped(model, graph, source, made, _with_row(sizes_of(graph.tensors[source])))
+    height, width = sizes_of(graph.tensors[convolution.inputs[1]])[1:3]
+    reach = (np.array([height, width]) - 1) * blocks
+    if np.array_equal(pads, np.stack([reach // 2, reach - reach // 2], 1)):
+        options.padding = schema.Padding.SAME
+    elif pads.any():
+        source = _padded(model, graph, source, made, pads)
+    options.dilationHFactor, options.dilationWFactor = map(int, blocks)
+    convolution.inputs[0] = source
+    code = model.operatorCodes[convolution.opcodeIndex]
+    code.version = max(code.version, _DILATED[operation_of(model, convolution)])
+    made.append(convolution)
+    if rows:
+        result = _like(graph, graph.tensors[convolution.outputs[0]], _with_row(sizes_of(graph.tensors[output])))
+        convolution.outputs = [result]
+        back = add_operation(model, schema.BuiltinOperator.RESHAPE, [], [output])
+        make_reshape(model, graph, back, result, sizes_of(graph.tensors[output]))
+        made.append(back)
+    else:
+        convolution.outputs = [output]
+    place, gone = _place(graph, last), set(map(id, chain))  # behind all that something between them reads
+    graph.operators[place + 1 : place + 1] = made
+    graph.operators = [one for i, one in enumerate(graph.operators) if i > place or id(one) not in gone]
+    return True
+
+
+def _with_row(sizes):
+    return [sizes[0], 1, *sizes[1:]]
+
+
+def _reshaped(model, graph, source, made, sizes):
+    result = _like(graph, graph.tensors[source], sizes)
+    operator = add_operation(model, schema.BuiltinOperator.RESHAPE, [], [result])
+    make_reshape(model, graph, operator, source, sizes)
+    made.append(operator)
+    return result
+
+
+def _padded(model, graph, source, made, pads):
+    """Place of a picture with zeros around it."""
+    examples, *sizes, channels = sizes_of(graph.tensors[source])
+    widths = np.array([[0, 0], *pads, [0, 0]], "int32")
+    grown = [size + int(more) for size, more in zip(sizes, pads.sum(1), strict=True)]
+    result = _like(graph, graph.tensors[source], [examples, *grown, channels])
+    made.append(
+        add_operation(model, schema.BuiltinOperator.PAD, [source, add_constant(model, graph, b"", widths)], [result])
+    )
+    made[-1].builtinOptionsType, made[-1].builtinOptions = schema.BuiltinOptions.PadOptions, schema.PadOptionsT()
+    if type_name(graph.tensors[source]) == "INT8":  # which PAD has from its second version on
+        code = model.operatorCodes[made[-1].opcodeIndex]
+        code.version = max(code.version, 2)
+    return result
+
+
+def fold_zeros(model) -> bool:
+    """Puts a constant in the place of FULLY_CONNECTED on zeros without a bias, as on a recurrent layer's first state.
+
+    Returns whether there was any in the `ModelT`.
+    """
+    changed = False
+    for graph in model.subgraphs:
+        for operator in list(graph.operators):
+            if operation_of(model, operator) == "FULLY_CONNECTED" and {-1}.issuperset(map(int, operator.inputs[2:])):
+                given, output = (graph.tensors[places[0]] for places in (operator.inputs, operator.outputs))
+                zeros = _zeros(output)
+                if zeros is not None and _is_zero(model, given):
+                    model.buffers.append(schema.BufferT(np.frombuffer(zeros.tobytes(), "uint8")))
+                    output.buffer = len(model.buffers) - 1
+                    graph.operators.remove(operator)
+                    changed = True
+    return changed
+
+
+def _is_zero(model, tensor):
+    """Whether a tensor is a constant of zeros."""
+    data, zeros = model.buffers[tensor.buffer].data, _zeros(tensor)
+    return data is not None and zeros is not None and bytes(data) == zeros.tobytes()
+
+
+def _zeros(tensor):
+    """Zeros as a tensor of known sizes holds them; None if it is of other types than float32 and int8."""
+    if -1 in sizes_of(tensor) or type_name(tensor) not in ("FLOAT32", "INT8"):
+        return None
+    if type_name(tensor) == "FLOAT32":
+        return np.zeros(sizes_of(tensor), "float32")
+    return np.full(sizes_of(tensor), int(tensor.quantization.zeroPoint[0]), "int8")
+
+
+def _integers(model, tensor):
+    """The values of a tensor of int32, None if they are computed."""
+    data = model.buffers[tensor.buffer].data
+    if data is None or tensor.type != schema.TensorType.INT32:
+        return None
+    return np.frombuffer(data, "int32").reshape([] if tensor.shape is None else tensor.shape)
+
+
+def _like(graph, tensor, sizes):
+    """Place of a new tensor of other sizes."""
+    shape = [1 if size == -1 else size for size in sizes]
+    place = add_tensor(graph, b"", tensor.type, shape, sizes)
+    graph.tensors[place].quantization = tensor.quantization
+    return place
+
+
+def _place(graph, operator):
+    return next(i for i, other in enumerate(graph.operators) if other is operator)
