@@ -69,9 +69,9 @@ class VariationalHypernetwork(GeneratingModel):
         price: Nats for each example that all paths of all choices together cost at λ = 1; 0.05 by default. λ and the
             warm-up weigh it as they weigh the KL.
         budget: Cost below which a structure pays nothing, in the unit of `structure_cost`; 0 by default.
-        temperature: Pair of the temperatures of the relaxed draws of choices in the first and in the last step of
-            the first `fit`, whose gradients the draws have where `paths="all"`; (2.0, 0.5) by default. Between them it
-            falls geometrically.
+        temperature: Pair, in nats for each example, of the first and the last step of the first `fit`; (0.3, 0.001) by
+            default. Between them it falls geometrically. A path that is worse by one temperature, in loss and price,
+            is drawn a third as often, so that choices are open at first and made at the end.
         paths: `"all"`, the default, computes every path of a choice in every step, and choices learn from how the loss
             changes with each; `"one"` computes only those of a draw, which takes the time and memory of one network,
             and choices learn from the loss of the step.
@@ -193,7 +193,7 @@ class VariationalHypernetwork(GeneratingModel):
         beta = kl_warmup_weight(step, self._warmup_steps.value)
         # What is chosen before its weights have learned is what learns fastest: choices wait until β is 1.
         speed = tf.cast(beta >= 1, tf.float32)
-        drawn = [complexities, noise_seed, *self._structure_inputs(complexities, noise_seed, step, training, speed)]
+        drawn = [complexities, noise_seed, *self._structure_inputs(complexities, noise_seed, training, speed)]
         outputs, kls = self._run_graph([*self._target.flatten_inputs(inputs), *drawn], training)
         kl, cost = self._describe(kls, complexities, speed)
         shares = tf.constant(batch_shares(complexities.shape[0]))  # the NLL has the same
@@ -203,6 +203,8 @@ class VariationalHypernetwork(GeneratingModel):
         if cost is not None:
             self.add_loss(tf.reduce_sum(shares * complexities * self._price(cost)) * beta)
             self._cost_metric.update_state(cost, shares)
+            if training:
+                self.add_loss(self._annealing(complexities, step, speed))
         self._complexity_metric.update_state(complexities, shares)
         self._kl_metric.update_state(kl / math.log(2), shares)
         if training:

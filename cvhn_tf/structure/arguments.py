@@ -18,7 +18,7 @@ class StructureArguments:
         structure_cost: `"multiply_adds"`, `"parameters"`, or a dict of costs. By default `"multiply_adds"`.
         price: Nats for each training example that all paths together cost at λ = 1. By default 0.05.
         budget: Cost below which nothing is paid, in the unit of `structure_cost`; by default 0.
-        temperature: Pair of the temperatures of the first and of the last step. By default (2.0, 0.5).
+        temperature: Pair of the temperatures in nats of the first and of the last step. By default (0.3, 0.001).
         paths: `"all"` or `"one"`. By default `"all"`.
     """
 
@@ -62,7 +62,7 @@ class StructureArguments:
                 "Expected `complexity_samples=1` with `paths='one'`, which judges a structure by the loss of its step. "
                 f"Received: complexity_samples={complexity_samples}"
             )
-        defaults = StructureArguments("multiply_adds", price=0.05, budget=0.0, temperature=(2.0, 0.5), paths="all")
+        defaults = StructureArguments("multiply_adds", price=0.05, budget=0.0, temperature=(0.3, 0.001), paths="all")
         return dataclasses.replace(defaults, **self.get_config())
 
     def get_config(self) -> dict:

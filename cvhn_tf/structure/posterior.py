@@ -32,8 +32,7 @@ class StructurePosterior(keras.layers.Layer):
         parameterization: How logits depend on λ: an instance from `cvhn_tf.parameterizations` that shares nothing.
         draws_one: Whether logits learn by `sample_one`.
 
-    Reference: [Maddison et al., 2016](https://arxiv.org/abs/1611.00712): draws of choices, relaxed by a temperature so
-    that gradients pass; [Jang et al., 2016](https://arxiv.org/abs/1611.01144): their values zero and one all the same.
+    Reference: [Liu et al., 2023](https://arxiv.org/abs/2304.08612), formula 7: the gradient of a draw.
     """
 
     def __init__(
@@ -95,17 +94,14 @@ class StructurePosterior(keras.layers.Layer):
         posteriors = self.distributions(complexity, speed)
         return [q.kl_divergence(p) for q, p in zip(posteriors, priors, strict=True)]
 
-    def sample(
-        self, complexity: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, speed: tf.Tensor | float = 1.0
-    ) -> tf.Tensor:
-        """A draw of the structure as zeros and ones, with the gradients of the relaxed draw that it comes from.
+    def sample(self, complexity: tf.Tensor, seed: tf.Tensor, speed: tf.Tensor | float = 1.0) -> tf.Tensor:
+        """A draw of the structure as zeros and ones, whose gradient is right to the second order.
 
-        With relaxed values the weights would learn for mixtures of paths, of which no network is made.
+        With values between them the weights would learn for mixtures of paths, of which no network is made.
 
         Args:
             complexity: Tensor of shape (complexities,).
             seed: Integer tensor of shape (2,).
-            temperature: Scalar tensor: towards 0 the relaxed draws come near 0 and 1.
             speed: As in `probabilities`.
 
         Returns:
@@ -113,11 +109,10 @@ class StructurePosterior(keras.layers.Layer):
         """
         draws = []
         for i, (logits, optional) in enumerate(zip(self._logits_at(complexity, speed), self.optional, strict=True)):
-            relaxed = tfd.RelaxedBernoulli if optional else tfd.RelaxedOneHotCategorical
-            own_seed = tf.random.experimental.stateless_fold_in(seed, i)
-            draw = relaxed(temperature, logits=logits).sample(seed=own_seed)
-            hard = tf.round(draw) if optional else tf.one_hot(tf.argmax(draw, -1), draw.shape[-1])
-            draws.append(hard + (draw - tf.stop_gradient(draw)))
+            # A path that is there or not is a choice of the two.
+            of_each = tf.stack([logits, tf.zeros_like(logits)], -1) if optional else logits
+            draw = _with_gradient(of_each, tf.random.experimental.stateless_fold_in(seed, i))
+            draws.append(draw[..., 0] if optional else draw)
         return tf.concat(draws, -1)
 
     def sample_one(
@@ -156,3 +151,12 @@ class StructurePosterior(keras.layers.Layer):
             scale_gradient(self._speed * self.parameterization.evaluate(logits, encoded), scale)
             for logits in self._logits
         ]
+
+
+def _with_gradient(logits, seed):
+    """One-hot draws of categorical distributions, with ReinMax's gradients of their logits."""
+    draw = tf.one_hot(tfd.Categorical(tf.stop_gradient(logits)).sample(seed=seed), logits.shape[-1])
+    probabilities = tf.nn.softmax(logits)
+    middle = tf.stop_gradient(tf.math.log((draw + probabilities) / 2) - logits) + logits
+    gradient = 2 * tf.nn.softmax(middle) - probabilities / 2
+    return draw + (gradient - tf.stop_gradient(gradient))

@@ -6,6 +6,11 @@ With z the choices, β the weight of the warm-up and N the number of training ex
          + λ · β · price · max(0, E_q[cost(z)] − budget) / cost of all paths
 
 A choice within a candidate counts by the probability that it is used, by the chain rule of the KL.
+
+Logits learn by a loss that has temperature · KL(q(z | λ) ‖ p(z)) beside it, whose least q(z | λ) is that of Gibbs,
+∝ exp(−loss(z) / temperature): what learns fastest is ahead at first, and as the temperature falls, what is best.
+
+Reference: [Rose, 1998](https://doi.org/10.1109/5.726788), deterministic annealing.
 """
 
 import keras
@@ -81,13 +86,12 @@ class SearchedModel(GraphModel):
         if self._structure is not None and not 0 < self._temperature_steps.numpy() <= self._step.numpy():
             self._temperature_steps.assign(epochs * data.count_batches("the temperature of choices falls over"))
 
-    def _structure_inputs(self, complexities, seed, step, training, speed=1.0) -> list:
+    def _structure_inputs(self, complexities, seed, training, speed=1.0) -> list:
         """What the graph takes of the structure: a draw in training, else the most probable one.
 
         Args:
             complexities: Tensor of shape (complexities,).
             seed: Integer tensor of shape (2,).
-            step: Integer tensor, the number of the step.
             training: Whether to draw.
             speed: Factor of the gradients of the logits.
         """
@@ -100,10 +104,22 @@ class SearchedModel(GraphModel):
             draw, log_probability = self._structure.sample_one(complexities, seed, speed)
             self._drawn = complexities, log_probability
             return [draw]
+        return [self._structure.sample(complexities, seed, speed)]
+
+    def _annealing(self, complexities, step, speed):
+        """Zero, with the gradient of the temperature times the KL of the choices.
+
+        Args:
+            complexities: Tensor of shape (complexities,).
+            step: Integer tensor, the number of the step.
+            speed: Factor of the gradients of the logits.
+        """
         first, last = self._structure_arguments.temperature
         steps = self._temperature_steps.value
         progress = tf.where(steps > 0, tf.minimum(tf.cast(step, tf.float32) / tf.maximum(steps, 1.0), 1.0), 1.0)
-        return [self._structure.sample(complexities, seed, first * (last / first) ** progress, speed)]
+        kl = tf.reduce_mean(tf.add_n(self._structure.kls(complexities, speed)))
+        loss = first * (last / first) ** progress * kl
+        return loss - tf.stop_gradient(loss)
 
     def _run_graph(self, inputs, training):
         """Outputs and KLs of the graph; under `paths="one"` only what the draw reads is computed."""

@@ -236,6 +236,57 @@ def test_gradient_of_one_path_is_on_average_that_of_the_expected_loss(target):
     assert np.abs(expected[0]).max() > 1.0
 
 
+def test_gradient_of_draws_is_on_average_that_of_an_expected_quadratic_loss(target):
+    structure = cvhn_tf.VariationalHypernetwork(target, seed=3)._structure
+    rng = np.random.default_rng(0)
+    for variable in structure.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape) * 0.1)
+    # Within choices and between them: a straight-through gradient sees neither.
+    quadratic = tf.constant(rng.normal(size=(7, 7)), "float32")
+    variables = [variable.value for variable in structure.trainable_variables]
+    every = []
+    for block, inner, first, second in itertools.product(range(3), range(2), range(2), range(2)):
+        every.append([*np.eye(3)[block], *np.eye(2)[inner], first, second])
+    every = tf.constant(every, "float32")
+
+    def losses(draws):
+        return tf.einsum("di,ij,dj->d", draws, quadratic, draws)
+
+    with tf.GradientTape() as tape:
+        q = tf.concat(structure.probabilities(tf.constant([1.0])), -1)[0]
+        of_each = tf.concat(
+            [q[:5] * every[:, :5] + (1 - every[:, :5]), 1 - every[:, 5:] + q[5:] * (2 * every[:, 5:] - 1)], 1
+        )
+        expected_loss = tf.reduce_sum(tf.reduce_prod(of_each, axis=-1) * losses(every))
+    expected = tape.gradient(expected_loss, variables)
+    with tf.GradientTape() as tape:
+        draws = structure.sample(tf.ones(100_000), tf.constant([1, 2]))
+        loss = tf.reduce_mean(losses(draws))
+    assert set(np.unique(draws)) == {0.0, 1.0}
+    assert float(loss) == pytest.approx(float(expected_loss), abs=0.03)
+    for estimate, exact in zip(tape.gradient(loss, variables), expected, strict=True):
+        np.testing.assert_allclose(estimate, exact, atol=0.05)
+    assert max(np.abs(exact).max() for exact in expected) > 0.5
+
+
+def test_choices_are_made_as_the_temperature_falls(target, data):
+    model = cvhn_tf.VariationalHypernetwork(target, seed=3, temperature=(0.5, 0.1))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(*data, batch_size=16, epochs=1, verbose=0)
+    steps, (logits, *_) = int(model._temperature_steps.numpy()), model._structure.trainable_variables
+    logits.assign(np.random.default_rng(0).normal(size=logits.shape) * 0.1)
+    complexities = tf.constant([1.0])
+    with tf.GradientTape() as tape:
+        kl = tf.add_n(model._structure.kls(complexities))
+    of_kl = tape.gradient(kl, logits.value)
+
+    for step, temperature in ((0, 0.5), (steps / 2, 0.05**0.5), (steps, 0.1), (9 * steps, 0.1)):
+        with tf.GradientTape() as tape:
+            loss = model._annealing(complexities, tf.constant(step), 1.0)
+        assert float(loss) == 0.0  # what is reported is the objective
+        np.testing.assert_allclose(tape.gradient(loss, logits.value), temperature * of_kl, rtol=1e-4)
+
+
 @keras.saving.register_keras_serializable(package="tests")
 class Counted(layers.Layer):
     """Counts how often it is called in training, and adds a loss."""
