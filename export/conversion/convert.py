@@ -110,11 +110,14 @@ def to_tflite_from(
     client = as_client(client)
     _check(keras_model, quantization, sparse, representative_data, client, integer_only)
     graphs.once(_check_finite, keras_model)
+    names = [tensor.name for tensor in keras_model.inputs]
     keras_model = graphs.once(in_float32, keras_model)
     if _GROUPS in client.refuses:
         keras_model = graphs.once(for_gpus, keras_model)
     if "GATHER" in client.sliced:
         keras_model = graphs.once(with_longer_runs, keras_model, ENCODINGS[quantization].weight_bytes)
+    for tensor, name in zip(keras_model.inputs, names, strict=True):
+        tensor.name = name  # which Keras has numbered anew where the network was made again
     inputs = graphs.once(verification_inputs, keras_model, representative_data)
     calibration = None
     if ENCODINGS[quantization].calibrated:

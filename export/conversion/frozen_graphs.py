@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2_as_graph
 
-from cvhn_tf.export.tflite.calibrated_ranges import without_unbounded_ranges
+from cvhn_tf.export.tflite.calibrated_ranges import kept_in_float
 from cvhn_tf.export.verification.verify import ConversionError
 
 # TensorFlow notes in a class what the next converter is made from, and the file tells it.
@@ -63,7 +63,7 @@ class _FrozenConverter(tf.lite.TFLiteConverter):
 
     def _quantize(self, *arguments):
         self._experimental_calibrate_only = True
-        calibrated, stay_float = without_unbounded_ranges(super()._quantize(*arguments))
+        calibrated, stay_float = kept_in_float(super()._quantize(*arguments))
         _, input_type, output_type = arguments[:3]
         return mlir_quantize(
             calibrated,
