@@ -4,20 +4,14 @@ import numpy as np
 
 from cvhn_tf.export.tflite.flatbuffer import operation_of, parse, serialize, type_name
 
-# A mask is what Keras and others add to the scores of places that attention must not look at, or put there: from -1e3
-# to the least number. Where that leaves a score fewer than 16 of 255 steps, it is lost.
-_MASKS = ("ADD", "MAXIMUM", "MINIMUM", "SELECT", "SELECT_V2", "SUB")
-_MOST_TIMES_WIDER = 16
-# By steps of 2 or more a softmax cannot choose.
+# What Keras and others add to the scores of places that attention must not look at, or put there, is -1e9 or less.
+_WIDEST = 1e8
+# By steps of 2 or more a softmax cannot choose: so wide are the scores that a smaller mask is in.
 _WIDEST_SCORES = 512
-# They may write where they read, and calibration notes both as the range of what they read.
-_IN_PLACE = (*_MASKS, "MUL", "RESHAPE", "TRANSPOSE")
 # Such operations with float weights would make a file large.
 _WEIGHTED = ("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 # TensorFlow's quantizer makes zeros of constants that are no larger.
 _LARGEST_LOST = 1e-6
-# A Dense layer has such logits if a mask was added to its bias.
-_WIDEST_LOGITS = 1e8
 
 
 def kept_in_float(content) -> tuple[bytes, list[str]]:
@@ -49,34 +43,29 @@ def kept_in_float(content) -> tuple[bytes, list[str]]:
 
 
 def _without_range(model, graph):
-    """Places of the tensors that cannot have a range, and of masked scores: what a mask is in, and what reads it."""
-    widths = [_width(tensor.quantization) for tensor in graph.tensors]
-    never = {place for place, width in enumerate(widths) if width is not None and not np.isfinite(width)}
-    calibrated = {place for place, width in enumerate(widths) if width is not None} - never
-    operations = [(operation_of(model, o), set(map(int, o.inputs)), set(map(int, o.outputs))) for o in graph.operators]
-    weighted = set().union(*(made for operation, _, made in operations if operation in _WEIGHTED))
-    inside = calibrated - weighted - set(map(int, graph.inputs))
-    masked = set()
-    for operation, read, made in operations:  # each stands behind what it reads
+    """Places of the tensors that cannot have a range, and of those that a mask is in.
+
+    Large inputs, and what layers with weights make of them, are data, unless a softmax reads it.
+    """
+    widths = {place: _width(tensor.quantization) for place, tensor in enumerate(graph.tensors)}
+    widths = {place: width for place, width in widths.items() if width is not None}
+    maker, scores, data = {}, set(), set(map(int, graph.inputs))
+    for operator in graph.operators:
+        operation = operation_of(model, operator)
+        maker.update((int(place), operator) for place in operator.outputs)
         if operation == "SOFTMAX":
-            masked |= {place for place in read & inside if widths[place] > _WIDEST_SCORES}
-            masked |= {place for place in read & weighted & calibrated if widths[place] > _WIDEST_LOGITS}
-            continue
-        narrowest = min((widths[place] for place in read & calibrated if widths[place]), default=np.inf)
-        widest = max((widths[place] for place in read & masked), default=np.inf)
-        for place in made & inside:
-            adds_mask = operation in _MASKS and widths[place] > _MOST_TIMES_WIDER * narrowest
-            if adds_mask or widths[place] * _MOST_TIMES_WIDER > widest:
-                masked.add(place)
-    read_by_weights = set()
-    for operation, read, made in reversed(operations):
-        if operation in _IN_PLACE and made & masked:
-            width = max(widths[place] for place in made & masked)
-            masked |= {place for place in read & inside if widths[place] * _MOST_TIMES_WIDER > width}
-        # Sums of which one part is small are no masks: layers with weights read them.
-        if operation in _WEIGHTED or made & read_by_weights:
-            read_by_weights |= masked & read
-    return (masked - read_by_weights) | never
+            scores.add(int(operator.inputs[0]))
+        elif operation in _WEIGHTED:
+            data.update(map(int, operator.outputs))
+    without = {place for place, width in widths.items() if width >= _WIDEST and (place not in data or place in scores)}
+    without |= {place for place, width in widths.items() if not np.isfinite(width)}
+    behind = list(scores - without)
+    while behind:
+        place = behind.pop()
+        if place in maker and widths.get(place, 0) > _WIDEST_SCORES and place not in data | without:
+            without.add(place)
+            behind += map(int, maker[place].inputs)
+    return without
 
 
 def _loses_constants(model, graph, operator):
