@@ -59,29 +59,37 @@ def finished(content, keras_model, client):
     return model if client.free_batch else _of_one_example(model)
 
 
-def check_client_has(client, model) -> tuple[str, ...]:
+def check_client_has(client, model, quantization) -> tuple[str, ...]:
     """Sentences on what some of a client lack of the operations of a `ModelT`, though it runs there.
+
+    Args:
+        client: `Client`.
+        model: `ModelT`.
+        quantization: Its encoding, as of `to_tflite`.
 
     Raises:
         ConversionError: If the client refuses the file, or computes it wrongly.
     """
     used = [_operation(model, graph, operator) for graph in model.subgraphs for operator in graph.operators]
+    kinds = {name for pair in used for name in pair}
+    release = least_runtime(model)
+    others = [
+        other
+        for other in CLIENTS.values()
+        if quantization in other.encodings and release <= other.runtime and kinds.isdisjoint(other.refuses)
+    ]
     for operation in (name for pair in used for name in pair):
         if operation in client.refuses:
-            others = [other for other in CLIENTS.values() if operation not in other.refuses]
             raise ConversionError(
                 f"The file is not for client={client.name!r}: {client.refuses[operation]}. {instead(others)}".rstrip()
             )
-    release = least_runtime(model)
     if release > client.runtime:
         needed, oldest = (".".join(map(str, version)) for version in (release, client.runtime))
-        others = [other for other in CLIENTS.values() if other.runtime >= release]
         raise ConversionError(
             f"The file needs TFLite {needed} or newer, and client={client.name!r} stands for {oldest} too. "
             f"{instead(others)}".rstrip()
         )
     lacks = client.lacks if client.sparse is None else {**client.lacks, "DENSIFY": _BY_CHANNELS}
-    kinds = {name for pair in used for name in pair}
     if any(len(sizes_of(tensor)) > _MOST_AXES for graph in model.subgraphs for tensor in graph.tensors):
         kinds.add("FIVE_AXES")
     return tuple(dict.fromkeys(where for operation, where in lacks.items() if operation in kinds))
