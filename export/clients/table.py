@@ -31,6 +31,9 @@ _LACKED_BY_GPUS = {
     "EMBEDDING_LOOKUP": f"GPUs look up no tables, as those of Embedding: {_NOT_ON_GPUS} alone",
     "WHILE": f"GPUs run no loops, as those of recurrent layers without unroll=True: {_NOT_ON_GPUS} alone",
     "FIVE_AXES": f"GPUs take no tensors of more than four axes: {_NOT_ON_GPUS} alone",
+    "STRIDED_SLICE/STEPS": (
+        f"GPUs cut nothing out of the axis of examples, as TimeDistributed does: {_NOT_ON_GPUS} alone"
+    ),
     "SAME_INPUTS": f"GPUs join no tensor with itself, as in x − x: {_NOT_ON_GPUS} alone",
     "SHAPE": (
         "LiteRT's GPU accelerator refuses sizes that are found in a run, as those of transposed convolutions and of "

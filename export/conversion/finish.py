@@ -9,8 +9,14 @@ from cvhn_tf.export.clients.checks import instead
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.conversion.sparse_parts import by_channels_or_not
 from cvhn_tf.export.conversion.static_shapes import drop_unread, make_shapes_static, shapes_for
-from cvhn_tf.export.tflite.common_operations import fold_zeros, use_common_operations
-from cvhn_tf.export.tflite.expanded_weights import add_biases, expand_first, has_expanded_weights, look_up_integers
+from cvhn_tf.export.tflite.common_operations import use_common_operations
+from cvhn_tf.export.tflite.expanded_weights import (
+    add_biases,
+    expand_first,
+    expand_transposed,
+    has_expanded_weights,
+    look_up_integers,
+)
 from cvhn_tf.export.tflite.flatbuffer import (
     add_constant,
     add_operation,
@@ -24,9 +30,11 @@ from cvhn_tf.export.tflite.flatbuffer import (
 from cvhn_tf.export.tflite.slices import slice_in_place
 from cvhn_tf.export.tflite.sparse_layers import leave_zeros_out
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
+from cvhn_tf.export.tflite.zero_states import fold_zeros
 from cvhn_tf.export.verification.verify import ConversionError, check_scalable
 
 _MOST_AXES = 4  # that all clients take
+_HYBRID_TRANSPOSED_FROM = (2, 17)  # TFLite 2.14 refuses integer kernels of floats, those of "cpu" take them
 _BY_CHANNELS = "LiteRT.js runs the file with its sparse weights in WebAssembly alone, not on WebGPU"
 
 
@@ -48,6 +56,8 @@ def finished(content, keras_model, client):
         drop_unread(model)
     if client.sparse_cost is not None and leave_zeros_out(model, client.sparse_cost):
         drop_unread(model)
+    if client.runtime < _HYBRID_TRANSPOSED_FROM:
+        expand_transposed(model)
     if "web" in client.names:
         add_biases(model)
         look_up_integers(model)
@@ -98,7 +108,7 @@ def check_client_has(client, model, quantization) -> tuple[str, ...]:
 def _operation(model, graph, operator):
     """Name of an operation, that of look-ups in tables if it is one, and the name with the type of the output."""
     operation = operation_of(model, operator)
-    if operation == "GATHER" and model.buffers[graph.tensors[operator.inputs[0]].buffer].data is not None:
+    if operation == "GATHER" and _known(model, graph, int(operator.inputs[0])) is not None:
         operation = "EMBEDDING_LOOKUP"
     if operation == "CONV_2D" and sizes_of(graph.tensors[operator.inputs[0]])[3] != _depth(graph, operator):
         return operation, "CONV_2D/GROUPS"
@@ -107,11 +117,18 @@ def _operation(model, graph, operator):
         return operation, "DEPTHWISE_CONV_2D/EXPANDED" if multiplies else operation
     if operation == "EMBEDDING_LOOKUP" and has_expanded_weights(model, graph, operator):
         return operation, "EMBEDDING_LOOKUP/EXPANDED"
+    if operation == "STRIDED_SLICE" and operator.builtinOptions.shrinkAxisMask & 1 and _has_axes(graph, operator):
+        return operation, "STRIDED_SLICE/STEPS"
     if operation == "CONV_2D" and _reads_four_bits_behind(graph, operator):
         return operation, "CONV_2D/INT4_BEHIND"
     if len(operator.inputs) == 2 and operator.inputs[0] == operator.inputs[1]:
         return operation, "SAME_INPUTS"
     return operation, f"{operation}/{type_name(graph.tensors[operator.outputs[0]])}"
+
+
+def _has_axes(graph, operator):
+    """Whether an operator reads more than a list, as one of sizes is."""
+    return len(sizes_of(graph.tensors[operator.inputs[0]])) > 1
 
 
 def _reads_four_bits_behind(graph, operator):

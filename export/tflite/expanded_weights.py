@@ -1,8 +1,11 @@
-"""Integer weights that DEQUANTIZE expands in a run, where LiteRT.js computes what reads them wrongly on WebGPU."""
+"""Integer weights that are expanded, in a run or in the file, where a client computes them wrongly or refuses them."""
 
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from cvhn_tf.export.tflite.flatbuffer import add_operation, add_tensor, operation_of, sizes_of, type_name
+
+_HYBRID = ("INT8", "FLOAT32")  # types of weights and outputs
 
 
 def look_up_integers(model) -> None:
@@ -21,6 +24,23 @@ def look_up_integers(model) -> None:
         read = {int(i) for operator in graph.operators for i in operator.inputs} | {int(i) for i in graph.outputs}
         unread = [one for place, one in expansions.items() if place not in read]
         graph.operators = [operator for operator in graph.operators if not any(operator is one for one in unread)]
+
+
+def expand_transposed(model) -> None:
+    """Gives transposed convolutions of floats kernels of floats: TFLite 2.14 refuses others in the file."""
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            kernel = graph.tensors[operator.inputs[1]] if operation_of(model, operator) == "TRANSPOSE_CONV" else None
+            if kernel is None or (type_name(kernel), type_name(graph.tensors[operator.outputs[0]])) != _HYBRID:
+                continue
+            integers = np.frombuffer(bytes(model.buffers[kernel.buffer].data), "int8").reshape(kernel.shape)
+            scales = np.asarray(kernel.quantization.scale, "float32")
+            axes = [1] * integers.ndim
+            axes[kernel.quantization.quantizedDimension] = len(scales)
+            values = integers * scales.reshape(axes)
+            model.buffers.append(schema.BufferT(np.frombuffer(values.tobytes(), "uint8")))
+            kernel.type, kernel.quantization = schema.TensorType.FLOAT32, None
+            kernel.buffer = len(model.buffers) - 1
 
 
 def add_biases(model) -> None:

@@ -48,3 +48,14 @@ def test_what_the_processor_convolves_between_parts_of_a_gpu_is_said():
     at_first, behind = [export.to_tflite(network, "dynamic_int4", client="web").caveats for network in networks]
     assert at_first == ()
     assert "in browsers without JSPI" in behind[0]
+
+
+def test_transposed_convolutions_multiply_no_floats_by_integers_where_old_runtimes_refuse_it():
+    inputs = keras.Input((4, 4, 16))
+    network = keras.Model(inputs, layers.Dense(40)(layers.Flatten()(layers.Conv2DTranspose(16, 3, 2, "same")(inputs))))
+    for client, kind in (("any", "FLOAT32"), ("tflite", "FLOAT32"), ("cpu", "INT8")):
+        artifact = export.to_tflite(network, "dynamic_range", client=client)
+        model, used = operations(artifact)
+        (kernel,) = (one.inputs[1] for name, one in used if name == "TRANSPOSE_CONV")
+        assert type_name(model.subgraphs[0].tensors[kernel]) == kind
+        assert ["TRANSPOSE_CONV" in tensor.reason for tensor in artifact.unquantized] == [True] * (kind == "FLOAT32")
