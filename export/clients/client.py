@@ -19,7 +19,9 @@ class Client:
         refuses: Operation, or operation and type of its output as in EXP/INT8, or CONV_2D/GROUPS -> why files that hold
             it are refused, likewise.
         lacks: Operation -> where the client lacks it though it runs such files elsewhere, likewise. EMBEDDING_LOOKUP is
-            GATHER too where it looks up a table that the file holds; FIVE_AXES stands for tensors of more than four.
+            GATHER too where it looks up a table that the file holds; FIVE_AXES stands for tensors of more than four;
+            CONV_2D/INT4_BEHIND for convolutions by 4-bit weights that read no input of the file; STRIDED_SLICE/STEPS
+            for single steps of the first axis.
         sliced: Operations in whose place it gets slices where these do the same.
         sparse: None if it reads zeros in TFLite's sparse encoding; else why it does not, likewise.
         sparse_cost: So many weights of a dense kernel take the time of a sparse one that a fully connected layer reads

@@ -31,6 +31,9 @@ _LACKED_BY_GPUS = {
     "EMBEDDING_LOOKUP": f"GPUs look up no tables, as those of Embedding: {_NOT_ON_GPUS} alone",
     "WHILE": f"GPUs run no loops, as those of recurrent layers without unroll=True: {_NOT_ON_GPUS} alone",
     "FIVE_AXES": f"GPUs take no tensors of more than four axes: {_NOT_ON_GPUS} alone",
+    "STRIDED_SLICE/STEPS": (
+        f"GPUs cut nothing out of the axis of examples, as TimeDistributed does: {_NOT_ON_GPUS} alone"
+    ),
     "SAME_INPUTS": f"GPUs join no tensor with itself, as in x − x: {_NOT_ON_GPUS} alone",
     "SHAPE": (
         "LiteRT's GPU accelerator refuses sizes that are found in a run, as those of transposed convolutions and of "
@@ -70,8 +73,18 @@ WEB = Client(
             "LiteRT.js computes depthwise convolutions of several filters for each channel wrongly on WebGPU where "
             "integer weights are expanded"
         ),
+        "EMBEDDING_LOOKUP/EXPANDED": (
+            "LiteRT.js looks up rows of an odd number of 4-bit weights wrongly: expanded on WebGPU, and by themselves"
+        ),
     },
-    lacks={**_LACKED_BY_GPUS, "GATHER": "LiteRT.js refuses GATHER on WebGPU, but not in WebAssembly"},
+    lacks={
+        **_LACKED_BY_GPUS,
+        "GATHER": "LiteRT.js refuses GATHER on WebGPU, but not in WebAssembly",
+        "CONV_2D/INT4_BEHIND": (
+            "LiteRT.js leaves convolutions by 4-bit weights to the processor: on WebGPU it may refuse the file in "
+            "browsers without JSPI, where one comes behind other operations"
+        ),
+    },
     sliced=("GATHER", *_SPLITS),
     sparse="LiteRT.js takes sparse weights for dense ones on WebGPU",
     free_batch=False,

@@ -218,7 +218,7 @@ def _convert_and_verify(graphs, keras_model, quantization, sparse, calibration, 
             if sparse and client.sparse is not None:
                 file = expanded_at_start(file)
             finished_model = finished(file, keras_model, client)
-            lacking = () if anywhere else check_client_has(client, finished_model)
+            lacking = () if anywhere else check_client_has(client, finished_model, quantization)
             passed_over = unquantized(finished_model, quantization)
             content = serialize(finished_model)
             reference = graphs.once(Reference, keras_model, inputs)

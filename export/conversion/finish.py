@@ -9,7 +9,14 @@ from cvhn_tf.export.clients.checks import instead
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.conversion.sparse_parts import by_channels_or_not
 from cvhn_tf.export.conversion.static_shapes import drop_unread, make_shapes_static, shapes_for
-from cvhn_tf.export.tflite.common_operations import fold_zeros, use_common_operations
+from cvhn_tf.export.tflite.common_operations import use_common_operations
+from cvhn_tf.export.tflite.expanded_weights import (
+    add_biases,
+    expand_first,
+    expand_transposed,
+    has_expanded_weights,
+    look_up_integers,
+)
 from cvhn_tf.export.tflite.flatbuffer import (
     add_constant,
     add_operation,
@@ -23,9 +30,11 @@ from cvhn_tf.export.tflite.flatbuffer import (
 from cvhn_tf.export.tflite.slices import slice_in_place
 from cvhn_tf.export.tflite.sparse_layers import leave_zeros_out
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
+from cvhn_tf.export.tflite.zero_states import fold_zeros
 from cvhn_tf.export.verification.verify import ConversionError, check_scalable
 
 _MOST_AXES = 4  # that all clients take
+_HYBRID_TRANSPOSED_FROM = (2, 17)  # TFLite 2.14 refuses integer kernels of floats, those of "cpu" take them
 _BY_CHANNELS = "LiteRT.js runs the file with its sparse weights in WebAssembly alone, not on WebGPU"
 
 
@@ -47,38 +56,50 @@ def finished(content, keras_model, client):
         drop_unread(model)
     if client.sparse_cost is not None and leave_zeros_out(model, client.sparse_cost):
         drop_unread(model)
+    if client.runtime < _HYBRID_TRANSPOSED_FROM:
+        expand_transposed(model)
     if "web" in client.names:
-        _add_biases(model)
-    _expand_weights_first(model)
+        add_biases(model)
+        look_up_integers(model)
+        drop_unread(model)
+    expand_first(model)
     model = by_channels_or_not(model, client)
     keep_keras_names(model, keras_model)
     make_versions_true(model)
     return model if client.free_batch else _of_one_example(model)
 
 
-def check_client_has(client, model) -> tuple[str, ...]:
+def check_client_has(client, model, quantization) -> tuple[str, ...]:
     """Sentences on what some of a client lack of the operations of a `ModelT`, though it runs there.
+
+    Args:
+        client: `Client`.
+        model: `ModelT`.
+        quantization: Its encoding, as of `to_tflite`.
 
     Raises:
         ConversionError: If the client refuses the file, or computes it wrongly.
     """
     used = [_operation(model, graph, operator) for graph in model.subgraphs for operator in graph.operators]
+    kinds = {name for pair in used for name in pair}
+    release = least_runtime(model)
+    others = [
+        other
+        for other in CLIENTS.values()
+        if quantization in other.encodings and release <= other.runtime and kinds.isdisjoint(other.refuses)
+    ]
     for operation in (name for pair in used for name in pair):
         if operation in client.refuses:
-            others = [other for other in CLIENTS.values() if operation not in other.refuses]
             raise ConversionError(
                 f"The file is not for client={client.name!r}: {client.refuses[operation]}. {instead(others)}".rstrip()
             )
-    release = least_runtime(model)
     if release > client.runtime:
         needed, oldest = (".".join(map(str, version)) for version in (release, client.runtime))
-        others = [other for other in CLIENTS.values() if other.runtime >= release]
         raise ConversionError(
             f"The file needs TFLite {needed} or newer, and client={client.name!r} stands for {oldest} too. "
             f"{instead(others)}".rstrip()
         )
     lacks = client.lacks if client.sparse is None else {**client.lacks, "DENSIFY": _BY_CHANNELS}
-    kinds = {name for pair in used for name in pair}
     if any(len(sizes_of(tensor)) > _MOST_AXES for graph in model.subgraphs for tensor in graph.tensors):
         kinds.add("FIVE_AXES")
     return tuple(dict.fromkeys(where for operation, where in lacks.items() if operation in kinds))
@@ -87,31 +108,39 @@ def check_client_has(client, model) -> tuple[str, ...]:
 def _operation(model, graph, operator):
     """Name of an operation, that of look-ups in tables if it is one, and the name with the type of the output."""
     operation = operation_of(model, operator)
-    if operation == "GATHER" and model.buffers[graph.tensors[operator.inputs[0]].buffer].data is not None:
+    if operation == "GATHER" and _known(model, graph, int(operator.inputs[0])) is not None:
         operation = "EMBEDDING_LOOKUP"
     if operation == "CONV_2D" and sizes_of(graph.tensors[operator.inputs[0]])[3] != _depth(graph, operator):
         return operation, "CONV_2D/GROUPS"
-    if operation == "DEPTHWISE_CONV_2D" and _has_expanded_weights(model, graph, operator):
+    if operation == "DEPTHWISE_CONV_2D" and has_expanded_weights(model, graph, operator):
         multiplies = operator.builtinOptions.depthMultiplier > 1
         return operation, "DEPTHWISE_CONV_2D/EXPANDED" if multiplies else operation
+    if operation == "EMBEDDING_LOOKUP" and has_expanded_weights(model, graph, operator):
+        return operation, "EMBEDDING_LOOKUP/EXPANDED"
+    if operation == "STRIDED_SLICE" and operator.builtinOptions.shrinkAxisMask & 1 and _has_axes(graph, operator):
+        return operation, "STRIDED_SLICE/STEPS"
+    if operation == "CONV_2D" and _reads_four_bits_behind(graph, operator):
+        return operation, "CONV_2D/INT4_BEHIND"
     if len(operator.inputs) == 2 and operator.inputs[0] == operator.inputs[1]:
         return operation, "SAME_INPUTS"
     return operation, f"{operation}/{type_name(graph.tensors[operator.outputs[0]])}"
 
 
+def _has_axes(graph, operator):
+    """Whether an operator reads more than a list, as one of sizes is."""
+    return len(sizes_of(graph.tensors[operator.inputs[0]])) > 1
+
+
+def _reads_four_bits_behind(graph, operator):
+    """Whether a convolution multiplies by weights of 4 bits, and not an input of the file."""
+    return type_name(graph.tensors[operator.inputs[1]]) == "INT4" and int(operator.inputs[0]) not in map(
+        int, graph.inputs
+    )
+
+
 def _depth(graph, operator):
     """Number of channels that a filter of a convolution reads."""
     return sizes_of(graph.tensors[operator.inputs[1]])[3]
-
-
-def _expand_weights_first(model):
-    """Puts operations on constants alone in front: then all that is left to the processor comes before a GPU's part.
-
-    LiteRT.js fails on WebGPU, in browsers without JSPI, where some of it comes between two parts of the GPU.
-    """
-    for graph in model.subgraphs:
-        given = {int(i) for i in graph.inputs} | {int(i) for operator in graph.operators for i in operator.outputs}
-        graph.operators.sort(key=lambda operator: not given.isdisjoint(map(int, operator.inputs)))
 
 
 def _of_one_example(model):
@@ -176,36 +205,6 @@ def _cut(model, graph, operator, shape, starts):
     code.version = max(code.version, 2)  # which has integers too
     place = next(i for i, other in enumerate(graph.operators) if other is operator)
     graph.operators.insert(place + 1, cut)
-
-
-def _add_biases(model):
-    """Adds biases behind FULLY_CONNECTED where weights are expanded in a run: LiteRT.js drops them on WebGPU."""
-    for graph in model.subgraphs:
-        for operator in list(graph.operators):
-            if operation_of(model, operator) != "FULLY_CONNECTED" or not _has_expanded_weights(model, graph, operator):
-                continue
-            if len(operator.inputs) < 3 or operator.inputs[2] < 0:
-                continue
-            (output,) = operator.outputs
-            like = graph.tensors[output]
-            product = add_tensor(graph, b"", like.type, list(like.shape), sizes_of(like))
-            added = add_operation(model, schema.BuiltinOperator.ADD, [product, int(operator.inputs[2])], [output])
-            added.builtinOptionsType = schema.BuiltinOptions.AddOptions
-            added.builtinOptions = schema.AddOptionsT(operator.builtinOptions.fusedActivationFunction)
-            operator.builtinOptions.fusedActivationFunction = schema.ActivationFunctionType.NONE
-            operator.inputs, operator.outputs = [*operator.inputs[:2], -1], [product]
-            place = next(i for i, other in enumerate(graph.operators) if other is operator)
-            graph.operators.insert(place + 1, added)
-
-
-def _has_expanded_weights(model, graph, operator):
-    weights = int(operator.inputs[1])
-    return model.buffers[graph.tensors[weights].buffer].data is None and any(
-        operation_of(model, other) == "DEQUANTIZE"
-        and weights in map(int, other.outputs)
-        and type_name(graph.tensors[other.inputs[0]]) != "FLOAT16"
-        for other in graph.operators
-    )
 
 
 def _known(model, graph, place):

@@ -61,5 +61,7 @@ def _reason(encoding, operation, numbers, is_vector):
         return f"a vector that {operation} adds or multiplies with, such as a bias"
     if numbers < encoding.least_numbers:
         return f"fewer than {encoding.least_numbers:,} numbers, which TensorFlow's converter leaves as they are"
+    if operation == "TRANSPOSE_CONV" and encoding.recipe is None:
+        return "TFLite 2.14 has no 8-bit weights for TRANSPOSE_CONV of floats"
     converter = "TensorFlow's converter" if encoding.recipe is None else "ai-edge-quantizer"
     return f"{converter} has no {encoding.bits}-bit weights for {operation}"

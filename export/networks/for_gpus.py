@@ -1,7 +1,8 @@
 """Layers that programs for GPUs compute wrongly or refuse, as others with the same outputs.
 
 They take convolutions in groups for one of all channels: here it is a convolution for each group. GroupNormalization of
-pictures has five axes, and they take four: here all positions are one axis.
+pictures has five axes, and they take four: here all positions are one axis. TimeDistributed cuts steps out of the axis
+of examples, where they take no slices: Dense is the same without it.
 """
 
 import math
@@ -32,6 +33,10 @@ def for_gpus(keras_model: keras.Model) -> keras.Model:
         if as_functional(operation) is not None:
             inner = for_gpus(operation)
             return keras.models.clone_model(operation) if inner is operation else inner
+        if type(operation) is layers.Lambda:  # whose code Keras loads from a config that it is told to trust alone
+            return layers.Lambda.from_config(operation.get_config(), safe_mode=False)
+        if _is_dense_at_each_step(operation):
+            return _DenseOfSteps.from_config({**operation.layer.get_config(), "name": operation.name})
         kind = _INSTEAD[type(operation)] if _changes(operation) else type(operation)
         return kind.from_config(operation.get_config())
 
@@ -43,11 +48,24 @@ def for_gpus(keras_model: keras.Model) -> keras.Model:
     return made
 
 
+def _is_dense_at_each_step(layer):
+    return type(layer) is layers.TimeDistributed and type(layer.layer) is layers.Dense
+
+
 def _changes(layer):
+    if _is_dense_at_each_step(layer):
+        return True
     if type(layer) is layers.GroupNormalization:
+        if not layer._inbound_nodes:  # as of one in TimeDistributed
+            return False
         shape = layer.input.shape
         return len(shape) > 3 and layer.axis in (-1, len(shape) - 1) and None not in shape[1:]
     return type(layer) in _INSTEAD and layer.groups > 1 and layer.data_format == "channels_last"
+
+
+class _DenseOfSteps(layers.Dense):
+    def call(self, inputs, training=None, mask=None):  # as TimeDistributed is called
+        return super().call(inputs)
 
 
 class _ByGroup:

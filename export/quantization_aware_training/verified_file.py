@@ -43,7 +43,7 @@ def verified_file(content, trained, x, y, client):
     """
     advice = _ADVICE + ENCODINGS["int8"].alternatives(client.encodings)
     model = finished(content, trained, client)
-    lacking = check_client_has(client, model)
+    lacking = check_client_has(client, model, "int8")
     passed_over = unquantized(model, "int8")
     content = serialize(model)
     inputs = verification_inputs(trained, x)

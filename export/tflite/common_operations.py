@@ -3,8 +3,8 @@
 Programs for GPUs have no EXPAND_DIMS, take no tensors of five axes, as those of UpSampling2D are, and no dilated
 convolutions as a converter writes them, between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND. tflite-micro computes these
 in part from memory that was never written. Neither do GPUs multiply a constant with a kernel, as unrolled recurrent
-layers do with their first state. Where they join REDUCE_MAX with what comes before it, as a sum, they begin with the
-first number of one summand: here it is MAX_POOL_2D over all of a map.
+layers do with their first state. Where they join REDUCE_MAX or REDUCE_MIN with what comes before it, as a sum, they
+begin with the first number of one summand: here it is MAX_POOL_2D.
 """
 
 import itertools
@@ -24,6 +24,7 @@ from cvhn_tf.export.tflite.flatbuffer import (
 
 _MOST_AXES = 4
 _DILATED = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 2}  # and the version from which it has dilation
+_POOLED = {"REDUCE_MAX": ("FLOAT32", "INT8"), "REDUCE_MIN": ("FLOAT32",)}  # and the types that are
 _SQUEEZED = {"EXPAND_DIMS", "SQUEEZE", "RESHAPE"}
 
 
@@ -35,7 +36,7 @@ def use_common_operations(model) -> bool:
     changed = False
     for graph in model.subgraphs:
         # Dilation first: between its operations stand reshapes that are of no use then.
-        for change in (_dilate, _reshape_axes, _tile_four_axes, _pool_all, _reshape_once):
+        for change in (_dilate, _reshape_axes, _tile_four_axes, _pool_maxima, _reshape_once):
             changed |= change(model, graph)
     return changed
 
@@ -83,7 +84,7 @@ def _tile_four_axes(model, graph):
         first = add_operation(model, schema.BuiltinOperator.RESHAPE, [], [before])
         last = add_operation(model, schema.BuiltinOperator.RESHAPE, [], operator.outputs)
         make_reshape(model, graph, first, operator.inputs[0], joined)
-        make_reshape(model, graph, last, after, sizes_of(output))
+        make_reshape(model, graph, last, after, [sizes[0], *map(int, sizes[1:] * multiples[1:])])
         counts = add_constant(model, graph, b"", np.array(repeats, "int32"))
         operator.inputs, operator.outputs = [before, counts], [after]
         place = _place(graph, operator)
@@ -92,36 +93,53 @@ def _tile_four_axes(model, graph):
     return changed
 
 
-def _pool_all(model, graph):
-    """MAX_POOL_2D in the place of REDUCE_MAX over all positions of pictures or series of known sizes."""
+def _pool_maxima(model, graph):
+    """MAX_POOL_2D in the place of REDUCE_MAX and REDUCE_MIN over axes of known sizes that follow each other.
+
+    What comes before them is one axis of a picture, they are the other one, and what comes behind them are channels.
+    """
     changed = False
     for operator in list(graph.operators):
-        if operation_of(model, operator) != "REDUCE_MAX":
-            continue
+        kinds = _POOLED.get(operation_of(model, operator), ())
         source, output = (graph.tensors[places[0]] for places in (operator.inputs, operator.outputs))
-        sizes, axes = sizes_of(source), _integers(model, graph.tensors[operator.inputs[1]])
-        rank = len(sizes)
-        if axes is None or rank not in (3, 4) or -1 in sizes[1:]:
+        sizes = sizes_of(source)
+        if type_name(source) not in kinds or len(sizes) < 2 or -1 in sizes[1:]:
             continue
-        if sorted(int(axis) % rank for axis in np.atleast_1d(axes)) != list(range(1, rank - 1)):
+        axes = _integers(model, graph.tensors[operator.inputs[1]])
+        if axes is None or axes.size == 0:
             continue
-        height, width = sizes[1:3] if rank == 4 else (1, sizes[1])
-        maps, place = [], int(operator.inputs[0])
-        if rank == 3:
-            place = _reshaped(model, graph, place, maps, _with_row(sizes))
-        pooled = _like(graph, output, [sizes[0], 1, 1, sizes[-1]])
+        axes = sorted(int(axis) % len(sizes) for axis in np.atleast_1d(axes))
+        first, end = axes[0], axes[-1] + 1
+        if first == 0 or axes != list(range(first, end)) or sizes_of(output).count(-1) > 1:
+            continue
+        rows, width, channels = (int(np.prod(part)) for part in (sizes[1:first], sizes[first:end], sizes[end:]))
+        made = []
+        place = _reshaped(model, graph, int(operator.inputs[0]), made, [sizes[0], rows, width, channels])
+        pooled = _like(graph, output, [sizes[0], rows, 1, channels])
         pool = add_operation(model, schema.BuiltinOperator.MAX_POOL_2D, [place], [pooled])
         pool.builtinOptionsType = schema.BuiltinOptions.Pool2DOptions
-        pool.builtinOptions = schema.Pool2DOptionsT(schema.Padding.VALID, 1, 1, width, height)
+        pool.builtinOptions = schema.Pool2DOptionsT(schema.Padding.VALID, 1, 1, width, 1)
         if type_name(source) == "INT8":
             code = model.operatorCodes[pool.opcodeIndex]
             code.version = max(code.version, 2)
         back = add_operation(model, schema.BuiltinOperator.RESHAPE, [], operator.outputs)
         make_reshape(model, graph, back, pooled, sizes_of(output))
         position = _place(graph, operator)
-        graph.operators[position : position + 1] = [*maps, pool, back]
+        graph.operators[position : position + 1] = [*made, pool, back]
+        if operation_of(model, operator) == "REDUCE_MIN":
+            _negate(model, graph, pool)
         changed = True
     return changed
+
+
+def _negate(model, graph, operator):
+    """Puts NEG before an operator of floats and behind it."""
+    for places, is_behind in ((operator.inputs, False), (operator.outputs, True)):
+        other = _like(graph, graph.tensors[places[0]], sizes_of(graph.tensors[places[0]]))
+        ends = [other, places[0]] if is_behind else [places[0], other]
+        negation = add_operation(model, schema.BuiltinOperator.NEG, ends[:1], ends[1:])
+        places[0] = other
+        graph.operators.insert(_place(graph, operator) + is_behind, negation)
 
 
 def _reshape_once(model, graph):
@@ -169,21 +187,21 @@ def _dilated(model, graph, first):
         return False
     pads = paddings - crops
     source, output = int(first.inputs[0]), int(last.outputs[0])
+    sizes, results = (sizes_of(graph.tensors[place]) for place in (source, output))
+    if pads.min() < 0 or len(sizes) != len(blocks) + 2 or -1 in sizes[1:] or len(results) != len(sizes):
+        return False
     # A series is a picture of one row for a convolution.
     rows = len(blocks) == 1
-    if (
-        pads.min() < 0
-        or len(sizes_of(graph.tensors[source])) != len(blocks) + 2
-        or -1 in sizes_of(graph.tensors[source])[1:]
-    ):
-        return False
     if rows:
         blocks, pads = np.array([1, *blocks]), np.array([[0, 0], *pads])
+        sizes, results = _with_row(sizes), _with_row(results)
+    reach = (np.array(sizes_of(graph.tensors[convolution.inputs[1]])[1:3]) - 1) * blocks
+    given = list(map(int, sizes[1:3] + pads.sum(1) - reach))
+    if any(size not in (-1, right) for size, right in zip(results[1:3], given, strict=True)):
+        return False
     made = []
     if rows:
-        source = _reshaped(model, graph, source, made, _with_row(sizes_of(graph.tensors[source])))
-    height, width = sizes_of(graph.tensors[convolution.inputs[1]])[1:3]
-    reach = (np.array([height, width]) - 1) * blocks
+        source = _reshaped(model, graph, source, made, sizes)
     if np.array_equal(pads, np.stack([reach // 2, reach - reach // 2], 1)):
         options.padding = schema.Padding.SAME
     elif pads.any():
@@ -194,10 +212,10 @@ def _dilated(model, graph, first):
     code.version = max(code.version, _DILATED[operation_of(model, convolution)])
     made.append(convolution)
     if rows:
-        result = _like(graph, graph.tensors[convolution.outputs[0]], _with_row(sizes_of(graph.tensors[output])))
+        result = _like(graph, graph.tensors[convolution.outputs[0]], [sizes[0], *given, results[3]])
         convolution.outputs = [result]
         back = add_operation(model, schema.BuiltinOperator.RESHAPE, [], [output])
-        make_reshape(model, graph, back, result, sizes_of(graph.tensors[output]))
+        make_reshape(model, graph, back, result, [sizes[0], given[1], results[3]])
         made.append(back)
     else:
         convolution.outputs = [output]
@@ -233,40 +251,6 @@ def _padded(model, graph, source, made, pads):
         code = model.operatorCodes[made[-1].opcodeIndex]
         code.version = max(code.version, 2)
     return result
-
-
-def fold_zeros(model) -> bool:
-    """Puts a constant in the place of FULLY_CONNECTED on zeros without a bias, as on a recurrent layer's first state.
-
-    Returns whether there was any in the `ModelT`.
-    """
-    changed = False
-    for graph in model.subgraphs:
-        for operator in list(graph.operators):
-            if operation_of(model, operator) == "FULLY_CONNECTED" and {-1}.issuperset(map(int, operator.inputs[2:])):
-                given, output = (graph.tensors[places[0]] for places in (operator.inputs, operator.outputs))
-                zeros = _zeros(output)
-                if zeros is not None and _is_zero(model, given):
-                    model.buffers.append(schema.BufferT(np.frombuffer(zeros.tobytes(), "uint8")))
-                    output.buffer = len(model.buffers) - 1
-                    graph.operators.remove(operator)
-                    changed = True
-    return changed
-
-
-def _is_zero(model, tensor):
-    """Whether a tensor is a constant of zeros."""
-    data, zeros = model.buffers[tensor.buffer].data, _zeros(tensor)
-    return data is not None and zeros is not None and bytes(data) == zeros.tobytes()
-
-
-def _zeros(tensor):
-    """Zeros as a tensor of known sizes holds them; None if it is of other types than float32 and int8."""
-    if -1 in sizes_of(tensor) or type_name(tensor) not in ("FLOAT32", "INT8"):
-        return None
-    if type_name(tensor) == "FLOAT32":
-        return np.zeros(sizes_of(tensor), "float32")
-    return np.full(sizes_of(tensor), int(tensor.quantization.zeroPoint[0]), "int8")
 
 
 def _integers(model, tensor):

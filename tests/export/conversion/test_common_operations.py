@@ -19,12 +19,17 @@ PICTURES = {
     "transposed and cut": lambda: layers.Conv2DTranspose(4, 3, 2, "same", bias_initializer="normal"),
     "normalized in groups": lambda: layers.GroupNormalization(4, gamma_initializer="normal"),
     "maximum": lambda: layers.GlobalMaxPooling2D(keepdims=True),
+    "maxima of channels": lambda: lambda x: keras.ops.max(layers.Conv2D(4, 1)(x), -1, keepdims=True),
+    "maxima of columns": lambda: lambda x: keras.ops.max(layers.Add()([x, layers.Conv2D(8, 1)(x)]), 1),
+    "minima of columns": lambda: lambda x: keras.ops.min(layers.Add()([x, layers.Conv2D(8, 1)(x)]), 1),
+    "one maximum": lambda: lambda x: layers.Reshape((1,))(keras.ops.max(layers.Conv2D(4, 1)(x), (1, 2, 3))),
 }
 SERIES = {
     "dilated": lambda: layers.Conv1D(4, 3, padding="same", dilation_rate=2),
     "dilated and causal": lambda: layers.Conv1D(4, 3, padding="causal", dilation_rate=3, activation="relu"),
     "nearest": lambda: layers.UpSampling1D(2),
     "transposed": lambda: layers.Conv1DTranspose(4, 3, 2, "same"),
+    "dense at each step": lambda: layers.TimeDistributed(layers.Dense(4, "relu")),
     "unrolled": lambda: layers.LSTM(4, unroll=True, return_sequences=True),
     "grouped queries": lambda: lambda x: layers.GroupQueryAttention(4, 4, 2)(x, x),
     "maximum": lambda: layers.GlobalMaxPooling1D(keepdims=True),
@@ -61,11 +66,31 @@ def test_what_gpus_lack_is_not_in_files_for_all(name, quantization):
     np.testing.assert_allclose(outputs, expected, atol=share * np.abs(expected).max())
 
 
+@pytest.mark.parametrize(
+    "before", [layers.TimeDistributed(layers.GroupNormalization(2)), layers.Lambda(lambda x: 2 * x)]
+)
+def test_groups_of_channels_are_normalized_beside_layers_that_cannot_be_copied_as_others(before):
+    inputs = keras.Input((2, 4, 4, 4))
+    network = keras.Model(inputs, layers.Flatten()(layers.GroupNormalization(2)(before(inputs))))
+    assert export.to_tflite(network).relative_error < 1e-4
+
+
+def test_maxima_of_integers_stay():
+    inputs = keras.Input((6, 4), dtype="int32")
+    network = keras.Model(inputs, layers.Dense(3)(keras.ops.cast(keras.ops.max(inputs, 1), "float32")))
+    places = np.random.default_rng(0).integers(-9, 9, (2, 6, 4)).astype("int32")
+    artifact = export.to_tflite(network, representative_data=places, client="cpu")
+    assert artifact.relative_error < 1e-5
+
+
 def test_what_gpus_lack_all_the_same_is_said():
     inputs = keras.Input((8, 8))
     looping = keras.Model(inputs, layers.Dense(3)(layers.SimpleRNN(4)(inputs)))
     caveats = export.to_tflite(looping).caveats
     assert caveats[0].startswith("GPUs run no loops, as those of recurrent layers without unroll=True")
+    steps = layers.TimeDistributed(layers.LayerNormalization())(inputs)
+    (caveat,) = export.to_tflite(keras.Model(inputs, layers.Dense(3)(layers.Flatten()(steps)))).caveats
+    assert caveat.startswith("GPUs cut nothing out of the axis of examples")
     five = keras.Model(inputs, layers.Flatten()(layers.Permute((3, 1, 2, 4))(layers.Reshape((4, 2, 4, 2))(inputs))))
     (caveat,) = export.to_tflite(five).caveats
     assert caveat.startswith("GPUs take no tensors of more than four axes")
