@@ -93,8 +93,7 @@ def to_tflite(
         ModuleNotFoundError: If ai-edge-quantizer is needed and not installed.
         ConversionError: If no file of this kind works in LiteRT.
     """
-    arguments = quantization, sparse, representative_data, client, integer_only
-    return to_tflite_from(FrozenGraphs(), keras_model, *arguments)
+    return to_tflite_from(FrozenGraphs(), keras_model, quantization, sparse, representative_data, client, integer_only)
 
 
 def to_tflite_from(
