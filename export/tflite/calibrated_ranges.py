@@ -14,6 +14,8 @@ _WIDEST_SCORES = 512
 _IN_PLACE = (*_MASKS, "MUL", "RESHAPE", "TRANSPOSE")
 # Such operations with float weights would make a file large.
 _WEIGHTED = ("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+# TensorFlow's quantizer ends the process where the steps of a range are no finite numbers.
+_WIDEST = 1e30
 # TensorFlow's quantizer makes zeros of constants that are no larger.
 _LARGEST_LOST = 1e-6
 # A Dense layer has such logits if a mask was added to its bias.
@@ -51,7 +53,7 @@ def kept_in_float(content) -> tuple[bytes, list[str]]:
 def _without_range(model, graph):
     """Places of the tensors that cannot have a range, and of masked scores: what a mask is in, and what reads it."""
     widths = [_width(tensor.quantization) for tensor in graph.tensors]
-    never = {place for place, width in enumerate(widths) if width is not None and not np.isfinite(width)}
+    never = {place for place, width in enumerate(widths) if width is not None and not width < _WIDEST}
     calibrated = {place for place, width in enumerate(widths) if width is not None} - never
     operations = [(operation_of(model, o), set(map(int, o.inputs)), set(map(int, o.outputs))) for o in graph.operators]
     weighted = set().union(*(made for operation, _, made in operations if operation in _WEIGHTED))
