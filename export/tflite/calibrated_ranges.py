@@ -6,6 +6,8 @@ from cvhn_tf.export.tflite.flatbuffer import operation_of, parse, serialize, typ
 
 # What Keras and others add to the scores of places that attention must not look at, or put there, is -1e9 or less.
 _WIDEST = 1e8
+# TensorFlow's quantizer takes smaller ranges only.
+_LIMIT = 1e30
 # By steps of 2 or more a softmax cannot choose: so wide are the scores that a smaller mask is in.
 _WIDEST_SCORES = 512
 # Such operations with float weights would make a file large.
@@ -17,8 +19,8 @@ _LARGEST_LOST = 1e-6
 def kept_in_float(content) -> tuple[bytes, list[str]]:
     """A calibrated file without the ranges that 255 steps cannot cover, and what has to stay in float.
 
-    A range from -1e9 on has steps of 4 million: by it all scores of an attention layer are the same. TensorFlow's
-    quantizer takes ranges with two finite ends only. That of data in the billions is as good as any other.
+    A range from -1e9 on has steps of 4 million: by it all scores of an attention layer are the same. That of
+    data in the billions is as good as any other.
 
     Args:
         content: Bytes of a TFLite file whose activations have `min` and `max`.
@@ -58,7 +60,7 @@ def _without_range(model, graph):
         elif operation in _WEIGHTED:
             data.update(map(int, operator.outputs))
     without = {place for place, width in widths.items() if width >= _WIDEST and (place not in data or place in scores)}
-    without |= {place for place, width in widths.items() if not np.isfinite(width)}
+    without |= {place for place, width in widths.items() if not width < _LIMIT}  # nor NaN
     behind = list(scores - without)
     while behind:
         place = behind.pop()

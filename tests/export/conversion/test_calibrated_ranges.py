@@ -60,6 +60,20 @@ def test_a_range_that_255_steps_cannot_cover_is_taken_out(least):
     assert stay_float == [scores.decode(), probabilities.decode()]
 
 
+def test_a_range_whose_steps_are_no_finite_numbers_is_taken_out_wherever_it_is():
+    content, _, _ = calibrated(-1.0)
+    file = parse(content)
+    (graph,) = file.subgraphs
+    (given,) = graph.inputs
+    graph.tensors[given].quantization.min, graph.tensors[given].quantization.max = [-3e38], [3e38]
+
+    content, stay_float = kept_in_float(serialize(file))
+
+    (graph,) = parse(content).subgraphs
+    assert graph.tensors[given].quantization.min is None
+    assert stay_float
+
+
 def test_a_file_whose_ranges_are_useful_stays_as_it_is():
     content, _, _ = calibrated(-1e6)
 
