@@ -69,9 +69,8 @@ class VariationalHypernetwork(GeneratingModel):
         price: Nats for each example that all paths of all choices together cost at λ = 1; 0.05 by default. λ and the
             warm-up weigh it as they weigh the KL.
         budget: Cost below which a structure pays nothing, in the unit of `structure_cost`; 0 by default.
-        temperature: Pair, in nats for each example, of the first and the last step of the first `fit`; (0.3, 0.001) by
-            default. Between them it falls geometrically. A path that is worse by one temperature, in loss and price,
-            is drawn a third as often, so that choices are open at first and made at the end.
+        temperature: Pair, of the first and the last step of the first `fit`, in nats; (0.3, 0.001) by default. It falls
+            geometrically. A path that is worse by one temperature, in loss and price, is drawn a third as often.
         paths: `"all"`, the default, computes every path of a choice in every step, and choices learn from how the loss
             changes with each; `"one"` computes only those of a draw, which takes the time and memory of one network,
             and choices learn from the loss of the step.
@@ -201,10 +200,9 @@ class VariationalHypernetwork(GeneratingModel):
         # N is unknown when a model is evaluated that was never fitted; its loss is then the NLL alone.
         self.add_loss(tf.math.divide_no_nan(kl_loss, self._train_size.value))
         if cost is not None:
-            self.add_loss(tf.reduce_sum(shares * complexities * self._price(cost)) * beta)
+            paid = tf.reduce_sum(shares * complexities * self._price(cost)) * beta
+            self.add_loss(paid + self._annealing(complexities, step, speed))
             self._cost_metric.update_state(cost, shares)
-            if training:
-                self.add_loss(self._annealing(complexities, step, speed))
         self._complexity_metric.update_state(complexities, shares)
         self._kl_metric.update_state(kl / math.log(2), shares)
         if training:
