@@ -96,6 +96,13 @@ def test_what_gpus_lack_all_the_same_is_said():
     assert caveat.startswith("GPUs take no tensors of more than four axes")
 
 
+def test_tables_in_float16_are_tables_too():
+    places = keras.Input((6,), dtype="int32")
+    network = keras.Model(places, layers.Dense(3)(layers.Flatten()(layers.Embedding(50, 32)(places))))
+    (caveat,) = export.to_tflite(network, "float16", client="gpu").caveats
+    assert caveat.startswith("GPUs look up no tables")
+
+
 def test_biases_are_added_behind_kernels_that_are_expanded_for_the_web():
     inputs = keras.Input((16,))
     network = keras.Model(inputs, layers.Dense(8, "relu6", bias_initializer="normal")(inputs))
