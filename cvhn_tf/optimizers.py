@@ -28,6 +28,7 @@ class PivotAdam(SumsGradientsFirst, keras.optimizers.Adam):
     Reference: [Kingma & Ba, 2014](https://arxiv.org/abs/1412.6980).
     """
 
+    divides_rows = True  # by `loss_scale_factor`, as Keras's own optimizers do not
     _of_step: types.SimpleNamespace | None = None  # owns the numbers that the variables of a step have in common
 
     def __init__(

@@ -24,6 +24,10 @@ class GraphModel(TracedOnce):
             check_not_one_hot(getattr(self, "loss", None), y, y_pred)
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
+    def make_train_function(self, force=False):
+        _check_rows_are_scaled(self)
+        super().make_train_function(force)
+
     def _aggregate_additional_loss(self, loss):
         # Layers add losses in the dtype that they compute in, and Keras sums those of one dtype only:
         # findings/added_losses_fail_in_half_precision.sh.
@@ -52,6 +56,22 @@ class GraphModel(TracedOnce):
     @property
     def _generated_outputs(self):
         return self._graph._outputs_struct[0]
+
+
+def _check_rows_are_scaled(model):
+    """Raises a `ValueError` if Keras would divide gradients that hold the rows alone that a step has read."""
+    optimizer = model.optimizer
+    most = 4 * getattr(model, "complexity_samples", 0)  # up to which `PiecewiseLinear` reads all rows
+    factor = getattr(optimizer, "loss_scale_factor", None)
+    if factor is None or getattr(optimizer, "divides_rows", False):
+        return
+    for variable in model.trainable_variables:
+        if getattr(variable, "rows_follow_complexity", False) and variable.shape[0] > most:
+            raise ValueError(
+                "Expected `loss_scale_factor=None` in an optimizer of Keras's, which divides no gradients of rows "
+                f"as '{variable.path}' has; `cvhn_tf.PivotAdam` does. Received: loss_scale_factor={factor}, "
+                f"{type(optimizer).__name__}"
+            )
 
 
 def _one_or_list(shapes):

@@ -504,6 +504,19 @@ def test_losses_may_be_scaled(parameterization):
     np.testing.assert_allclose(trained(loss_scale_factor=8.0), trained(), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("parameterization", ["piecewise_linear", "linear"])
+def test_losses_that_keras_cannot_scale_are_refused_before_any_step(parameterization):
+    model = cvhn_tf.VariationalHypernetwork(
+        sequential((8,), layers.Dense(3)), parameterization=parameterization, seed=0
+    )
+    model.compile(keras.optimizers.SGD(loss_scale_factor=8.0), "mse")
+    if parameterization == "linear":  # whose rows are all read in each step
+        model.fit(np.ones((16, 8)), np.ones((16, 3)), verbose=0)
+        return
+    with pytest.raises(ValueError, match=r"`cvhn_tf.PivotAdam` does. Received: loss_scale_factor=8.0, SGD"):
+        model.fit(np.ones((16, 8)), np.ones((16, 3)), verbose=0)
+
+
 def test_errors_of_loading_name_the_cause(tmp_path):
     model = cvhn_tf.VariationalHypernetwork(sequential((8,), Block()))
     model.save(tmp_path / "model.keras")
