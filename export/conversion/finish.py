@@ -146,7 +146,8 @@ def _depth(graph, operator):
 def _of_one_example(model):
     """The file with all sizes as they are for one example: what the converter wrote for free ones, 1, may be wrong."""
     (graph, *others) = model.subgraphs
-    shapes = shapes_for(model, run=True)  # those behind computed sizes are known no earlier
+    # Those behind computed sizes are known in a run only, which may take no zeros.
+    shapes = shapes_for(model, run=True) or shapes_for(model)
     if shapes is None:
         return model
     for tensor, shape in zip(graph.tensors, shapes, strict=True):

@@ -4,6 +4,7 @@ Keras's Flatten and Reshape ask for the number of examples, so that the converte
 PACK before RESHAPE. All other sizes are known, and RESHAPE infers one.
 """
 
+import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from cvhn_tf.export.tflite.flatbuffer import make_reshape, operation_of, serialize, sizes_of
@@ -93,6 +94,8 @@ def shapes_for(model, examples=None, run=False) -> list[list[int]] | None:
                     interpreter.resize_tensor_input(detail["index"], [examples, *detail["shape"][1:]])
             interpreter.allocate_tensors()
             if run:
+                for detail in interpreter.get_input_details():  # or indices into tables may be anything
+                    interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
                 interpreter.invoke()
     except (RuntimeError, ValueError):  # as the verification will find, which says it
         return None
