@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import threading
+import warnings
 
 import keras
 
@@ -64,8 +65,17 @@ def _tensorflow_logs_errors_only():
         logger.setLevel(level)
 
 
+@contextlib.contextmanager
+def _no_warning_of_statistics():
+    """Keeps back a warning of the converter's on files of 8 bits, whose inputs it measures itself."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")
+        yield
+
+
 _share_stderr_off = _Shared(_stderr_off)
 _share_errors_only = _Shared(_tensorflow_logs_errors_only)
+_share_no_warning = _Shared(_no_warning_of_statistics)
 
 
 def native_stderr_off():
@@ -75,11 +85,11 @@ def native_stderr_off():
 
 @contextlib.contextmanager
 def converter_off():
-    """Keeps the converter's chatter off the terminal: Python logs, prints, and what its C++ part writes to stderr."""
+    """Keeps the converter's chatter off the terminal: Python logs, a warning, prints, and what its C++ part writes to stderr."""
     prints = keras.config.is_interactive_logging_enabled()  # of this thread, unlike `sys.stdout`
     keras.config.disable_interactive_logging()
     try:
-        with _share_errors_only(), native_stderr_off():
+        with _share_errors_only(), _share_no_warning(), native_stderr_off():
             yield
     finally:
         if prints:
