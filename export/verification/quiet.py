@@ -85,7 +85,7 @@ def native_stderr_off():
 
 @contextlib.contextmanager
 def converter_off():
-    """Keeps the converter's chatter off the terminal: Python logs, a warning, prints, and what its C++ part writes to stderr."""
+    """Keeps the converter's chatter off the terminal: logs, a warning, prints, and what C++ writes to stderr."""
     prints = keras.config.is_interactive_logging_enabled()  # of this thread, unlike `sys.stdout`
     keras.config.disable_interactive_logging()
     try:
