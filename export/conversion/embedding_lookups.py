@@ -9,6 +9,7 @@ from cvhn_tf.export.tflite.flatbuffer import (
     make_reshape,
     operation_of,
     parse,
+    position_of,
     serialize,
     sizes_of,
 )
@@ -68,5 +69,5 @@ def _replace(model, graph, operator):
     make_reshape(model, graph, reshapes[0], places, [count])
     make_reshape(model, graph, reshapes[1], found, [*sizes, width])
     lookup = add_operation(model, schema.BuiltinOperator.EMBEDDING_LOOKUP, [listed, table], [found])
-    position = next(i for i, other in enumerate(graph.operators) if other is operator)
+    position = position_of(graph, operator)
     graph.operators[position : position + 1] = [reshapes[0], lookup, reshapes[1]]

@@ -18,12 +18,14 @@ from cvhn_tf.export.tflite.expanded_weights import (
     look_up_integers,
 )
 from cvhn_tf.export.tflite.flatbuffer import (
+    MOST_AXES,
     add_constant,
     add_operation,
     add_tensor,
     keep_keras_names,
     operation_of,
     parse,
+    position_of,
     sizes_of,
     type_name,
 )
@@ -33,7 +35,6 @@ from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
 from cvhn_tf.export.tflite.zero_states import fold_zeros
 from cvhn_tf.export.verification.verify import ConversionError, check_scalable
 
-_MOST_AXES = 4  # that all clients take
 _HYBRID_TRANSPOSED_FROM = (2, 17)  # TFLite 2.14 refuses integer kernels of floats, those of "cpu" take them
 _BY_CHANNELS = "LiteRT.js runs the file with its sparse weights in WebAssembly alone, not on WebGPU"
 
@@ -100,7 +101,7 @@ def check_client_has(client, model, quantization) -> tuple[str, ...]:
             f"{instead(others)}".rstrip()
         )
     lacks = client.lacks if client.sparse is None else {**client.lacks, "DENSIFY": _BY_CHANNELS}
-    if any(len(sizes_of(tensor)) > _MOST_AXES for graph in model.subgraphs for tensor in graph.tensors):
+    if any(len(sizes_of(tensor)) > MOST_AXES for graph in model.subgraphs for tensor in graph.tensors):
         kinds.add("FIVE_AXES")
     return tuple(dict.fromkeys(where for operation, where in lacks.items() if operation in kinds))
 
@@ -204,7 +205,7 @@ def _cut(model, graph, operator, shape, starts):
     cut.builtinOptions = schema.StridedSliceOptionsT(beginMask=0b1001, endMask=0b1001)
     code = model.operatorCodes[cut.opcodeIndex]
     code.version = max(code.version, 2)  # which has integers too
-    place = next(i for i, other in enumerate(graph.operators) if other is operator)
+    place = position_of(graph, operator)
     graph.operators.insert(place + 1, cut)
 
 

@@ -13,16 +13,17 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from cvhn_tf.export.tflite.flatbuffer import (
+    MOST_AXES,
     add_constant,
     add_operation,
     add_tensor,
     make_reshape,
     operation_of,
+    position_of,
     sizes_of,
     type_name,
 )
 
-_MOST_AXES = 4
 _DILATED = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 2}  # and the version from which it has dilation
 _POOLED = {"REDUCE_MAX": ("FLOAT32", "INT8"), "REDUCE_MIN": ("FLOAT32",)}  # and the types that are
 _SQUEEZED = {"EXPAND_DIMS", "SQUEEZE", "RESHAPE"}
@@ -68,7 +69,7 @@ def _tile_four_axes(model, graph):
             continue
         source, output = graph.tensors[operator.inputs[0]], graph.tensors[operator.outputs[0]]
         sizes, multiples = sizes_of(source), _integers(model, graph.tensors[operator.inputs[1]])
-        if len(sizes) <= _MOST_AXES or multiples is None or -1 in sizes[1:] or multiples[0] != 1:
+        if len(sizes) <= MOST_AXES or multiples is None or -1 in sizes[1:] or multiples[0] != 1:
             continue
         groups = [[sizes[0]]]  # the examples by themselves
         repeats = [1]
@@ -76,7 +77,7 @@ def _tile_four_axes(model, graph):
             for one in [list(axes)] if is_left else [[axis] for axis in axes]:
                 groups.append([sizes[axis] for axis in one])
                 repeats.append(int(multiples[one[0]]))
-        if len(groups) > _MOST_AXES:
+        if len(groups) > MOST_AXES:
             continue
         joined = [sizes[0], *(int(np.prod(group)) for group in groups[1:])]
         tiled = [size if size == -1 else size * times for size, times in zip(joined, repeats, strict=True)]
@@ -87,7 +88,7 @@ def _tile_four_axes(model, graph):
         make_reshape(model, graph, last, after, [sizes[0], *map(int, sizes[1:] * multiples[1:])])
         counts = add_constant(model, graph, b"", np.array(repeats, "int32"))
         operator.inputs, operator.outputs = [before, counts], [after]
-        place = _place(graph, operator)
+        place = position_of(graph, operator)
         graph.operators[place : place + 1] = [first, operator, last]
         changed = True
     return changed
@@ -124,7 +125,7 @@ def _pool_maxima(model, graph):
             code.version = max(code.version, 2)
         back = add_operation(model, schema.BuiltinOperator.RESHAPE, [], operator.outputs)
         make_reshape(model, graph, back, pooled, sizes_of(output))
-        position = _place(graph, operator)
+        position = position_of(graph, operator)
         graph.operators[position : position + 1] = [*made, pool, back]
         if operation_of(model, operator) == "REDUCE_MIN":
             _negate(model, graph, pool)
@@ -139,7 +140,7 @@ def _negate(model, graph, operator):
         ends = [other, places[0]] if is_behind else [places[0], other]
         negation = add_operation(model, schema.BuiltinOperator.NEG, ends[:1], ends[1:])
         places[0] = other
-        graph.operators.insert(_place(graph, operator) + is_behind, negation)
+        graph.operators.insert(position_of(graph, operator) + is_behind, negation)
 
 
 def _reshape_once(model, graph):
@@ -219,7 +220,7 @@ def _dilated(model, graph, first):
         made.append(back)
     else:
         convolution.outputs = [output]
-    place, gone = _place(graph, last), set(map(id, chain))  # behind all that something between them reads
+    place, gone = position_of(graph, last), set(map(id, chain))  # behind all that something between them reads
     graph.operators[place + 1 : place + 1] = made
     graph.operators = [one for i, one in enumerate(graph.operators) if i > place or id(one) not in gone]
     return True
@@ -267,7 +268,3 @@ def _like(graph, tensor, sizes):
     place = add_tensor(graph, b"", tensor.type, shape, sizes)
     graph.tensors[place].quantization = tensor.quantization
     return place
-
-
-def _place(graph, operator):
-    return next(i for i, other in enumerate(graph.operators) if other is operator)

@@ -3,7 +3,7 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from cvhn_tf.export.tflite.flatbuffer import add_operation, add_tensor, operation_of, sizes_of, type_name
+from cvhn_tf.export.tflite.flatbuffer import add_operation, add_tensor, operation_of, position_of, sizes_of, type_name
 
 _HYBRID = ("INT8", "FLOAT32")  # types of weights and outputs
 
@@ -59,7 +59,7 @@ def add_biases(model) -> None:
             added.builtinOptions = schema.AddOptionsT(operator.builtinOptions.fusedActivationFunction)
             operator.builtinOptions.fusedActivationFunction = schema.ActivationFunctionType.NONE
             operator.inputs, operator.outputs = [*operator.inputs[:2], -1], [product]
-            place = next(i for i, other in enumerate(graph.operators) if other is operator)
+            place = position_of(graph, operator)
             graph.operators.insert(place + 1, added)
 
 

@@ -9,6 +9,8 @@ from ai_edge_litert.tools import flatbuffer_utils
 
 _TYPE_NAMES = {number: name for name, number in vars(schema.TensorType).items() if isinstance(number, int)}
 _OPERATION_NAMES = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
+# Of a tensor, that all clients take.
+MOST_AXES = 4
 # Of an operation in the old field: operations with larger ones have this in its place.
 _LARGEST_OLD_NUMBER = 127
 
@@ -69,6 +71,11 @@ def add_operation(model, builtin, inputs, outputs) -> schema.OperatorT:
     operator.opcodeIndex = _opcode(model, builtin)
     operator.inputs, operator.outputs = list(inputs), list(outputs)
     return operator
+
+
+def position_of(graph, operator) -> int:
+    """Where an `OperatorT`, that very one, stands among those of its graph."""
+    return next(i for i, other in enumerate(graph.operators) if other is operator)
 
 
 def add_tensor(graph, name, kind, shape, sizes=None) -> int:

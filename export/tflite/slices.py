@@ -8,7 +8,14 @@ a word, and so does LiteRT.js on WebGPU.
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from cvhn_tf.export.tflite.flatbuffer import add_constant, add_operation, add_tensor, operation_of, sizes_of
+from cvhn_tf.export.tflite.flatbuffer import (
+    add_constant,
+    add_operation,
+    add_tensor,
+    operation_of,
+    position_of,
+    sizes_of,
+)
 
 # Of STRIDED_SLICE and CONCATENATION: those that have integers.
 _VERSION = 2
@@ -30,7 +37,7 @@ def slice_in_place(model, operations) -> bool:
                 continue
             made = _REPLACEMENTS[operation](model, graph, operator)
             if made is not None:
-                position = next(i for i, other in enumerate(graph.operators) if other is operator)
+                position = position_of(graph, operator)
                 graph.operators[position : position + 1] = made
                 changed = True
     return changed
