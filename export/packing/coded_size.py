@@ -5,8 +5,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from cvhn_tf.export.evaluation.class_accuracy import accuracy
-from cvhn_tf.export.evaluation.labelled_examples import as_examples
+from cvhn_tf.export.evaluation.as_metric import as_metric
+from cvhn_tf.export.evaluation.keras_metric import output_names
+from cvhn_tf.export.evaluation.keras_outputs import all_outputs
 from cvhn_tf.export.packing.packed import pack, unpack
 from cvhn_tf.export.pruning.prune import check_model
 from cvhn_tf.hypernetwork import VariationalHypernetwork
@@ -25,9 +26,10 @@ class CodedSize:
         architecture_bytes: Bytes of the compressed architecture, which come on top.
         weights_kept: Number of weights, biases among them, that are not zero.
         bits_per_kept_weight: `8 * weights_bytes / weights_kept`.
-        accuracy: Accuracy of the decoded network; None without data.
+        accuracy: Accuracy of the decoded network; None without data, or with another metric.
         kl_bits: KL of the posterior in bits, before pruning. A code length under a fixed prior only, and then of
             another code (bits back): see `VariationalHypernetwork.description_length`.
+        metric: Value of another metric than accuracy; None without one.
     """
 
     complexity: float
@@ -40,6 +42,7 @@ class CodedSize:
     bits_per_kept_weight: float
     accuracy: float | None
     kl_bits: float
+    metric: float | None = None
 
 
 def entropy_coded_size(
@@ -52,6 +55,9 @@ def entropy_coded_size(
     rate_weight: float = 0.3,
     scope: str = "global",
     representative_data: Any = None,
+    *,
+    metric: Any = "accuracy",
+    direction: str = "auto",
 ) -> CodedSize:
     """Codes the network at a complexity, decodes it, and measures both.
 
@@ -64,23 +70,26 @@ def entropy_coded_size(
         complexity: λ of the network.
         sparsity: As in `prune`.
         snr_threshold: As in `prune`.
-        data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels; None for no
-            accuracy.
+        data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels, or with another
+            metric as in `compare`; None for no accuracy.
         step: As in `pack`.
         rate_weight: As in `pack`.
         scope: As in `prune`.
         representative_data: As in `pack`.
+        metric: What the decoded network is judged by, as in `compare`.
+        direction: As in `compare`.
 
     Raises:
-        ValueError: As in `pack`, or if `data` has no class labels.
+        ValueError: As in `pack`, or if the metric does not take the labels of `data`.
     """
     check_model(model)
-    examples = None if data is None else as_examples(model.at(complexity), data)
+    judge = as_metric(metric, direction)
+    if data is not None:
+        network = model.at(complexity)
+        judge = judge.for_outputs(output_names(network))
+        x, y = judge.examples(network, data)
     packed = pack(model, complexity, sparsity, snr_threshold, step, rate_weight, scope, representative_data)
-    measured = None
-    if examples is not None:
-        x, y = examples
-        measured = accuracy(unpack(packed).predict(x, batch_size=1000, verbose=0), y)
+    measured = {} if data is None else {judge.field: judge.value(all_outputs(unpack(packed), x), y)}
     return CodedSize(
         complexity=float(complexity),
         sparsity=sparsity,
@@ -90,6 +99,7 @@ def entropy_coded_size(
         architecture_bytes=packed.architecture_bytes,
         weights_kept=packed.weights_kept,
         bits_per_kept_weight=packed.bits_per_kept_weight,
-        accuracy=measured,
+        accuracy=measured.get("accuracy"),
         kl_bits=model.description_length(complexity),
+        metric=measured.get("metric"),
     )

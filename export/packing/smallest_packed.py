@@ -1,14 +1,16 @@
-"""The smallest packed file of an accuracy, by trying complexities, sparsities and steps."""
+"""The smallest packed file of an accuracy or another metric, by trying complexities, sparsities and steps."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from cvhn_tf.checks.arguments import check_share
 from cvhn_tf.checks.arrays import as_input_arrays
-from cvhn_tf.export.evaluation.class_accuracy import accuracy
-from cvhn_tf.export.evaluation.labelled_examples import as_examples
+from cvhn_tf.export.evaluation.as_metric import as_metric
+from cvhn_tf.export.evaluation.keras_metric import output_names
+from cvhn_tf.export.evaluation.keras_outputs import BATCH, as_taken
 from cvhn_tf.export.networks.judges import Judges
 from cvhn_tf.export.packing.network_coding import encode_weights
 from cvhn_tf.export.packing.packed import PackedModel, pack_network, with_statistics
@@ -20,39 +22,56 @@ from cvhn_tf.hypernetwork import VariationalHypernetwork
 def smallest_packed(
     model: VariationalHypernetwork,
     data: tuple[Any, Any] | tf.data.Dataset,
-    min_accuracy: float,
+    min_accuracy: float | None = None,
     complexities: Sequence[float] | None = None,
     sparsities: Sequence[float] = (0.95,),
     steps: Sequence[float] = (2.0, 3.0),
     rate_weights: Sequence[float] = (0.15, 0.3, 0.6),
     progress: Callable[..., object] | None = None,
     representative_data: Any = None,
+    *,
+    min_metric: float | None = None,
+    max_metric: float | None = None,
+    metric: Any = "accuracy",
+    direction: str = "auto",
 ) -> PackedModel | None:
-    """The smallest packed network that is accurate enough. No training.
+    """The smallest packed network that is accurate enough, or good enough in another metric. No training.
 
     Choose on examples that were kept apart for it, and measure the choice on others: the best of many on one test set
     looks better than it is.
 
     Args:
         model: `cvhn_tf.VariationalHypernetwork`.
-        data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels.
+        data: Pair of arrays (x, y) or `tf.data.Dataset` of batches of such pairs, with class labels; with another
+            metric as in `compare`.
         min_accuracy: Least accuracy of the rounded network on them, in [0, 1].
         complexities: λs; by default nine over the model's range, evenly spaced in log λ.
         sparsities: Shares of pruned weights. Rounding by rate prunes more, so few are enough.
         steps: Quantization steps in posterior stddevs.
         rate_weights: Weights of the code length in rounding.
-        progress: Called as `progress(complexity, sparsity, step, rate_weight, accuracy, code_bytes)` after each one;
-            `code_bytes`, the length of the weights' code, is None for a network that is not accurate enough.
+        progress: Called as `progress(complexity, sparsity, step, rate_weight, accuracy, code_bytes)` after each one,
+            with the value of another metric in the place of the accuracy; `code_bytes`, the length of the weights'
+            code, is None for a network that is not good enough.
         representative_data: As in `pack`.
+        min_metric: Least value of a `metric` of which large ones are good, in the place of `min_accuracy`.
+        max_metric: Largest value of a `metric` of which small ones are good, such as a loss.
+        metric: What networks are judged by, as in `compare`.
+        direction: As in `compare`.
 
     Returns:
-        `PackedModel`, or None if none is accurate enough.
+        `PackedModel`, or None if none is good enough.
 
     Raises:
-        ValueError: If an argument is out of range, before anything is tried.
+        ValueError: If an argument is out of range, the bound is none of the metric, or the metric does not take the
+            labels, before anything is tried.
     """
     check_model(model)
-    check_share("min_accuracy", min_accuracy)
+    judge = as_metric(metric, direction)
+    if min_accuracy is not None:
+        check_share("min_accuracy", min_accuracy)
+    least_score = judge.least_allowed(min_accuracy, min_metric, max_metric)
+    if least_score is None:
+        raise ValueError(f"Expected `{judge.bound}`, which says what is good enough. Received: {judge.bound}=None")
     complexities = model.complexity_range.grid_or(as_list("complexities", complexities))
     # An empty list is refused by `as_list`, which takes None for a search's own choice.
     sparsities, steps, rate_weights = (
@@ -65,18 +84,21 @@ def smallest_packed(
         for rate_weight in rate_weights:
             check_step(step, rate_weight)
     judges, best = Judges(model), None
-    x, y = as_examples(judges.at(model.complexity_range.low), data)
+    network = judges.at(model.complexity_range.low)
+    judge = judge.for_outputs(output_names(network))
+    x, y = judge.examples(network, data)
     if representative_data is not None:
-        as_input_arrays(judges.at(model.complexity_range.low), representative_data)
+        as_input_arrays(network, representative_data)
     for complexity in complexities:
-        judge = judges.at(complexity)
+        judging = judges.at(complexity)
         for sparsity in sparsities:
             for step in steps:
                 for rate_weight in rate_weights:
                     network, tensors = round_to_steps(model, complexity, sparsity, step=step, rate_weight=rate_weight)
                     network = with_statistics(network, tensors, representative_data)
-                    measured = _accuracy(judge, network, tensors, x, y)
-                    size = len(encode_weights(network, tensors)[0]) if measured >= min_accuracy else None
+                    measured = judge.value(_outputs(judging, network, tensors, x), y)
+                    is_good = measured is not None and judge.score_of(measured) >= least_score
+                    size = len(encode_weights(network, tensors)[0]) if is_good else None
                     if progress is not None:
                         progress(complexity, sparsity, step, rate_weight, measured, size)
                     if size is not None and (best is None or size < best[0]):
@@ -84,12 +106,12 @@ def smallest_packed(
     return None if best is None else pack_network(*best[1:])
 
 
-def _accuracy(judge, network, tensors, x, y):
-    """Accuracy of the rounded network, measured by one of the same architecture, so that it is compiled once."""
-    judge.set_weights(
+def _outputs(judging, network, tensors, x):
+    """Outputs of the rounded network, computed by one of the same architecture, so that it is compiled once."""
+    judging.set_weights(
         [
             weight if tensor is None else tensor.weights()
             for weight, tensor in zip(network.get_weights(), tensors, strict=True)
         ]
     )
-    return accuracy(judge.predict(x, batch_size=1000, verbose=0), y)
+    return keras.tree.flatten(judging.predict(as_taken(judging, x), batch_size=BATCH, verbose=0))

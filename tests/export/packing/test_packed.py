@@ -360,6 +360,46 @@ def test_smallest_packed_is_the_smallest_of_those_accurate_enough(model, digits)
     assert export.smallest_packed(model, data, 1.0, **grid) is None
 
 
+def test_packed_networks_are_judged_by_any_metric(model, digits):
+    data, loss = (digits.x_test, digits.y_test), "sparse_categorical_crossentropy"
+    expected = keras.losses.SparseCategoricalCrossentropy()
+    tried = []
+    grid = {"complexities": [0.1], "sparsities": [0.9], "steps": [1.0, 4.0], "rate_weights": [0.0, 1.0]}
+    best = export.smallest_packed(
+        model, data, **grid, metric=loss, max_metric=0.121, progress=lambda *result: tried.append(result)
+    )
+    fits = []
+    for complexity, sparsity, step, rate_weight, value, code_bytes in tried:
+        assert (code_bytes is not None) == (value <= 0.121)
+        coded = export.entropy_coded_size(model, complexity, sparsity, None, data, step, rate_weight, metric=loss)
+        packed = export.pack(model, complexity, sparsity, step=step, rate_weight=rate_weight)
+        of_packed = float(expected(digits.y_test, export.unpack(packed)(digits.x_test)))
+        assert (value, coded.metric, coded.accuracy) == (pytest.approx(of_packed), pytest.approx(of_packed), None)
+        if code_bytes is not None:
+            fits.append(packed)
+    assert 0 < len(fits) < len(tried)
+    assert best == min(fits, key=lambda packed: packed.weights_bytes)
+
+
+def test_networks_that_are_no_classifiers_are_packed_by_their_error():
+    target = keras.Sequential([keras.Input((6,)), layers.Dense(4, "relu"), layers.Dense(6)], name="autoencoder")
+    x = np.random.default_rng(0).normal(size=(40, 6)).astype("float32")
+    model = cvhn_tf.VariationalHypernetwork(target, initial_stddev=1e-3)
+    error = export.entropy_coded_size(model, 1.0, 0.5, data=(x, x), metric="mae").metric
+    settings = {"complexities": [1.0], "sparsities": [0.5], "steps": [2.0], "rate_weights": [0.3], "metric": "mae"}
+    packed = export.smallest_packed(model, (x, x), **settings, max_metric=error + 1e-6)
+    assert packed == export.pack(model, 1.0, 0.5)
+    assert export.smallest_packed(model, (x, x), **settings, max_metric=error - 1e-3) is None
+    with pytest.raises(ValueError, match=r"`max_metric` as a bound of mae.*Received: min_metric=0\.1"):
+        export.smallest_packed(model, (x, x), **settings, min_metric=0.1)
+
+
+def test_search_for_a_packed_network_needs_a_bound(small):
+    x = np.zeros((4, *small.at(1.0).input_shape[1:]), "float32")
+    with pytest.raises(ValueError, match=r"Expected `min_accuracy`.*Received: min_accuracy=None"):
+        export.smallest_packed(small, (x, np.zeros(4, int)))
+
+
 @pytest.mark.parametrize(
     "arguments", [{"steps": []}, {"steps": 2.0}, {"rate_weights": None}, {"sparsities": None}], ids=str
 )
