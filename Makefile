@@ -4,11 +4,12 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-newest test-clients docs format lint types layout pins verify-hashes audit clean
+.PHONY: help demo test test-all test-oldest test-newest test-clients docs format lint types layout pins verify-hashes audit clean
 
 help:
 	@echo "make demo    train, export and compare on the 8x8 digits, into cvhn-demo/ (offline once installed)"
 	@echo "make test    run the tests"
+	@echo "make test-all  run them with all cases of each kind, which takes twice as long"
 	@echo "make test-oldest | test-newest  run some of them with the oldest, or with today's newest, dependencies"
 	@echo "make test-clients  make files for every client, run them in the real ones, and write docs/clients.md"
 	@echo "make docs    build the documentation, into site/ (offline once installed)"
@@ -32,6 +33,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest
+
+test-all: $(INSTALLED)
+	$(VENV)/bin/python -m pytest -m ""
 
 # Each an environment of its own. They leave out what trains long and what looks at this repository alone.
 COMPATIBILITY := $(addprefix tests/, $(addsuffix .py, \
