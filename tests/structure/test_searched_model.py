@@ -381,15 +381,18 @@ def test_files_are_compared_with_their_choices(fitted, examples):
     assert not {"Choice", "OptionalPaths"} & {type(layer).__name__ for layer in export.unpack(packed)._flatten_layers()}
 
 
-def test_predictions_are_drawn_over_structures_too(target, examples):
+def test_predictions_are_drawn_over_structures_too(examples):
+    inputs = keras.Input((8,))
+    x = cvhn_tf.Choice(name="block")([layers.Dense(6, "relu")(inputs), layers.Dense(6)(inputs)])
+    x = cvhn_tf.OptionalPaths(name="paths")([x, layers.Dense(6)(x)])
+    target = keras.Model(inputs, layers.Dense(3, "softmax")(x))
     model = cvhn_tf.VariationalHypernetwork(target, seed=1, initial_stddev=1e-7)
     for variable in model._structure.trainable_variables:
         variable.assign(np.zeros(variable.shape))  # all structures are equally probable
     x = examples[0][:4]
     each = []
-    for block, inner, first, second in itertools.product(range(3), range(2), *[(False, True)] * 2):
-        structure = {"block": block, "inner": inner, "paths": (first, second)}
-        each.append(model.at(1.0, structure)(x))
+    for block, first, second in itertools.product(range(2), *[(False, True)] * 2):
+        each.append(model.at(1.0, {"block": block, "paths": (first, second)})(x))
     prediction = model.predict_distribution(x, 1.0, samples=300, outputs="values", seed=2)
     deviation = np.std(each, axis=0)
     assert deviation.max() > 0.05  # and weights have next to no noise

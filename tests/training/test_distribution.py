@@ -41,19 +41,23 @@ def read(folder):
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(request, tmp_path_factory):
     """What came of `replicas.py`, by the kind of replicas: a list, one for each process."""
     folder = tmp_path_factory.mktemp("replicas")
-    commands = {kind: commands_of("replicas.py", kind, folder) for kind in NUMBERS}
+    # Three workers are for the tests that ask for them.
+    params = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
+    asked = {of.params.get("kind") for of in params if of} | {"one", "mirrored", "2 workers"}
+    commands = {kind: commands_of("replicas.py", kind, folder) for kind in NUMBERS if kind in asked}
     for of_kind in commands.values():
         run(of_kind)
     return {kind: [read(pathlib.Path(command[-1])) for command in of_kind] for kind, of_kind in commands.items()}
 
 
-KINDS = pytest.mark.parametrize("kind", ["mirrored", "2 workers", "3 workers"])
+THREE = pytest.param("3 workers", marks=pytest.mark.long)
+KINDS = pytest.mark.parametrize("kind", ["mirrored", "2 workers", THREE])
 
 
-@pytest.mark.parametrize("kind", ["2 workers", "3 workers"])
+@pytest.mark.parametrize("kind", ["2 workers", THREE])
 def test_workers_agree_on_weights_figures_and_seed(results, kind):
     first, *others = results[kind]
     for other in others:
