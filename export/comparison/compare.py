@@ -14,7 +14,6 @@ from cvhn_tf.export.clients.table import as_client
 from cvhn_tf.export.compaction.compact import compact
 from cvhn_tf.export.comparison.comparison import Comparison
 from cvhn_tf.export.comparison.pareto import pareto_front
-from cvhn_tf.export.comparison.progress_bar import progress_bar
 from cvhn_tf.export.comparison.rows import Row, Skipped
 from cvhn_tf.export.comparison.tables import choices_as_text
 from cvhn_tf.export.comparison.without_zeros import without_zeros
@@ -27,6 +26,7 @@ from cvhn_tf.export.evaluation.evaluate import evaluate_tflite
 from cvhn_tf.export.evaluation.keras_metric import output_names
 from cvhn_tf.export.evaluation.keras_outputs import all_outputs
 from cvhn_tf.export.evaluation.metric import ACCURACY
+from cvhn_tf.export.evaluation.progress_bar import progress_bar
 from cvhn_tf.export.networks.check_network import check_convertible
 from cvhn_tf.export.pruning.layer_statistics import layer_sparsity, snr_histogram, structure_probabilities
 from cvhn_tf.export.pruning.prune import as_list, check_model, check_sparsity, check_structure, prune

@@ -1,16 +1,18 @@
 """The smallest packed file of an accuracy or another metric, by trying complexities, sparsities and steps."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from cvhn_tf.checks.arguments import check_share
+from cvhn_tf.checks.arguments import check_share, check_truth
 from cvhn_tf.checks.arrays import as_input_arrays
 from cvhn_tf.export.evaluation.as_metric import as_metric
 from cvhn_tf.export.evaluation.keras_metric import output_names
 from cvhn_tf.export.evaluation.keras_outputs import BATCH, as_taken
+from cvhn_tf.export.evaluation.progress_bar import progress_bar
 from cvhn_tf.export.networks.judges import Judges
 from cvhn_tf.export.packing.network_coding import encode_weights
 from cvhn_tf.export.packing.packed import PackedModel, pack_network, with_statistics
@@ -34,6 +36,7 @@ def smallest_packed(
     max_metric: float | None = None,
     metric: Any = "accuracy",
     direction: str = "auto",
+    verbose: bool = False,
 ) -> PackedModel | None:
     """The smallest packed network that is accurate enough, or good enough in another metric. No training.
 
@@ -57,6 +60,7 @@ def smallest_packed(
         max_metric: Largest value of a `metric` of which small ones are good, such as a loss.
         metric: What networks are judged by, as in `compare`.
         direction: As in `compare`.
+        verbose: Whether to show a bar on stderr, with the time left.
 
     Returns:
         `PackedModel`, or None if none is good enough.
@@ -89,20 +93,19 @@ def smallest_packed(
     x, y = judge.examples(network, data)
     if representative_data is not None:
         as_input_arrays(network, representative_data)
-    for complexity in complexities:
-        judging = judges.at(complexity)
-        for sparsity in sparsities:
-            for step in steps:
-                for rate_weight in rate_weights:
-                    network, tensors = round_to_steps(model, complexity, sparsity, step=step, rate_weight=rate_weight)
-                    network = with_statistics(network, tensors, representative_data)
-                    measured = judge.value(_outputs(judging, network, tensors, x), y)
-                    is_good = measured is not None and judge.score_of(measured) >= least_score
-                    size = len(encode_weights(network, tensors)[0]) if is_good else None
-                    if progress is not None:
-                        progress(complexity, sparsity, step, rate_weight, measured, size)
-                    if size is not None and (best is None or size < best[0]):
-                        best = size, network, tensors
+    settings = list(itertools.product(complexities, sparsities, steps, rate_weights))
+    with progress_bar("Packing", check_truth("verbose", verbose)) as advance:
+        for done, (complexity, sparsity, step, rate_weight) in enumerate(settings, 1):
+            network, tensors = round_to_steps(model, complexity, sparsity, step=step, rate_weight=rate_weight)
+            network = with_statistics(network, tensors, representative_data)
+            measured = judge.value(_outputs(judges.at(complexity), network, tensors, x), y)
+            is_good = measured is not None and judge.score_of(measured) >= least_score
+            size = len(encode_weights(network, tensors)[0]) if is_good else None
+            if size is not None and (best is None or size < best[0]):
+                best = size, network, tensors
+            advance(done, len(settings), "none good enough yet" if best is None else f"{best[0]:,} bytes of weights")
+            if progress is not None:
+                progress(complexity, sparsity, step, rate_weight, measured, size)
     return None if best is None else pack_network(*best[1:])
 
 

@@ -12,7 +12,6 @@ from cvhn_tf.checks.arguments import check_truth
 from cvhn_tf.checks.arrays import as_input_arrays
 from cvhn_tf.export.clients.checks import check_client_takes
 from cvhn_tf.export.clients.table import as_client
-from cvhn_tf.export.comparison.progress_bar import progress_bar
 from cvhn_tf.export.comparison.report import report
 from cvhn_tf.export.comparison.tables import as_csv
 from cvhn_tf.export.conversion.quantizations import available_quantizations, check_quantizations
@@ -21,6 +20,7 @@ from cvhn_tf.export.evaluation.as_metric import as_metric
 from cvhn_tf.export.evaluation.keras_metric import output_names
 from cvhn_tf.export.evaluation.labelled_examples import as_arrays
 from cvhn_tf.export.evaluation.metric import ACCURACY, Metric
+from cvhn_tf.export.evaluation.progress_bar import progress_bar
 from cvhn_tf.export.networks.check_network import check_convertible
 from cvhn_tf.export.pruning.layer_statistics import LayerSparsity, SnrHistogram, StructureProbabilities
 from cvhn_tf.export.pruning.prune import as_list, check_model, check_sparsity, check_structure

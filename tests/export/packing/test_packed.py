@@ -394,6 +394,14 @@ def test_networks_that_are_no_classifiers_are_packed_by_their_error():
         export.smallest_packed(model, (x, x), **settings, min_metric=0.1)
 
 
+def test_search_for_a_packed_network_says_how_far_it_is(small, capsys):
+    x = np.zeros((4, *small.at(1.0).input_shape[1:]), "float32")
+    grid = {"complexities": [1.0], "sparsities": [0.5], "steps": [2.0], "rate_weights": [0.0, 1.0]}
+    found = export.smallest_packed(small, (x, np.zeros(4, int)), 0.0, **grid, verbose=True)
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last == f"Packing: 100%, {found.weights_bytes - HEADER:,} bytes of weights"
+
+
 def test_search_for_a_packed_network_needs_a_bound(small):
     x = np.zeros((4, *small.at(1.0).input_shape[1:]), "float32")
     with pytest.raises(ValueError, match=r"Expected `min_accuracy`.*Received: min_accuracy=None"):

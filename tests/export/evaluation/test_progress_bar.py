@@ -2,7 +2,7 @@
 
 import time
 
-from cvhn_tf.export.comparison.progress_bar import progress_bar
+from cvhn_tf.export.evaluation.progress_bar import progress_bar
 
 
 def test_a_log_gets_a_line_for_each_tenth_and_where_it_has_been_silent(monkeypatch, capfd):
