@@ -23,6 +23,10 @@ SMALL = {
         ["--epochs", "1", "--examples", "32", "--size", "32", "--sparsities", "0.8"],
         {"shapes.tflite"},
     ),
+    "choose_structure.py": (
+        ["--epochs", "1", "--complexities", "1", "--max-multiply-adds", "1000000"],
+        {"chosen.tflite"},
+    ),
     "cifar10.py": (
         ["--dataset", "digits", "--epochs", "1", "--examples", "64"],
         {f"cifar10/complexity-{c}_sparsity-{s}.tflite" for c in ("0.1", "1") for s in ("0", "0.5", "0.8")},
