@@ -15,9 +15,7 @@ from cvhn_tf import datasets, export
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--dataset", default="digits", choices=datasets.names())
 parser.add_argument("--epochs", type=int, default=30)
-parser.add_argument(
-    "--price", type=float, default=0.2, help="nats that all paths together cost at λ = 1"
-)
+parser.add_argument("--price", type=float, default=0.2, help="nats that all paths together cost at λ = 1")
 parser.add_argument("--complexities", type=float, nargs="+", default=[0.001, 0.01, 0.1, 1.0], metavar="LAMBDA")
 parser.add_argument("--max-multiply-adds", type=float, default=40_000)
 parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("chosen.tflite"))
