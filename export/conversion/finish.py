@@ -31,6 +31,7 @@ from cvhn_tf.export.tflite.flatbuffer import (
 )
 from cvhn_tf.export.tflite.slices import slice_in_place
 from cvhn_tf.export.tflite.sparse_layers import leave_zeros_out
+from cvhn_tf.export.tflite.strides import stride_in_pools
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
 from cvhn_tf.export.tflite.zero_states import fold_zeros
 from cvhn_tf.export.verification.verify import ConversionError, check_scalable
@@ -51,10 +52,13 @@ def finished(content, keras_model, client):
     model = parse(content)
     check_scalable(model)
     make_shapes_static(model)
+    drop_unread(model)
     if use_common_operations(model):
         drop_unread(model)
     if slice_in_place(model, client.sliced):
         drop_unread(model)
+    if not client.strides:
+        stride_in_pools(model)
     if client.sparse_cost is not None and leave_zeros_out(model, client.sparse_cost):
         drop_unread(model)
     if client.runtime < _HYBRID_TRANSPOSED_FROM:

@@ -343,6 +343,53 @@ def test_parts_of_a_split_that_nothing_reads_are_not_split_off_for_gpus():
     assert "SPLIT_V" in versions(export.to_tflite(network, client="cpu").content)
 
 
+@pytest.mark.parametrize("quantization", CLIENTS["any"].encodings)
+def test_slices_for_gpus_drop_no_axis(quantization):
+    inputs = keras.Input((5, 4, 6))
+    maps = layers.Conv2D(8, 3, padding="same")(inputs)
+    parts = [maps[:, -1, 1], maps[:, 2:4, 0, 1:], maps[..., -2], keras.ops.unstack(maps, axis=2)[1]]
+    outputs = layers.Dense(5)(layers.Concatenate()([layers.Flatten()(part) for part in parts]))
+    network = keras.Model(inputs, outputs)
+    data = examples_for(network)
+    expected = network.predict(data, verbose=0)
+    for client in ("any", "gpu", "web", "cpu"):
+        artifact = export.to_tflite(network, quantization, representative_data=data, client=client)
+        model = parse(artifact.content)
+        dropping = [
+            operator
+            for operator in model.subgraphs[0].operators
+            if operation_of(model, operator) == "UNPACK" or getattr(operator.builtinOptions, "shrinkAxisMask", 0)
+        ]
+        assert len(dropping) == (4 if client == "cpu" else 0) and artifact.caveats == ()
+        off = np.abs(LiteRTModel(artifact).run([data])[0] - expected).max()  # resized
+        assert off < ENCODINGS[quantization].tolerance * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("quantization", CLIENTS["any"].encodings)
+def test_integer_convolutions_of_one_place_have_no_strides_for_gpus(quantization):
+    inputs = keras.Input((9, 12, 4))
+    x = layers.Conv2D(8, 3, 2, padding="same", activation="relu")(inputs)
+    x = layers.Add()([layers.Conv2D(6, 1, 2)(x), layers.Conv2D(6, 3, 2, padding="same")(x)])
+    x = layers.Conv1D(5, 1, 3)(layers.Reshape((9, 6))(x))
+    network = keras.Model(inputs, layers.Dense(5)(layers.Flatten()(x)))
+    data = examples_for(network)
+    expected = network.predict(data, verbose=0)
+    for client in ("any", "gpu", "web", "cpu"):
+        artifact = export.to_tflite(network, quantization, representative_data=data, client=client)
+        model = parse(artifact.content)
+        (graph,) = model.subgraphs
+        strided = [
+            operator
+            for operator in graph.operators
+            if operation_of(model, operator) == "CONV_2D"
+            and list(graph.tensors[operator.inputs[1]].shape)[1:3] == [1, 1]
+            and max(operator.builtinOptions.strideH, operator.builtinOptions.strideW) > 1
+        ]
+        assert len(strided) == (0 if quantization == "int8" and client != "cpu" else 2)
+        off = np.abs(LiteRTModel(artifact).run([data])[0] - expected).max()
+        assert off < ENCODINGS[quantization].tolerance * np.abs(expected).max()
+
+
 def test_file_with_an_operation_that_a_client_lacks_somewhere_says_so():
     inputs = keras.Input((6,), dtype="int32")
     network = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(layers.Embedding(20, 4)(inputs))))
