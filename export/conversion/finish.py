@@ -29,6 +29,7 @@ from cvhn_tf.export.tflite.flatbuffer import (
     sizes_of,
     type_name,
 )
+from cvhn_tf.export.tflite.reversals import reverse_each_axis
 from cvhn_tf.export.tflite.slices import slice_in_place
 from cvhn_tf.export.tflite.sparse_layers import leave_zeros_out
 from cvhn_tf.export.tflite.strides import stride_in_pools
@@ -36,7 +37,8 @@ from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
 from cvhn_tf.export.tflite.zero_states import fold_zeros
 from cvhn_tf.export.verification.verify import ConversionError, check_scalable
 
-_HYBRID_TRANSPOSED_FROM = (2, 17)  # TFLite 2.14 refuses integer kernels of floats, those of "cpu" take them
+# TFLite 2.14 refuses integer kernels of floats in transposed convolutions, and reverses one axis of several.
+_NEWER = (2, 17)
 _BY_CHANNELS = "LiteRT.js runs the file with its sparse weights in WebAssembly alone, not on WebGPU"
 
 
@@ -61,8 +63,9 @@ def finished(content, keras_model, client):
         stride_in_pools(model)
     if client.sparse_cost is not None and leave_zeros_out(model, client.sparse_cost):
         drop_unread(model)
-    if client.runtime < _HYBRID_TRANSPOSED_FROM:
+    if client.runtime < _NEWER:
         expand_transposed(model)
+        reverse_each_axis(model)
     if "web" in client.names:
         add_biases(model)
         look_up_integers(model)

@@ -343,6 +343,20 @@ def test_parts_of_a_split_that_nothing_reads_are_not_split_off_for_gpus():
     assert "SPLIT_V" in versions(export.to_tflite(network, client="cpu").content)
 
 
+@pytest.mark.parametrize("quantization", [None, "int8"])
+def test_several_axes_are_reversed_one_by_one_for_old_runtimes(quantization):
+    inputs = keras.Input((5, 4, 3))
+    network = keras.Model(inputs, layers.Dense(5)(layers.Flatten()(keras.ops.flip(inputs, axis=(1, 2, 3)))))
+    data = examples_for(network)
+    expected = network.predict(data, verbose=0)
+    for client, count in (("any", 3), ("tflite", 3), ("cpu", 1)):
+        artifact = export.to_tflite(network, quantization, representative_data=data, client=client)
+        model = parse(artifact.content)
+        assert [operation_of(model, operator) for operator in model.subgraphs[0].operators].count("REVERSE_V2") == count
+        off = np.abs(LiteRTModel(artifact).run([data])[0] - expected).max()
+        assert off < ENCODINGS[quantization].tolerance * np.abs(expected).max()
+
+
 @pytest.mark.parametrize("quantization", CLIENTS["any"].encodings)
 def test_slices_for_gpus_drop_no_axis(quantization):
     inputs = keras.Input((5, 4, 6))
