@@ -9,6 +9,7 @@ from cvhn_tf.export.clients.checks import instead
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.conversion.sparse_parts import by_channels_or_not
 from cvhn_tf.export.conversion.static_shapes import drop_unread, make_shapes_static, shapes_for
+from cvhn_tf.export.tflite.axis_by_axis import concatenate_tiles, reverse_each_axis
 from cvhn_tf.export.tflite.common_operations import use_common_operations
 from cvhn_tf.export.tflite.expanded_weights import (
     add_biases,
@@ -29,7 +30,6 @@ from cvhn_tf.export.tflite.flatbuffer import (
     sizes_of,
     type_name,
 )
-from cvhn_tf.export.tflite.reversals import reverse_each_axis
 from cvhn_tf.export.tflite.slices import slice_in_place
 from cvhn_tf.export.tflite.sparse_layers import leave_zeros_out
 from cvhn_tf.export.tflite.strides import stride_in_pools
@@ -58,6 +58,9 @@ def finished(content, keras_model, client):
     if use_common_operations(model):
         drop_unread(model)
     if slice_in_place(model, client.sliced):
+        drop_unread(model)
+    if "TILE" in client.refuses:
+        concatenate_tiles(model)
         drop_unread(model)
     if not client.strides:
         stride_in_pools(model)

@@ -428,6 +428,21 @@ def test_tflite_micro_runs_what_is_made_for_it(name, quantization, networks, fil
     assert np.abs(outputs - expected).max() < ENCODINGS[quantization].tolerance / 4 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("quantization", CLIENTS["micro"].encodings)
+def test_nearest_upsampling_joins_copies_for_tflite_micro(quantization):
+    inputs = keras.Input((4, 3, 5))
+    x = layers.UpSampling1D(10)(layers.Reshape((6, 20))(layers.UpSampling2D((2, 1))(inputs)))
+    x = layers.UpSampling2D((2, 3))(layers.Reshape((10, 24, 5))(x))
+    network = keras.Model(inputs, layers.Dense(4)(layers.GlobalAveragePooling2D()(layers.Conv2D(6, 3)(x))))
+    data = examples_for(network)
+    artifact = export.to_tflite(network, quantization, representative_data=data, client="micro")
+    assert len(artifact.verified_by) == 2 and "TILE" not in versions(artifact.content)
+    expected = network.predict(data, verbose=0)
+    off = np.abs(MicroModel(artifact.content).run([data[:5]])[0] - expected[:5]).max()
+    assert off < ENCODINGS[quantization].tolerance / 4 * np.abs(expected).max()
+    assert "TILE" in versions(export.to_tflite(network, quantization, representative_data=data).content)
+
+
 @pytest.mark.parametrize("client", ["any", "micro"])
 def test_inputs_and_outputs_are_integers_on_request(client, networks):
     data = examples_for(networks["lenet"])
@@ -455,7 +470,7 @@ def test_file_that_tflite_micro_refuses_is_an_error_with_its_reason():
 @pytest.mark.parametrize(
     "layer, operation, quantizations",
     [
-        (layers.UpSampling1D(2), "TILE", (None, "int8")),
+        (layers.UpSampling1D(11), "TILE", (None, "int8")),
         (layers.Activation("gelu"), "GELU", (None, "int8")),
         (layers.Activation("softplus"), "EXP, as of exponential", ("int8",)),
         (layers.Embedding(20, 4), r"integers \(SELECT_V2\), as Embedding does", (None, "int8")),
