@@ -11,6 +11,7 @@ from cvhn_tf.export.conversion.sparse_parts import by_channels_or_not
 from cvhn_tf.export.conversion.static_shapes import drop_unread, make_shapes_static, shapes_for
 from cvhn_tf.export.tflite.axis_by_axis import concatenate_tiles, reverse_each_axis
 from cvhn_tf.export.tflite.common_operations import use_common_operations
+from cvhn_tf.export.tflite.convolutions import separate_activations, stride_in_pools
 from cvhn_tf.export.tflite.expanded_weights import (
     add_biases,
     expand_first,
@@ -32,7 +33,6 @@ from cvhn_tf.export.tflite.flatbuffer import (
 )
 from cvhn_tf.export.tflite.slices import slice_in_place
 from cvhn_tf.export.tflite.sparse_layers import leave_zeros_out
-from cvhn_tf.export.tflite.strides import stride_in_pools
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
 from cvhn_tf.export.tflite.zero_states import fold_zeros
 from cvhn_tf.export.verification.verify import ConversionError, check_scalable
@@ -57,6 +57,7 @@ def finished(content, keras_model, client):
     drop_unread(model)
     if use_common_operations(model):
         drop_unread(model)
+    separate_activations(model)
     if slice_in_place(model, client.sliced):
         drop_unread(model)
     if "TILE" in client.refuses:

@@ -12,6 +12,8 @@ _LIMIT = 1e30
 _WIDEST_SCORES = 512
 # Such operations with float weights would make a file large.
 _WEIGHTED = ("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+# TFLite has EXP of integers from 2.12 on, LOG from 2.15 on, LiteRT 1.1 no DIV of them, tflite-micro no EXP.
+_OF_FLOATS = ("DIV", "EXP", "LOG")
 # TensorFlow's quantizer makes zeros of constants that are no larger.
 _LARGEST_LOST = 1e-6
 
@@ -27,7 +29,7 @@ def kept_in_float(content) -> tuple[bytes, list[str]]:
 
     Returns:
         The file's bytes, and the names of tensors: outputs of the operations that read or write an activation without
-        a range, whose constants the quantizer would lose, or that divide, since old runtimes divide no integers.
+        a range, whose constants the quantizer would lose, or that old runtimes have for floats only.
     """
     model, stay_float = parse(content), []
     for graph in model.subgraphs:
@@ -37,7 +39,7 @@ def kept_in_float(content) -> tuple[bytes, list[str]]:
         for operator in graph.operators:
             if (
                 without_range.intersection([*operator.inputs, *operator.outputs])
-                or operation_of(model, operator) == "DIV"
+                or operation_of(model, operator) in _OF_FLOATS
                 or _loses_constants(model, graph, operator)
             ):
                 stay_float += [graph.tensors[place].name.decode() for place in operator.outputs]
