@@ -22,6 +22,7 @@ class Cell:
         wrong_by: Largest difference of those, NaN if one has no numbers.
         refused: Networks whose files the client refused, separated by blanks.
         said: What it said to the first of them.
+        told: Those of them whose files say in their caveats what GPUs refuse, where the client is one of these.
         partly: How many files the GPU left to the processor in part.
     """
 
@@ -35,10 +36,11 @@ class Cell:
     wrong_by: float = 0.0
     refused: str = ""
     said: str = ""
+    told: str = ""
     partly: int = 0
 
-    def add(self, network: str, outcome: dict, tolerance: float) -> None:
-        """Counts the outcome of one file in."""
+    def add(self, network: str, outcome: dict, tolerance: float, told: bool = False) -> None:
+        """Counts the outcome of one file in, which may have told of a refusal."""
         if outcome.get("left_out"):
             return
         self.files += 1
@@ -46,6 +48,7 @@ class Cell:
         if "refused" in outcome:
             self.refused = f"{self.refused} {network}".strip()
             self.said = self.said or outcome["refused"]
+            self.told = f"{self.told} {network}".strip() if told else self.told
             return
         difference = math.nan if outcome["difference"] is None else outcome["difference"]
         if difference <= tolerance:
@@ -61,17 +64,18 @@ class Cell:
             count = len(networks.split())
             if count:
                 parts.append(word if count == self.files else f"{word} ({count} of {self.files})")
-        return (", ".join(parts) or "–") + ("†" if self.partly else "")
+        return (", ".join(parts) or "–") + ("†" if self.partly else "") + ("‡" if self.told else "")
 
 
-def cells_of(client: str, cases: dict, outcomes: dict) -> list[Cell]:
+def cells_of(client: str, cases: dict, outcomes: dict, is_gpu: bool = False) -> list[Cell]:
     """The cells of one client, by what came out of each file."""
     cells, made_for = {}, list(dict.fromkeys(made["client"] for made in cases["made"]))
     for made in sorted(cases["made"], key=lambda made: made_for.index(made["client"])):
         key = made["client"], made["encoding"]
         file = cases["files"][made["file"]]
         cell = cells.setdefault(key, Cell(*key, client))
-        cell.add(file["network"], outcomes[made["file"]], file["tolerance"])
+        told = is_gpu and bool(file.get("caveats"))
+        cell.add(file["network"], outcomes[made["file"]], file["tolerance"], told)
     return list(cells.values())
 
 

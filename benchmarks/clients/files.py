@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 
-from benchmarks.clients.networks import examples, networks
+from benchmarks.clients.networks import BY_CHANNELS, examples, networks
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.conversion.convert import to_tflite_from
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
@@ -53,14 +53,24 @@ def make_files(folder: pathlib.Path) -> None:
         sparse, graphs = name.startswith("sparse"), FrozenGraphs()
         for client in CLIENTS.values():
             for quantization in client.encodings:
-                integers = ENCODINGS[quantization].integer_bits is not None
-                if sparse and (client.sparse is not None or integers):
+                if sparse and not _reads_sparse(client, quantization, name):
                     continue
                 calibration, _ = examples(model, 100, seed=2)
                 artifact = to_tflite_from(graphs, model, quantization, sparse, calibration, client.name)
                 file = f"{name}-{quantization}-{hashlib.sha256(artifact.content).hexdigest()[:8]}.tflite"
                 artifact.save(folder / file)
                 tolerance = ENCODINGS[quantization].tolerance / 4
-                cases["files"][file] = {"network": name, "encoding": artifact.encoding, "tolerance": tolerance}
+                cases["files"][file] = {
+                    "network": name,
+                    "encoding": artifact.encoding,
+                    "tolerance": tolerance,
+                    "caveats": artifact.caveats,
+                }
                 cases["made"].append({"client": client.name, "encoding": artifact.encoding, "file": file})
     (folder / "cases.json").write_text(json.dumps(cases))
+
+
+def _reads_sparse(client, quantization, network):
+    if client.reads_by_channels_alone:
+        return network == BY_CHANNELS and quantization is None
+    return client.sparse is None and ENCODINGS[quantization].integer_bits is None

@@ -64,7 +64,7 @@ def run_clients(clients):
         print(f"{client.title}: {done.version or done.problem}", flush=True)
         versions[client.name] = {"version": done.version, "problem": done.problem}
         if done.version is not None:
-            of_client = cells.cells_of(client.name, cases, {**done.outcomes, **spared})
+            of_client = cells.cells_of(client.name, cases, {**done.outcomes, **spared}, client.is_gpu)
             found += of_client
             for cell in of_client:
                 print(f"  {cell.made_for:7} {cell.encoding:17} {cell}", flush=True)

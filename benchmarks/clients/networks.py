@@ -7,12 +7,14 @@ from cvhn_tf import export
 from cvhn_tf.export.networks.select_features import SelectFeatures
 
 L = keras.layers
+BY_CHANNELS = "sparse_by_channels"
 
 
 def networks() -> dict:
     """Name -> Keras model. Those that begin with `sparse` have the zeros for TFLite's sparse encoding.
 
-    Of the sparse ones, one comes with a batch of one, too: LiteRT.js takes no other.
+    Of the sparse ones, one comes with a batch of one, too: LiteRT.js takes no other. `BY_CHANNELS` has the form of
+    `fast_sparse`.
     """
     keras.utils.set_random_seed(0)
     narrow = _trained(_lenet(4, 16))
@@ -31,6 +33,7 @@ def networks() -> dict:
         "sparse_convolutions": sparse,
         "sparse_convolutions_of_one": _of_one_example(sparse),
         "sparse_blocks": _sparse_blocks(),
+        BY_CHANNELS: export.fast_sparse(_sparse_separable()),
     }
 
 
@@ -113,6 +116,16 @@ def _sparse_convolutions():
     x = L.Conv2D(64, 1, activation="relu")(x)
     model = keras.Model(inputs, L.Dense(10)(L.GlobalAveragePooling2D()(x)))
     return _trained_sparse(model, {3: _tenth((1, 1, 16, 64)), 5: _tenth((1, 1, 32, 64))})
+
+
+def _sparse_separable():
+    inputs = keras.Input((32, 32, 3))
+    x = L.Conv2D(16, 3, 2, padding="same", activation="relu")(inputs)
+    for filters, strides in ((64, 1), (96, 2)):
+        x = L.DepthwiseConv2D(3, strides, padding="same", activation="relu")(x)
+        x = L.Conv2D(filters, 1, activation="relu")(x)
+    model = keras.Model(inputs, L.Dense(10)(L.GlobalAveragePooling2D()(x)))
+    return _trained_sparse(model, {3: _tenth((1, 1, 16, 64)), 5: _tenth((1, 1, 64, 96))})
 
 
 def _sparse_blocks():

@@ -22,14 +22,15 @@ def write_page(summary: dict, cells: list[Cell]) -> None:
 
 
 def failures(cells: list[Cell]) -> list[str]:
-    """A sentence for each client that refuses files that were made for it, or computes them wrongly."""
+    """A sentence for each client that refuses files that were made for it without a word, or computes them wrongly."""
     takes = {client.name: client for client in CLIENTS}
     kinds = {}
     for cell in cells:
         client = takes[cell.client]
         if cell.made_for in client.takes:
-            for what, networks in (("refuses", cell.refused), ("computes wrongly", cell.wrong)):
-                for network in networks.split():
+            untold = [network for network in cell.refused.split() if network not in cell.told.split()]
+            for what, networks in (("refuses", untold), ("computes wrongly", cell.wrong.split())):
+                for network in networks:
                     kinds.setdefault(f"{client.title} {what} {network} made for", []).append(
                         f"`{cell.made_for}` in {cell.encoding}"
                     )

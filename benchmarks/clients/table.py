@@ -23,6 +23,7 @@ class Client:
         command: Makes its environment in a folder, and returns the command that takes the folder of the files, a file
             for results, and names of files.
         spares: Encodings that are not run in it, since it has faults with them that end it.
+        is_gpu: Whether it is a GPU, of which caveats of files may say that it refuses them.
         longest_s: Seconds after which a run of all files counts as hanging.
     """
 
@@ -31,6 +32,7 @@ class Client:
     takes: tuple[str, ...]
     command: Callable[[pathlib.Path], Sequence[str]]
     spares: tuple[str, ...] = ()
+    is_gpu: bool = False
     longest_s: float = 600
 
 
@@ -103,9 +105,9 @@ CLIENTS = [
     ),
     Client("node", "LiteRT.js wasm, Node.js", _WEB, _node),
     Client("chromium", "LiteRT.js wasm, Chromium", _WEB, _chromium("wasm")),
-    Client("webgpu", "LiteRT.js WebGPU", _WEB, _chromium("webgpu")),
-    Client("webgpu-jspi", "LiteRT.js WebGPU, JSPI", _WEB, _chromium("webgpu-jspi")),
-    Client("gpu", "LiteRT CompiledModel, GPU", ("any", "gpu"), _gpu),
+    Client("webgpu", "LiteRT.js WebGPU", _WEB, _chromium("webgpu"), is_gpu=True),
+    Client("webgpu-jspi", "LiteRT.js WebGPU, JSPI", _WEB, _chromium("webgpu-jspi"), is_gpu=True),
+    Client("gpu", "LiteRT CompiledModel, GPU", ("any", "gpu"), _gpu, is_gpu=True),
     Client("micro", "tflite-micro", ("micro",), _python("micro", "micro", "tflite-micro==0.dev20261023182759")),
     Client("mediapipe", "MediaPipe ImageClassifier", (), _python("mediapipe", "mediapipe", "mediapipe==1.2.3")),
     Client("openvino", "OpenVINO", (), _python("openvino", "openvino", "openvino==2026.4.1")),

@@ -85,10 +85,11 @@ def run_files(cases, folder, counts, wrong, versions):
         done = run(client, files, CLIENTS_FOLDER, folder)
         versions[client.name] = done.version or done.problem
         for file, outcome in done.outcomes.items():
-            if "refused" in outcome:  # which may be what one before it has left behind
-                outcome = run(client, [file], CLIENTS_FOLDER, folder).outcomes[file]
             case = cases["files"][file]
             word = _judged(outcome, case, expected.get(file))
+            if word == "refused":  # which may be what one before it has left behind
+                outcome = run(client, [file], CLIENTS_FOLDER, folder).outcomes[file]
+                word = _judged(outcome, case, expected.get(file))
             if runs_all:
                 expected[file] = outcome.get("difference")
             counts[client.name][word] += 1

@@ -23,6 +23,7 @@ class Client:
             CONV_2D/INT4_BEHIND for convolutions by 4-bit weights that read no input of the file; STRIDED_SLICE/STEPS
             for single steps of the first axis.
         sliced: Operations in whose place it gets slices where these do the same.
+        strides: Whether it computes integer convolutions of a kernel of one place with strides; else a pool has them.
         sparse: None if it reads zeros in TFLite's sparse encoding; else why it does not, likewise.
         sparse_cost: So many weights of a dense kernel take the time of a sparse one that a fully connected layer reads
             by itself; None if the converter chooses which layers do.
@@ -41,6 +42,7 @@ class Client:
     refuses: Mapping[str, str] = dataclasses.field(default_factory=dict)
     lacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
     sliced: tuple[str, ...] = ()
+    strides: bool = True
     sparse: str | None = None
     sparse_cost: float | None = None
     by_channels: bool = True
@@ -80,6 +82,7 @@ def common(title: str, clients: Sequence[Client], names: Sequence[str] | None = 
         refuses=_of_first(client.refuses for client in clients),
         lacks=_of_first(client.lacks for client in clients),
         sliced=tuple(dict.fromkeys(operation for client in clients for operation in client.sliced)),
+        strides=all(client.strides for client in clients),
         sparse=next((client.sparse for client in clients if client.sparse is not None), None),
         sparse_cost=max(costs) if len(costs) == len(clients) else None,
         by_channels=all(client.by_channels for client in clients),

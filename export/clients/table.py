@@ -40,7 +40,8 @@ _LACKED_BY_GPUS = {
         "recurrent layers for any number of examples: client='any' makes a file for one"
     ),
 }
-_SPLITS = ("SPLIT", "SPLIT_V")  # which the accelerator computes wrongly where it leaves parts unread
+# Which the accelerator computes wrongly where the file leaves parts unread, and refuses where an axis is dropped.
+_CUTS = ("SPLIT", "SPLIT_V", "UNPACK", "STRIDED_SLICE")
 
 CPU = Client(
     names=("cpu",),
@@ -56,7 +57,8 @@ GPU = Client(
     causes={"weight_only_int8": _NO_EXPANSION, "weight_only_int4": _NO_EXPANSION},
     refuses=_NO_GROUPS,
     lacks=_LACKED_BY_GPUS,
-    sliced=_SPLITS,
+    sliced=_CUTS,
+    strides=False,
     sparse="LiteRT's GPU accelerator takes sparse weights for dense ones, or refuses them",
     by_channels=False,
     free_sizes=False,
@@ -85,7 +87,8 @@ WEB = Client(
             "browsers without JSPI, where one comes behind other operations"
         ),
     },
-    sliced=("GATHER", *_SPLITS),
+    sliced=("GATHER", *_CUTS),
+    strides=False,
     sparse="LiteRT.js takes sparse weights for dense ones on WebGPU",
     free_batch=False,
     resizes=False,

@@ -9,7 +9,9 @@ from cvhn_tf.export.clients.checks import instead
 from cvhn_tf.export.clients.table import CLIENTS
 from cvhn_tf.export.conversion.sparse_parts import by_channels_or_not
 from cvhn_tf.export.conversion.static_shapes import drop_unread, make_shapes_static, shapes_for
+from cvhn_tf.export.tflite.axis_by_axis import concatenate_tiles, reverse_each_axis
 from cvhn_tf.export.tflite.common_operations import use_common_operations
+from cvhn_tf.export.tflite.convolutions import separate_activations, stride_in_pools
 from cvhn_tf.export.tflite.expanded_weights import (
     add_biases,
     expand_first,
@@ -35,7 +37,8 @@ from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
 from cvhn_tf.export.tflite.zero_states import fold_zeros
 from cvhn_tf.export.verification.verify import ConversionError, check_scalable
 
-_HYBRID_TRANSPOSED_FROM = (2, 17)  # TFLite 2.14 refuses integer kernels of floats, those of "cpu" take them
+# TFLite 2.14 refuses integer kernels of floats in transposed convolutions, and reverses one axis of several.
+_NEWER = (2, 17)
 _BY_CHANNELS = "LiteRT.js runs the file with its sparse weights in WebAssembly alone, not on WebGPU"
 
 
@@ -51,14 +54,22 @@ def finished(content, keras_model, client):
     model = parse(content)
     check_scalable(model)
     make_shapes_static(model)
+    drop_unread(model)
     if use_common_operations(model):
         drop_unread(model)
+    separate_activations(model)
     if slice_in_place(model, client.sliced):
         drop_unread(model)
+    if "TILE" in client.refuses:
+        concatenate_tiles(model)
+        drop_unread(model)
+    if not client.strides:
+        stride_in_pools(model)
     if client.sparse_cost is not None and leave_zeros_out(model, client.sparse_cost):
         drop_unread(model)
-    if client.runtime < _HYBRID_TRANSPOSED_FROM:
+    if client.runtime < _NEWER:
         expand_transposed(model)
+        reverse_each_axis(model)
     if "web" in client.names:
         add_biases(model)
         look_up_integers(model)

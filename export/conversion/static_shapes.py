@@ -10,20 +10,6 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from cvhn_tf.export.tflite.flatbuffer import make_reshape, operation_of, serialize, sizes_of
 from cvhn_tf.export.verification.quiet import native_stderr_off
 
-# What computes shapes, and nothing else once no other operation reads it.
-_OF_SHAPES = {
-    "CAST",
-    "CONCATENATION",
-    "GATHER",
-    "MUL",
-    "PACK",
-    "REDUCE_PROD",
-    "RESHAPE",
-    "SHAPE",
-    "SLICE",
-    "STRIDED_SLICE",
-}
-
 
 def make_shapes_static(model) -> None:
     """Gives a `ModelT` constants in the place of shapes that are computed, where at most one size is free."""
@@ -41,15 +27,15 @@ def make_shapes_static(model) -> None:
         ]
     # Without sizes, a tensor is a scalar or of a rank that is not known.
     reshapes = [(graph, operator, sizes) for graph, operator, sizes in reshapes if sizes and sizes.count(-1) <= 1]
-    if not reshapes:
-        return
     for graph, operator, sizes in reshapes:
         make_reshape(model, graph, operator, operator.inputs[0], sizes)
-    drop_unread(model)
 
 
 def drop_unread(model) -> None:
-    """Removes from a `ModelT` operations on shapes that nothing reads, and tensors and values of no operation."""
+    """Removes from a `ModelT` operations that nothing reads, and tensors and values of no operation.
+
+    LiteRT's GPU accelerator ends its process on some files that hold the former.
+    """
     for graph in model.subgraphs:
         _drop_unread(model, graph)
     _drop_unread_buffers(model)
@@ -108,14 +94,10 @@ def _has_computed_shape(model, graph, operator):
 
 
 def _drop_unread(model, graph):
-    """Removes operations on shapes whose results nothing reads, and tensors that are of no operation."""
+    """Removes operations whose results nothing reads, and tensors that are of no operation."""
     while True:
         read = {int(i) for operator in graph.operators for i in operator.inputs} | {int(i) for i in graph.outputs}
-        kept = [
-            operator
-            for operator in graph.operators
-            if operation_of(model, operator) not in _OF_SHAPES or read.intersection(map(int, operator.outputs))
-        ]
+        kept = [operator for operator in graph.operators if _is_read(operator, read)]
         if len(kept) == len(graph.operators):
             break
         graph.operators = kept
@@ -144,6 +126,12 @@ def _drop_unread_buffers(model):
     for i, buffer in enumerate(model.buffers):
         if i not in used:
             buffer.data = None
+
+
+def _is_read(operator, read):
+    """Whether what an operation makes is among what is read; one that makes nothing, as of a variable, stays."""
+    outputs = {int(i) for i in _list(operator.outputs)}
+    return not outputs or not outputs.isdisjoint(read)
 
 
 def _list(indices):

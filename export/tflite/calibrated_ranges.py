@@ -12,6 +12,14 @@ _LIMIT = 1e30
 _WIDEST_SCORES = 512
 # Such operations with float weights would make a file large.
 _WEIGHTED = ("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+# TFLite has EXP of integers from 2.12 on, LOG from 2.15 on, LiteRT 1.1 no DIV of them, tflite-micro no EXP.
+_OF_FLOATS = ("DIV", "EXP", "LOG")
+# Of sums and squared differences LiteRT ends the process where a step of the output is this much finer than one of an
+# input, or than one squared.
+_FINEST = {"ADD": 2**19, "SUB": 2**19, "SQUARED_DIFFERENCE": 255 * 2**12}
+_MARGIN = 4
+# Of outputs of tanh, whatever values they have; no other operation has a wider range of its own.
+_OF_ITS_OWN = 2.0
 # TensorFlow's quantizer makes zeros of constants that are no larger.
 _LARGEST_LOST = 1e-6
 
@@ -27,7 +35,8 @@ def kept_in_float(content) -> tuple[bytes, list[str]]:
 
     Returns:
         The file's bytes, and the names of tensors: outputs of the operations that read or write an activation without
-        a range, whose constants the quantizer would lose, or that divide, since old runtimes divide no integers.
+        a range, whose constants the quantizer would lose, that old runtimes have for floats only, or whose outputs have
+        a range that is very small beside the inputs', as in networks that give the same for all inputs.
     """
     model, stay_float = parse(content), []
     for graph in model.subgraphs:
@@ -37,8 +46,9 @@ def kept_in_float(content) -> tuple[bytes, list[str]]:
         for operator in graph.operators:
             if (
                 without_range.intersection([*operator.inputs, *operator.outputs])
-                or operation_of(model, operator) == "DIV"
+                or operation_of(model, operator) in _OF_FLOATS
                 or _loses_constants(model, graph, operator)
+                or _is_too_fine(model, graph, operator)
             ):
                 stay_float += [graph.tensors[place].name.decode() for place in operator.outputs]
     return (serialize(model), stay_float) if stay_float else (bytes(content), [])
@@ -82,6 +92,19 @@ def _loses_constants(model, graph, operator):
         return False
     largest = np.abs(np.frombuffer(bytes(values), "float32")).max(initial=0)
     return 0 < largest < _LARGEST_LOST and width > 1 / _LARGEST_LOST
+
+
+def _is_too_fine(model, graph, operator):
+    """Whether LiteRT cannot make steps as fine as an output's from an input's."""
+    operation = operation_of(model, operator)
+    if operation not in _FINEST:
+        return False
+    width, *given = (_width(graph.tensors[place].quantization) for place in (operator.outputs[0], *operator.inputs))
+    if width is None:
+        return False
+    widest = max([_OF_ITS_OWN, *(one for one in given if one is not None)])
+    widest = widest**2 if operation == "SQUARED_DIFFERENCE" else widest
+    return width * _FINEST[operation] < _MARGIN * widest
 
 
 def _width(quantization):

@@ -16,7 +16,7 @@ from cvhn_tf.export.tflite.flatbuffer import (
     MOST_AXES,
     add_constant,
     add_operation,
-    add_tensor,
+    add_tensor_like,
     make_reshape,
     operation_of,
     position_of,
@@ -81,7 +81,7 @@ def _tile_four_axes(model, graph):
             continue
         joined = [sizes[0], *(int(np.prod(group)) for group in groups[1:])]
         tiled = [size if size == -1 else size * times for size, times in zip(joined, repeats, strict=True)]
-        before, after = (_like(graph, source, joined), _like(graph, output, tiled))
+        before, after = (add_tensor_like(graph, source, joined), add_tensor_like(graph, output, tiled))
         first = add_operation(model, schema.BuiltinOperator.RESHAPE, [], [before])
         last = add_operation(model, schema.BuiltinOperator.RESHAPE, [], operator.outputs)
         make_reshape(model, graph, first, operator.inputs[0], joined)
@@ -116,7 +116,7 @@ def _pool_maxima(model, graph):
         rows, width, channels = (int(np.prod(part)) for part in (sizes[1:first], sizes[first:end], sizes[end:]))
         made = []
         place = _reshaped(model, graph, int(operator.inputs[0]), made, [sizes[0], rows, width, channels])
-        pooled = _like(graph, output, [sizes[0], rows, 1, channels])
+        pooled = add_tensor_like(graph, output, [sizes[0], rows, 1, channels])
         pool = add_operation(model, schema.BuiltinOperator.MAX_POOL_2D, [place], [pooled])
         pool.builtinOptionsType = schema.BuiltinOptions.Pool2DOptions
         pool.builtinOptions = schema.Pool2DOptionsT(schema.Padding.VALID, 1, 1, width, 1)
@@ -136,7 +136,7 @@ def _pool_maxima(model, graph):
 def _negate(model, graph, operator):
     """Puts NEG before an operator of floats and behind it."""
     for places, is_behind in ((operator.inputs, False), (operator.outputs, True)):
-        other = _like(graph, graph.tensors[places[0]], sizes_of(graph.tensors[places[0]]))
+        other = add_tensor_like(graph, graph.tensors[places[0]], sizes_of(graph.tensors[places[0]]))
         ends = [other, places[0]] if is_behind else [places[0], other]
         negation = add_operation(model, schema.BuiltinOperator.NEG, ends[:1], ends[1:])
         places[0] = other
@@ -213,7 +213,7 @@ def _dilated(model, graph, first):
     code.version = max(code.version, _DILATED[operation_of(model, convolution)])
     made.append(convolution)
     if rows:
-        result = _like(graph, graph.tensors[convolution.outputs[0]], [sizes[0], *given, results[3]])
+        result = add_tensor_like(graph, graph.tensors[convolution.outputs[0]], [sizes[0], *given, results[3]])
         convolution.outputs = [result]
         back = add_operation(model, schema.BuiltinOperator.RESHAPE, [], [output])
         make_reshape(model, graph, back, result, [sizes[0], given[1], results[3]])
@@ -231,7 +231,7 @@ def _with_row(sizes):
 
 
 def _reshaped(model, graph, source, made, sizes):
-    result = _like(graph, graph.tensors[source], sizes)
+    result = add_tensor_like(graph, graph.tensors[source], sizes)
     operator = add_operation(model, schema.BuiltinOperator.RESHAPE, [], [result])
     make_reshape(model, graph, operator, source, sizes)
     made.append(operator)
@@ -243,7 +243,7 @@ def _padded(model, graph, source, made, pads):
     examples, *sizes, channels = sizes_of(graph.tensors[source])
     widths = np.array([[0, 0], *pads, [0, 0]], "int32")
     grown = [size + int(more) for size, more in zip(sizes, pads.sum(1), strict=True)]
-    result = _like(graph, graph.tensors[source], [examples, *grown, channels])
+    result = add_tensor_like(graph, graph.tensors[source], [examples, *grown, channels])
     made.append(
         add_operation(model, schema.BuiltinOperator.PAD, [source, add_constant(model, graph, b"", widths)], [result])
     )
@@ -260,11 +260,3 @@ def _integers(model, tensor):
     if data is None or tensor.type != schema.TensorType.INT32:
         return None
     return np.frombuffer(data, "int32").reshape([] if tensor.shape is None else tensor.shape)
-
-
-def _like(graph, tensor, sizes):
-    """Place of a new tensor of other sizes."""
-    shape = [1 if size == -1 else size for size in sizes]
-    place = add_tensor(graph, b"", tensor.type, shape, sizes)
-    graph.tensors[place].quantization = tensor.quantization
-    return place

@@ -64,13 +64,22 @@ def add_biases(model) -> None:
 
 
 def expand_first(model) -> None:
-    """Puts operations on constants alone in front: then all that is left to the processor comes before a GPU's part.
+    """Puts what GPUs leave to the processor in front: operations on constants alone, 4-bit convolutions of inputs.
 
-    LiteRT.js fails on WebGPU, in browsers without JSPI, where some of it comes between two parts of the GPU.
+    LiteRT.js fails on WebGPU, in browsers without JSPI, where some of it comes behind a part of the GPU.
     """
     for graph in model.subgraphs:
-        given = {int(i) for i in graph.inputs} | {int(i) for operator in graph.operators for i in operator.outputs}
-        graph.operators.sort(key=lambda operator: not given.isdisjoint(map(int, operator.inputs)))
+        made = {int(i) for operator in graph.operators for i in operator.outputs}
+        inputs = {int(i) for i in graph.inputs}
+        of_inputs = [operator for operator in graph.operators if made.isdisjoint(map(int, operator.inputs))]
+        first = [operator for operator in of_inputs if inputs.isdisjoint(map(int, operator.inputs))]
+        first += [
+            operator
+            for operator in of_inputs
+            if operation_of(model, operator) == "CONV_2D" and type_name(graph.tensors[operator.inputs[1]]) == "INT4"
+        ]
+        are_first = set(map(id, first))
+        graph.operators = first + [operator for operator in graph.operators if id(operator) not in are_first]
 
 
 def has_expanded_weights(model, graph, operator) -> bool:

@@ -95,6 +95,19 @@ def add_tensor(graph, name, kind, shape, sizes=None) -> int:
     return len(graph.tensors) - 1
 
 
+def add_tensor_like(graph, tensor, sizes) -> int:
+    """Place of a new tensor without values, of another one's type and quantization.
+
+    Args:
+        graph: `SubGraphT`.
+        tensor: `TensorT`.
+        sizes: As of `sizes_of`.
+    """
+    place = add_tensor(graph, b"", tensor.type, [1 if size == -1 else size for size in sizes], sizes)
+    graph.tensors[place].quantization = tensor.quantization
+    return place
+
+
 def add_constant(model, graph, name, values) -> int:
     """Place of a new tensor in a graph with values, an array of float32 or int32.
 

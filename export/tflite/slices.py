@@ -1,8 +1,8 @@
-"""Slices in the place of GATHER and of splits, where programs for GPUs refuse them or compute them wrongly.
+"""Slices that keep all axes in the place of others, GATHER, splits and UNPACK, where programs for GPUs fail on these.
 
 LiteRT.js refuses GATHER on WebGPU: features that `compact` selects become a slice for each run of them, and a
 concatenation of these. A split of which nothing reads some part LiteRT's accelerator for GPUs computes wrongly without
-a word, and so does LiteRT.js on WebGPU.
+a word, and so does LiteRT.js on WebGPU. Both refuse slices that drop an axis, as of the last step: a reshape drops it.
 """
 
 import numpy as np
@@ -12,6 +12,8 @@ from cvhn_tf.export.tflite.flatbuffer import (
     add_constant,
     add_operation,
     add_tensor,
+    add_tensor_like,
+    make_reshape,
     operation_of,
     position_of,
     sizes_of,
@@ -26,8 +28,9 @@ def slice_in_place(model, operations) -> bool:
 
     Args:
         model: `ModelT`.
-        operations: Of GATHER, those by constant, ascending places along an axis that is not the first; of SPLIT and
-            SPLIT_V, those of which some part is not read.
+        operations: Of GATHER, those by constant, ascending places along an axis that is not the first; of SPLIT,
+            SPLIT_V and UNPACK, those of which some part is not read; of STRIDED_SLICE, those that drop an axis which is
+            not the first.
     """
     changed = False
     for graph in model.subgraphs:
@@ -70,7 +73,7 @@ def _split(model, graph, operator):
     else:
         source, _, along = operator.inputs
     axis = int(_constant(model, graph.tensors[along])) % len(sizes_of(graph.tensors[source]))
-    read = {int(i) for other in graph.operators for i in other.inputs} | {int(i) for i in graph.outputs}
+    read = _read(graph)
     if axis == 0 or read.issuperset(map(int, operator.outputs)):
         return None
     ends = np.cumsum([sizes_of(graph.tensors[output])[axis] for output in operator.outputs])
@@ -81,7 +84,67 @@ def _split(model, graph, operator):
     ]
 
 
-_REPLACEMENTS = {"GATHER": _selected, "SPLIT": _split, "SPLIT_V": _split}
+def _unpacked(model, graph, operator):
+    (source,) = operator.inputs
+    axis = operator.builtinOptions.axis % len(sizes_of(graph.tensors[source]))
+    read = _read(graph)
+    if axis == 0 or read.issuperset(map(int, operator.outputs)):
+        return None
+    steps = []
+    for place, output in enumerate(operator.outputs):
+        if int(output) in read:
+            cut, reshape = _kept_axes(model, graph, output, [axis])
+            steps += [_slice(model, graph, source, axis, place, place + 1, cut), reshape]
+    return steps
+
+
+def _with_all_axes(model, graph, operator):
+    options, (source, *bounds) = operator.builtinOptions, operator.inputs
+    sizes = sizes_of(graph.tensors[source])
+    begin, end, _ = (_constant(model, graph.tensors[place]) for place in bounds)
+    axes = [axis for axis in range(len(sizes)) if options.shrinkAxisMask >> axis & 1]
+    if not axes or axes[0] == 0 or options.ellipsisMask or options.newAxisMask or begin is None or end is None:
+        return None
+    (output,) = operator.outputs
+    if any(sizes[axis] == -1 for axis in axes) or sizes_of(graph.tensors[output]).count(-1) > 1:
+        return None
+    begin, end = begin.copy(), end.copy()
+    for axis in axes:  # of which an operation that drops it reads the beginning alone
+        begin[axis] %= sizes[axis]
+        end[axis] = begin[axis] + 1
+    cut, reshape = _kept_axes(model, graph, output, axes)
+    operator.inputs = [source, *(add_constant(model, graph, b"", values) for values in (begin, end)), bounds[2]]
+    operator.outputs = [cut]
+    options.beginMask &= ~options.shrinkAxisMask
+    options.endMask &= ~options.shrinkAxisMask
+    options.shrinkAxisMask = 0
+    return [operator, reshape]
+
+
+_REPLACEMENTS = {
+    "GATHER": _selected,
+    "SPLIT": _split,
+    "SPLIT_V": _split,
+    "UNPACK": _unpacked,
+    "STRIDED_SLICE": _with_all_axes,
+}
+
+
+def _kept_axes(model, graph, output, axes):
+    """Place of a new tensor like another one with axes of size one besides, and the operator that drops these."""
+    sizes = sizes_of(graph.tensors[output])
+    kept = list(sizes)
+    for axis in axes:
+        kept.insert(axis, 1)
+    cut = add_tensor_like(graph, graph.tensors[output], kept)
+    reshape = add_operation(model, schema.BuiltinOperator.RESHAPE, [], [output])
+    make_reshape(model, graph, reshape, cut, sizes)
+    return cut, reshape
+
+
+def _read(graph):
+    """Places of the tensors of a graph that something reads."""
+    return {int(i) for operator in graph.operators for i in operator.inputs} | {int(i) for i in graph.outputs}
 
 
 def _constant(model, tensor):

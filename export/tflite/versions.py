@@ -27,21 +27,40 @@ _OF_WEIGHTS = {
 # Operation -> version -> the release of TFLite that brought it; those after 2.10.
 # Reference: tflite/tools/versioning/runtime_version.cc of LiteRT.
 _RELEASES = {
+    "ABS": {5: (2, 12)},
     "ADD": {5: (2, 13)},
+    "BITCAST": {1: (2, 13)},
+    "BITWISE_XOR": {1: (2, 13)},
     "BATCH_TO_SPACE_ND": {4: (2, 12)},
     "CAST": {5: (2, 12), 6: (2, 15), 7: (2, 17)},
     "CONCATENATION": {4: (2, 14)},
     "CONV_2D": {7: (2, 11), 8: (2, 15)},
     "DEPTHWISE_CONV_2D": {7: (2, 11)},
     "DEQUANTIZE": {6: (2, 18)},
+    "DILATE": {1: (2, 15)},
+    "DYNAMIC_UPDATE_SLICE": {2: (2, 17), 3: (2, 19), 4: (2, 20)},
     "EMBEDDING_LOOKUP": {4: (2, 18)},
     "EQUAL": {4: (2, 13)},
+    "EXP": {2: (2, 12)},
+    "FILL": {4: (2, 12)},
+    "FLOOR_DIV": {3: (2, 13)},
+    "FLOOR_MOD": {2: (2, 13)},
     "FULLY_CONNECTED": {10: (2, 11), 11: (2, 15), 12: (2, 17), 13: (2, 18)},
     "GATHER": {6: (2, 13), 7: (2, 15)},
     "GATHER_ND": {4: (2, 13), 5: (2, 16)},
+    "GREATER_EQUAL": {3: (2, 13)},
+    "LESS": {3: (2, 13)},
+    "LOG": {2: (2, 15)},
     "MIRROR_PAD": {3: (2, 12)},
     "MUL": {6: (2, 11), 7: (2, 13)},
     "PACK": {4: (2, 13)},
+    "RANGE": {2: (2, 14)},
+    "REDUCE_WINDOW": {1: (2, 15)},
+    "RIGHT_SHIFT": {1: (2, 13)},
+    "RSQRT": {3: (2, 15)},
+    "SELECT": {3: (2, 12), 4: (2, 12)},
+    "SELECT_V2": {2: (2, 12)},
+    "SIGN": {1: (2, 11), 2: (2, 12)},
     "SLICE": {6: (2, 14)},
     "SPACE_TO_BATCH_ND": {4: (2, 12)},
     "STRIDED_SLICE": {7: (2, 14), 8: (2, 14)},
@@ -49,7 +68,9 @@ _RELEASES = {
     "TRANSPOSE": {6: (2, 12), 7: (2, 15)},
     "TRANSPOSE_CONV": {4: (2, 13), 5: (2, 15)},
     "UNIDIRECTIONAL_SEQUENCE_LSTM": {4: (2, 12)},
+    "UNSORTED_SEGMENT_MIN": {1: (2, 11)},
 }
+_STABLEHLO_FROM = (2, 17)  # all of its operations
 _FOUR_BITS_FROM = (2, 17)
 # LiteRT 1.1 and TFLite 2.14 divide no signed integers of 8 bits, whose version is that of floats.
 _INTEGER_DIVISION_FROM = (2, 19)
@@ -62,18 +83,20 @@ def make_versions_true(model) -> None:
             code = model.operatorCodes[operator.opcodeIndex]
             code.version = max(code.version, _version_by_weights(model, graph, operator))
     release = least_runtime(model)
-    if release > _written(model):
+    if release != _written(model):
         _write(model, release)
 
 
 def least_runtime(model) -> tuple[int, int]:
     """The oldest release of TFLite that runs a `ModelT`, from 2.10 on."""
-    oldest = _written(model)
+    oldest = (2, 10)
     for graph in model.subgraphs:
         for operator in graph.operators:
             version = model.operatorCodes[operator.opcodeIndex].version
             name = operation_of(model, operator)
             oldest = max(oldest, _RELEASES.get(name, {}).get(version, (2, 10)))
+            if name.startswith("STABLEHLO"):
+                oldest = max(oldest, _STABLEHLO_FROM)
             if name == "DIV" and type_name(graph.tensors[operator.outputs[0]]) == "INT8":
                 oldest = max(oldest, _INTEGER_DIVISION_FROM)
         if any(type_name(tensor) == "INT4" for tensor in graph.tensors):

@@ -49,6 +49,16 @@ def test_only_what_was_made_for_a_client_fails_it():
     assert page.failures([cell]) == []
 
 
+def test_what_caveats_tell_of_gpus_fails_none():
+    told = {**CASES, "files": {name: {**file, "caveats": ["Not on GPUs"]} for name, file in CASES["files"].items()}}
+    outcomes = dict(zip(CASES["files"], (RIGHT, WRONG, REFUSED), strict=True))
+    (cell,) = cells.cells_of("webgpu", told, outcomes, is_gpu=True)
+    assert str(cell) == "4e-7, NO (1 of 3), WRONG 0.9 (1 of 3)‡"
+    assert page.failures([cell]) == ["LiteRT.js WebGPU computes wrongly b made for `any` in int8."]
+    (cell,) = cells.cells_of("node", told, outcomes)
+    assert len(page.failures([cell])) == 2
+
+
 def test_cells_come_back_from_a_file(tmp_path):
     written = [cell_of(RIGHT, WRONG, REFUSED), cell_of(RIGHT, RIGHT, RIGHT)]
     cells.write(written, tmp_path / "table.csv")

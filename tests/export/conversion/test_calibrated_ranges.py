@@ -192,3 +192,17 @@ def test_masked_outputs_cannot_be_integers():
     assert export.to_tflite(model, "int8", representative_data=x).relative_error < 0.05
     with pytest.raises(export.ConversionError, match="relative error 1"):
         export.to_tflite(model, "int8", representative_data=x, integer_only=True)
+
+
+@pytest.mark.parametrize("layer, finest", [(layers.Add(), 2**-19), (layers.Subtract(), 2**-19)])
+def test_sums_of_steps_much_finer_than_the_inputs_stay_in_float(layer, finest):
+    first, second = keras.Input((4,)), keras.Input((4,))
+    file = parse(export.to_tflite(keras.Model([first, second], layer([first, second]))).content)
+    (graph,) = file.subgraphs
+    for tensor in graph.tensors:
+        tensor.quantization.min, tensor.quantization.max = [-50.0], [50.0]
+    (output,) = graph.outputs
+    for width, stays in ((1.0, False), (100 * finest, True), (0.0, True)):
+        graph.tensors[output].quantization.min, graph.tensors[output].quantization.max = [0.0], [width]
+        _, stay_float = kept_in_float(serialize(file))
+        assert bool(stay_float) == stays

@@ -59,3 +59,14 @@ def test_transposed_convolutions_multiply_no_floats_by_integers_where_old_runtim
         (kernel,) = (one.inputs[1] for name, one in used if name == "TRANSPOSE_CONV")
         assert type_name(model.subgraphs[0].tensors[kernel]) == kind
         assert ["TRANSPOSE_CONV" in tensor.reason for tensor in artifact.unquantized] == [True] * (kind == "FLOAT32")
+
+
+def test_four_bit_convolutions_of_inputs_come_first_in_dynamic_int4():
+    photo, facts = keras.Input((8, 8, 3)), keras.Input((6,))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3)(photo))
+    y = layers.Activation("softplus")(layers.Dense(12)(facts))
+    network = keras.Model([photo, facts], layers.Dense(4)(layers.Concatenate()([y, x])))
+    artifact = export.to_tflite(network, "dynamic_int4", client="web")
+    assert artifact.caveats == ()
+    model = parse(artifact.content)
+    assert operation_of(model, model.subgraphs[0].operators[0]) == "CONV_2D"

@@ -3,11 +3,13 @@
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 from cvhn_tf import export
-from cvhn_tf.export.tflite.flatbuffer import operation_of, parse
+from cvhn_tf.export.conversion.static_shapes import drop_unread
+from cvhn_tf.export.tflite.flatbuffer import add_operation, add_tensor_like, operation_of, parse, sizes_of
 from cvhn_tf.export.verification.litert import LiteRTModel
 
 
@@ -74,3 +76,19 @@ def test_both_fields_of_an_operation_say_the_same(quantization):
     network = NETWORKS["flatten"]()
     for code in parse(export.to_tflite(network, quantization, client="cpu").content).operatorCodes:
         assert code.deprecatedBuiltinCode == min(code.builtinCode, 127)
+
+
+def test_what_nothing_reads_is_dropped_and_what_makes_nothing_stays():
+    model = parse(export.to_tflite(NETWORKS["flatten"](), client="cpu").content)
+    (graph,) = model.subgraphs
+    made = [operation_of(model, operator) for operator in graph.operators]
+    (source,) = map(int, graph.inputs)
+    for _ in range(2):  # the second of which reads the first
+        place = add_tensor_like(graph, graph.tensors[source], sizes_of(graph.tensors[source]))
+        graph.operators.append(add_operation(model, schema.BuiltinOperator.NEG, [source], [place]))
+        source = place
+    effect = add_operation(model, schema.BuiltinOperator.ASSIGN_VARIABLE, list(map(int, graph.inputs)), [])
+    graph.operators.append(effect)
+    drop_unread(model)
+    assert [operation_of(model, operator) for operator in graph.operators] == [*made, "ASSIGN_VARIABLE"]
+    assert schema.BuiltinOperator.NEG not in {code.builtinCode for code in model.operatorCodes}
