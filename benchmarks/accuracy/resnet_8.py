@@ -1,0 +1,212 @@
+"""ResNet-8 on CIFAR-10 from trained weights: accuracy at each λ, the smallest files, and what fewer units are worth.
+
+A plain training, one hypernetwork from its weights in a fraction of the time, then what users ask for: the smallest
+TFLite file and the smallest packed one of an accuracy, and the time of networks with fewer units after three more
+epochs. Images are flipped and moved by up to four pixels in all trainings. Files are chosen on half of the test images.
+
+Each stage is kept in the folder and not run again; a training that was interrupted goes on from its last epoch.
+
+python -m benchmarks.accuracy.resnet_8 --output benchmarks/results/resnet_8
+python -m benchmarks.accuracy.resnet_8 --dataset digits --epochs 4 --fit-epochs 2 --output build/resnet_8
+"""
+
+import argparse
+import json
+import pathlib
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import cvhn_tf
+from benchmarks.machine import describe_machine
+from cvhn_tf import datasets, export, targets
+
+CALIBRATION_EXAMPLES = 1000
+MOVE = 4  # pixels
+
+
+def main():
+    args = parse()
+    args.output.mkdir(parents=True, exist_ok=True)
+    data = datasets.load(args.dataset)
+    stages = {"plain": train_plain, "fit": fit, "complexities": complexities, "files": files, "units": units}
+    results = {name: kept(args, name, lambda stage=stage: stage(args, data)) for name, stage in stages.items()}
+    arguments = {name: value for name, value in vars(args).items() if name != "output"}
+    write(args.output / "summary.json", {**results, "arguments": arguments, "machine": describe_machine()})
+    print(json.dumps(results, indent=1))
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="cifar10", choices=datasets.names())
+    parser.add_argument("--epochs", type=int, default=40, help="of the plain training")
+    parser.add_argument("--fit-epochs", type=int, default=6, help="of the hypernetwork")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--complexities", type=float, nargs="+", default=[0.01, 0.03, 0.1, 0.3, 1.0, 3.0])
+    parser.add_argument("--min-accuracy", type=float, default=0.85, help="of the smallest files")
+    parser.add_argument("--unit-sparsities", type=float, nargs="+", default=[0.3, 0.5])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("benchmarks/results/resnet_8"))
+    return parser.parse_args()
+
+
+def kept(args, name, stage):
+    """What a stage gave, now or in an earlier run."""
+    path = args.output / f"{name}.json"
+    if not path.exists():
+        write(path, stage())
+    return json.loads(path.read_text())
+
+
+def write(path, result):
+    path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def moved(data, batch_size):
+    """Batches of training images, each mirrored or not, and moved at random."""
+
+    def move(x, y):
+        x = tf.pad(tf.image.random_flip_left_right(x), [[MOVE, MOVE], [MOVE, MOVE], [0, 0]])
+        return tf.image.random_crop(x, data.input_shape), y
+
+    examples = tf.data.Dataset.from_tensor_slices((data.x_train, data.y_train)).shuffle(len(data.x_train))
+    return examples.map(move, num_parallel_calls=1).batch(batch_size, drop_remainder=True).prefetch(2)
+
+
+def run(model, args, data, epochs, name):
+    """Trains, and returns the seconds it took, those before an interruption included."""
+    log = args.output / f"{name}_epochs.csv"
+    seconds, begun = [], time.perf_counter()
+
+    def note(epoch, logs):
+        nonlocal begun
+        seconds.append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        with open(log, "a") as file:
+            file.write(f"{epoch},{seconds[-1]:.1f},{logs['loss']:.4f}\n")
+
+    callbacks = [
+        keras.callbacks.BackupAndRestore(args.output / f"{name}_backup"),
+        keras.callbacks.LambdaCallback(on_epoch_end=note),
+    ]
+    model.fit(moved(data, args.batch_size), epochs=epochs, verbose=2, callbacks=callbacks)
+    return sum(float(line.split(",")[1]) for line in log.read_text().splitlines())
+
+
+def train_plain(args, data):
+    keras.utils.set_random_seed(args.seed)
+    network = targets.get("resnet_8", data.input_shape, data.num_classes)
+    steps = len(data.x_train) // args.batch_size
+    warmup = max(1, 2 * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.01, max(1, args.epochs * steps - warmup), warmup_target=0.2, warmup_steps=warmup
+    )
+    network.compile(keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True), "sparse_categorical_crossentropy")
+    seconds = run(network, args, data, args.epochs, "plain")
+    network.save(args.output / "plain.keras")
+    return {"accuracy": accuracy(network, data), "seconds": seconds}
+
+
+def fit(args, data):
+    keras.utils.set_random_seed(args.seed)
+    trained = keras.saving.load_model(args.output / "plain.keras", compile=False, safe_mode=True)
+    model = cvhn_tf.VariationalHypernetwork(
+        trained, pretrained=True, complexity_range=(0.01, 10.0), train_size=len(data.x_train), seed=args.seed
+    )
+    steps = args.fit_epochs * (len(data.x_train) // args.batch_size)
+    model.compile(cvhn_tf.default_optimizer(steps, pretrained=True), "sparse_categorical_crossentropy")
+    seconds = run(model, args, data, args.fit_epochs, "fit")
+    model.save(args.output / "model.keras")
+    return {"seconds": seconds}
+
+
+def complexities(args, data):
+    """Of the networks with all their weights, and their statistics of batch normalization measured anew."""
+    model, sample = load(args), data.x_train[:CALIBRATION_EXAMPLES]
+    return [
+        {
+            "complexity": complexity,
+            "accuracy": accuracy(export.recalibrate(model.at(complexity), sample), data),
+            "description_length_bits": model.description_length(complexity),
+        }
+        for complexity in args.complexities
+    ]
+
+
+def files(args, data):
+    """The smallest file and the smallest packed one that keep an accuracy on the choosing half."""
+    model, sample = load(args), data.x_train[:CALIBRATION_EXAMPLES]
+    chosen_on, others = ((data.x_test[i::2], data.y_test[i::2]) for i in (0, 1))
+    result = {}
+    try:
+        found = export.best(model, chosen_on, min_accuracy=args.min_accuracy, representative_data=sample, client="cpu")
+    except ValueError as error:
+        result["none"] = str(error)
+    else:
+        found.save(args.output / "smallest.tflite")
+        chosen = found.chosen
+        result["file"] = {
+            "size_bytes": chosen.size_bytes,
+            "gzip_bytes": chosen.gzip_bytes,
+            "settings": [chosen.complexity, chosen.sparsity, chosen.structure, chosen.quantization],
+            "accuracy_chosen_on": chosen.accuracy,
+            "accuracy_others": export.evaluate_tflite(found.artifact, *others).accuracy,
+        }
+    packed = export.smallest_packed(
+        model,
+        chosen_on,
+        args.min_accuracy,
+        complexities=[c for c in args.complexities if c <= 1],
+        sparsities=(0.3, 0.5, 0.7),
+        representative_data=sample,
+    )
+    if packed is not None:
+        packed.save(args.output / "smallest.cvhn")
+        network = export.unpack(packed)
+        result["packed"] = {
+            "size_bytes": packed.size_bytes,
+            "weights_bytes": packed.weights_bytes,
+            "accuracy_chosen_on": accuracy_on(network, *chosen_on),
+            "accuracy_others": accuracy_on(network, *others),
+        }
+    return result
+
+
+def units(args, data):
+    """LiteRT's time for one image, of the whole network in float32 and of those with fewer units after three epochs."""
+    model = load(args)
+    dense = export.evaluate_tflite(export.to_tflite(model.at(0.1), client="cpu"), data.x_test[:100], data.y_test[:100])
+    rows = []
+    for sparsity in args.unit_sparsities:
+        network = export.compact(export.prune(model, 0.1, sparsity=sparsity, structure="unit"))
+        network = export.finetune(network, moved(data, args.batch_size), epochs=3)
+        artifact = export.to_tflite(network, client="cpu")
+        measured = export.evaluate_tflite(artifact, data.x_test, data.y_test)
+        rows.append(
+            {
+                "sparsity": sparsity,
+                "parameters": network.count_params(),
+                "size_bytes": artifact.size_bytes,
+                "accuracy": measured.accuracy,
+                "times_as_fast": dense.latency_ms / measured.latency_ms,
+            }
+        )
+    return {"dense_ms": dense.latency_ms, "fewer_units": rows}
+
+
+def load(args):
+    return cvhn_tf.load_model(args.output / "model.keras", compile=False)
+
+
+def accuracy(network, data):
+    return accuracy_on(network, data.x_test, data.y_test)
+
+
+def accuracy_on(network, x, y):
+    return float(np.mean(network.predict(x, batch_size=1000, verbose=0).argmax(axis=-1) == y))
+
+
+if __name__ == "__main__":
+    main()
