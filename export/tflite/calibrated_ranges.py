@@ -14,8 +14,8 @@ _WIDEST_SCORES = 512
 _WEIGHTED = ("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 # TFLite has EXP of integers from 2.12 on, LOG from 2.15 on, LiteRT 1.1 no DIV of them, tflite-micro no EXP.
 _OF_FLOATS = ("DIV", "EXP", "LOG")
-# Of sums and squared differences LiteRT ends the process where a step of the output is this much finer than one of an
-# input, or than one squared.
+# LiteRT takes sums and squared differences whose steps are at most so many times as fine as those of an input, or as
+# these squared.
 _FINEST = {"ADD": 2**19, "SUB": 2**19, "SQUARED_DIFFERENCE": 255 * 2**12}
 _MARGIN = 4
 # Of outputs of tanh, whatever values they have; no other operation has a wider range of its own.

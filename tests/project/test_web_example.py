@@ -2,6 +2,8 @@
 
 import functools
 import http.server
+import json
+import re
 import shutil
 import subprocess
 import threading
@@ -10,9 +12,10 @@ import numpy as np
 import pytest
 from command_line import run
 from optional_tools import find_tool
-from places import EXAMPLES
+from places import EXAMPLES, ROOT
 
 from cvhn_tf import datasets, export
+from cvhn_tf.export.verification.litert import LiteRTModel
 
 LITERT_JS = "@litertjs/core@2.5.3"
 
@@ -75,3 +78,19 @@ def test_page_says_of_a_drawn_digit_what_the_file_says_in_litert(browser, addres
     assert [seen.count(digit) / 10 for digit in range(10)] == pytest.approx(expected)
     assert sum(digit == found for digit, found in enumerate(seen)) >= 8
     assert len(browser.find_elements(By.TAG_NAME, "meter")) == 10
+
+
+@pytest.mark.optional_tool("chromium", "chromedriver", "npm")
+def test_lines_of_the_page_on_deployment_give_the_scores_of_litert(browser, address, folder):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    (lines,) = re.findall(r"^```js\n(.*?)^```$", (ROOT / "docs/how-to/deploy.md").read_text(), re.M | re.S)
+    (packages,) = re.findall(r'<script type="importmap">.*?</script>', (folder / "index.html").read_text(), re.S)
+    x = datasets.load("digits").x_test[:1].astype("float32")
+    given = f"const pixels = new Float32Array({x.ravel().tolist()});"
+    told = "document.title = JSON.stringify([...scores]);"
+    (folder / "lines.html").write_text(f'{packages}<script type="module">{given}\n{lines}\n{told}</script>')
+    browser.get(f"{address}/lines.html")
+    WebDriverWait(browser, 60).until(lambda _: browser.title.startswith("["))
+    expected = LiteRTModel((folder / "digits.tflite").read_bytes()).run([x])[0][0]
+    np.testing.assert_allclose(json.loads(browser.title), expected, atol=1e-5)

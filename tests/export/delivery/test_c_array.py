@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 from optional_tools import find_tool
+from places import ROOT
 
 from cvhn_tf import export
 from cvhn_tf.export.delivery.c_array import _method
@@ -47,6 +48,44 @@ def test_sources_compile_to_the_bytes_of_the_file_aligned_to_16(artifact, tmp_pa
     compiler = [find_tool("g++"), "-std=c++11", "-Wall", "-Werror", "-Wno-sign-compare"]
     subprocess.run([*compiler, source, main, "-o", tmp_path / "main"], check=True)
     assert subprocess.run([tmp_path / "main"], check=True, capture_output=True).stdout == artifact.content
+
+
+# As much of tflite-micro's interfaces as the page uses: its headers are in no package.
+MICRO = """
+#pragma once
+#include <cstddef>
+#include <cstdint>
+enum TfLiteStatus { kTfLiteOk, kTfLiteError };
+struct TfLiteTensor { union { int8_t* int8; } data; size_t bytes; };
+namespace tflite {
+struct Model;
+const Model* GetModel(const void*);
+struct MicroOpResolver {};
+template <unsigned int count> struct MicroMutableOpResolver : MicroOpResolver { METHODS };
+struct MicroInterpreter {
+  MicroInterpreter(const Model*, const MicroOpResolver&, uint8_t*, size_t);
+  TfLiteStatus AllocateTensors();
+  TfLiteStatus Invoke();
+  TfLiteTensor* input(size_t);
+  TfLiteTensor* output(size_t);
+};
+}
+"""
+
+
+@pytest.mark.optional_tool("g++")
+def test_lines_of_the_page_on_deployment_compile_with_the_sources(artifact, tmp_path):
+    (lines,) = re.findall(r"^```cpp\n(.*?)^```$", (ROOT / "docs/how-to/deploy.md").read_text(), re.M | re.S)
+    header, _ = export.to_c_array(artifact, tmp_path / "digits")
+    folder = tmp_path / "tensorflow" / "lite" / "micro"
+    folder.mkdir(parents=True)
+    added = "".join(f"TfLiteStatus Add{name}(); " for name in methods(header))
+    for name in ("micro_interpreter.h", "micro_mutable_op_resolver.h"):
+        (folder / name).write_text('#include "../../../micro.h"\n')
+    (tmp_path / "micro.h").write_text(MICRO.replace("METHODS", added))
+    (tmp_path / "main.cc").write_text(lines)
+    compiler = [find_tool("g++"), "-std=c++17", "-Wall", "-Werror", "-fsyntax-only", f"-I{tmp_path}"]
+    subprocess.run([*compiler, tmp_path / "main.cc"], check=True)
 
 
 def methods(header):
