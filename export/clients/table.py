@@ -23,7 +23,10 @@ _NOT_IN_MICRO = (
     ),
     *("RFFT2D", "SCATTER_ND", "SELECT", "SIGN", "TILE", "TOPK_V2", "WHERE", "BIDIRECTIONAL_SEQUENCE_LSTM"),
 )
-_NO_GROUPS = {"CONV_2D/GROUPS": "GPUs take convolutions in groups for convolutions of all channels"}
+_WRONG_ON_GPUS = {
+    "CONV_2D/GROUPS": "GPUs take convolutions in groups for convolutions of all channels",
+    "TOPK_V2": "GPUs compute the largest numbers (TOPK_V2, as of top_k) wrongly",
+}
 _NOT_ON_GPUS = (
     "LiteRT's accelerator refuses the file unless the CPU may run that part, and LiteRT.js runs it in WebAssembly"
 )
@@ -34,6 +37,8 @@ _LACKED_BY_GPUS = {
     "STRIDED_SLICE/STEPS": (
         f"GPUs cut nothing out of the axis of examples, as TimeDistributed does: {_NOT_ON_GPUS} alone"
     ),
+    "LOG_SOFTMAX": f"GPUs have no LOG_SOFTMAX: {_NOT_ON_GPUS} alone",
+    "ONE_HOT": f"GPUs have no ONE_HOT: {_NOT_ON_GPUS} alone",
     "SAME_INPUTS": f"GPUs join no tensor with itself, as in x − x: {_NOT_ON_GPUS} alone",
     "SHAPE": (
         "LiteRT's GPU accelerator refuses sizes that are found in a run, as those of transposed convolutions and of "
@@ -55,7 +60,7 @@ GPU = Client(
     title="LiteRT's GPU accelerator",
     encodings=_FLOAT_AND_CLASSIC,
     causes={"weight_only_int8": _NO_EXPANSION, "weight_only_int4": _NO_EXPANSION},
-    refuses=_NO_GROUPS,
+    refuses=_WRONG_ON_GPUS,
     lacks=_LACKED_BY_GPUS,
     sliced=_CUTS,
     strides=False,
@@ -70,7 +75,7 @@ WEB = Client(
     title="LiteRT.js",
     encodings=tuple(ENCODINGS),
     refuses={
-        **_NO_GROUPS,
+        **_WRONG_ON_GPUS,
         "DEPTHWISE_CONV_2D/EXPANDED": (
             "LiteRT.js computes depthwise convolutions of several filters for each channel wrongly on WebGPU where "
             "integer weights are expanded"
@@ -119,6 +124,7 @@ MICRO = Client(
     refuses={
         **{operation: f"tflite-micro has no operation {operation}" for operation in _NOT_IN_MICRO},
         "EXP/INT8": "tflite-micro has EXP, as of exponential, selu or softplus, for floats only",
+        "SQRT/INT8": "tflite-micro has square roots, as of a standard deviation, for floats only",
         "SELECT_V2/INT32": "tflite-micro cannot choose between integers (SELECT_V2), as Embedding does",
         "SPACE_TO_BATCH_ND": "tflite-micro computes dilated convolutions in part from memory that was never written",
     },

@@ -107,7 +107,7 @@ def compare(
     check_quantizations(quantizations, representative_data, runner)
     judge = model.at(min(complexities))  # of which a metric gives a number if it does of any
     check_convertible("model", judge)
-    check_client_takes(runner, judge)
+    check_client_takes(runner, judge, quantizations)
     metric = metric.for_outputs(output_names(judge))
     x, y = metric.examples(judge, data)
     if representative_data is not None:

@@ -166,8 +166,8 @@ def _check(keras_model, quantization, sparse, representative_data, client, integ
             f"integer_only={integer_only!r}"
         )
     check_client_computes(client, quantization)
-    check_client_reads(client, sparse, sparse is True and _may_be_by_channels(keras_model, quantization))
-    check_client_takes(client, keras_model)
+    check_client_reads(client, quantization, sparse, sparse is True and _may_be_by_channels(keras_model, quantization))
+    check_client_takes(client, keras_model, [quantization])
     if "web" in client.names:
         web.is_available()  # which looks at where LiteRT.js is said to be
     if ENCODINGS[quantization].calibrated and representative_data is None:

@@ -95,10 +95,15 @@ def check_client_has(client, model, quantization) -> tuple[str, ...]:
     used = [_operation(model, graph, operator) for graph in model.subgraphs for operator in graph.operators]
     kinds = {name for pair in used for name in pair}
     release = least_runtime(model)
+    graph = model.subgraphs[0]
+    is_open = any(-1 in sizes_of(graph.tensors[place])[1:] for place in graph.inputs)
     others = [
         other
         for other in CLIENTS.values()
-        if quantization in other.encodings and release <= other.runtime and kinds.isdisjoint(other.refuses)
+        if quantization in other.encodings
+        and release <= other.runtime
+        and kinds.isdisjoint(other.refuses)
+        and (other.free_sizes or not is_open)
     ]
     for operation in (name for pair in used for name in pair):
         if operation in client.refuses:
@@ -133,7 +138,7 @@ def _operation(model, graph, operator):
         return operation, "STRIDED_SLICE/STEPS"
     if operation == "CONV_2D" and _reads_four_bits_behind(graph, operator):
         return operation, "CONV_2D/INT4_BEHIND"
-    if len(operator.inputs) == 2 and operator.inputs[0] == operator.inputs[1]:
+    if operation != "CONCATENATION" and len(operator.inputs) == 2 and operator.inputs[0] == operator.inputs[1]:
         return operation, "SAME_INPUTS"
     return operation, f"{operation}/{type_name(graph.tensors[operator.outputs[0]])}"
 

@@ -211,7 +211,7 @@ def best(
     data = as_arrays(data) if judge is ACCURACY else data
     network = model.at(model.complexity_range.low)
     check_convertible("model", network)
-    check_client_takes(runner, network)
+    check_client_takes(runner, network, quantizations)
     if max_multiply_adds is not None and multiply_adds_of(network) is None:
         raise ValueError(
             "Expected a network whose multiply-adds are known, with `max_multiply_adds`: of known sizes, and of dense, "

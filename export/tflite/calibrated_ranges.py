@@ -12,8 +12,9 @@ _LIMIT = 1e30
 _WIDEST_SCORES = 512
 # Such operations with float weights would make a file large.
 _WEIGHTED = ("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
-# TFLite has EXP of integers from 2.12 on, LOG from 2.15 on, LiteRT 1.1 no DIV of them, tflite-micro no EXP.
-_OF_FLOATS = ("DIV", "EXP", "LOG")
+# TFLite has EXP of integers from 2.12 on, LOG from 2.15 on, LiteRT 1.1 no DIV and no SQRT of them, tflite-micro no EXP
+# and no SQRT.
+_OF_FLOATS = ("DIV", "EXP", "LOG", "SQRT")
 # LiteRT takes sums and squared differences whose steps are at most so many times as fine as those of an input, or as
 # these squared.
 _FINEST = {"ADD": 2**19, "SUB": 2**19, "SQUARED_DIFFERENCE": 255 * 2**12}

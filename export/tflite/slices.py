@@ -1,8 +1,9 @@
 """Slices that keep all axes in the place of others, GATHER, splits and UNPACK, where programs for GPUs fail on these.
 
 LiteRT.js refuses GATHER on WebGPU: features that `compact` selects become a slice for each run of them, and a
-concatenation of these. A split of which nothing reads some part LiteRT's accelerator for GPUs computes wrongly without
-a word, and so does LiteRT.js on WebGPU. Both refuse slices that drop an axis, as of the last step: a reshape drops it.
+concatenation of these. A split of which nothing reads some part, or two parts of which are joined, as by a + b,
+LiteRT's accelerator for GPUs computes wrongly without a word, and so does LiteRT.js on WebGPU. Both refuse slices that
+drop an axis, as of the last step: a reshape drops it.
 """
 
 import numpy as np
@@ -29,8 +30,8 @@ def slice_in_place(model, operations) -> bool:
     Args:
         model: `ModelT`.
         operations: Of GATHER, those by constant, ascending places along an axis that is not the first; of SPLIT,
-            SPLIT_V and UNPACK, those of which some part is not read; of STRIDED_SLICE, those that drop an axis which is
-            not the first.
+            SPLIT_V and UNPACK, those of which some part is not read; of the first two also those of which one operation
+            reads two parts; of STRIDED_SLICE, those that drop an axis which is not the first.
     """
     changed = False
     for graph in model.subgraphs:
@@ -74,7 +75,7 @@ def _split(model, graph, operator):
         source, _, along = operator.inputs
     axis = int(_constant(model, graph.tensors[along])) % len(sizes_of(graph.tensors[source]))
     read = _read(graph)
-    if axis == 0 or read.issuperset(map(int, operator.outputs)):
+    if axis == 0 or (read.issuperset(map(int, operator.outputs)) and not _are_joined(graph, operator)):
         return None
     ends = np.cumsum([sizes_of(graph.tensors[output])[axis] for output in operator.outputs])
     return [
@@ -82,6 +83,12 @@ def _split(model, graph, operator):
         for start, stop, output in zip([0, *ends[:-1]], ends, operator.outputs, strict=True)
         if int(output) in read
     ]
+
+
+def _are_joined(graph, operator):
+    """Whether another operator reads two of an operator's outputs, as in a + b."""
+    outputs = set(map(int, operator.outputs))
+    return any(len(outputs.intersection(map(int, other.inputs))) > 1 for other in graph.operators)
 
 
 def _unpacked(model, graph, operator):

@@ -72,8 +72,10 @@ _RELEASES = {
 }
 _STABLEHLO_FROM = (2, 17)  # all of its operations
 _FOUR_BITS_FROM = (2, 17)
-# LiteRT 1.1 and TFLite 2.14 divide no signed integers of 8 bits, whose version is that of floats.
-_INTEGER_DIVISION_FROM = (2, 19)
+# LiteRT 1.1 and TFLite 2.14 divide no signed integers of 8 bits, whose version is that of floats, and have no square
+# roots of them, whose version the reference does not name.
+_NEWER_OF_INTEGERS = ("DIV", "SQRT")
+_NEWER_OF_INTEGERS_FROM = (2, 19)
 
 
 def make_versions_true(model) -> None:
@@ -97,8 +99,8 @@ def least_runtime(model) -> tuple[int, int]:
             oldest = max(oldest, _RELEASES.get(name, {}).get(version, (2, 10)))
             if name.startswith("STABLEHLO"):
                 oldest = max(oldest, _STABLEHLO_FROM)
-            if name == "DIV" and type_name(graph.tensors[operator.outputs[0]]) == "INT8":
-                oldest = max(oldest, _INTEGER_DIVISION_FROM)
+            if name in _NEWER_OF_INTEGERS and type_name(graph.tensors[operator.outputs[0]]) == "INT8":
+                oldest = max(oldest, _NEWER_OF_INTEGERS_FROM)
         if any(type_name(tensor) == "INT4" for tensor in graph.tensors):
             oldest = max(oldest, _FOUR_BITS_FROM)
     return oldest

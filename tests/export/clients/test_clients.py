@@ -143,6 +143,13 @@ def test_inputs_of_any_length_are_for_clients_that_take_them():
     for client in ("any", "gpu", "web", "micro"):
         with pytest.raises(ValueError, match=rf"known sizes for client='{client}'.*input 'series' of shape"):
             export.to_tflite(network, client=client)
+    with pytest.raises(ValueError, match=r"there only, client='cpu' takes it\. Received: input 'series'"):
+        export.to_tflite(network, "dynamic_int4", client="web")
+
+
+def test_no_client_is_named_for_sparse_integers(networks):
+    with pytest.raises(ValueError, match=r"dense ones on WebGPU\. Received: sparse=True"):
+        export.to_tflite(networks["lenet"], "dynamic_range", sparse=True, client="web")
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -209,7 +216,14 @@ def test_file_that_needs_a_newer_runtime_than_its_client_names_is_refused():
     assert export.to_tflite(network, client="cpu").caveats == ()
 
 
-@pytest.mark.parametrize("activation, operations", [("softsign", {"DIV"}), ("mish", {"EXP", "LOG"}), ("selu", {"EXP"})])
+def root(x):
+    return keras.ops.sqrt(keras.ops.abs(x) + 1)
+
+
+@pytest.mark.parametrize(
+    "activation, operations",
+    [("softsign", {"DIV"}), ("mish", {"EXP", "LOG"}), ("selu", {"EXP"}), (root, {"SQRT"})],
+)
 def test_what_old_runtimes_have_for_floats_only_stays_in_float(activation, operations):
     keras.utils.set_random_seed(0)
     network = keras.Sequential([keras.Input((6,)), layers.Dense(8), layers.Activation(activation), layers.Dense(3)])
@@ -552,3 +566,46 @@ def test_command_line_knows_the_clients(option, tmp_path):
     assert names == tuple(CLIENTS)
     result = run("export", tmp_path / "none.keras", "--client", option)
     assert result.exit_code == 2 and "Expected `--client` to be one of any, cpu" in result.output
+
+
+@pytest.mark.parametrize("quantization", [None, "int8"])
+def test_first_step_of_unrolled_layers_is_a_constant(quantization):
+    keras.utils.set_random_seed(0)
+    for layer in (layers.GRU(4, bias_initializer="normal", unroll=True), layers.LSTM(4, unroll=True)):
+        network = keras.Sequential([keras.Input((2, 5)), layer, layers.Dense(3)])
+        data = examples_for(network)
+        artifact = export.to_tflite(network, quantization, representative_data=data)
+        model = parse(artifact.content)
+        (graph,) = model.subgraphs
+        made = {int(i) for operator in graph.operators for i in operator.outputs} | {int(i) for i in graph.inputs}
+        for operator in graph.operators:
+            assert made.intersection(map(int, operator.inputs)), operation_of(model, operator)
+        assert artifact.relative_error < 0.05
+
+
+def test_splits_whose_parts_are_joined_are_slices_for_gpus():
+    inputs = keras.Input((4, 4, 6))
+    first, second = keras.ops.split(layers.Conv2D(8, 1)(inputs), 2, axis=-1)
+    for joined, client, is_split in (
+        (first + second, "any", False),
+        (first + second, "cpu", True),
+        (first * keras.ops.sigmoid(second), "any", True),
+    ):
+        network = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(joined)))
+        assert ("SPLIT" in versions(export.to_tflite(network, client=client).content)) == is_split
+
+
+def test_what_gpus_lack_or_compute_wrongly_is_said():
+    inputs = keras.Input((6,))
+    x = layers.Dense(6)(inputs)
+    logs, largest = keras.Model(inputs, keras.ops.log_softmax(x)), keras.Model(inputs, keras.ops.top_k(x, 2)[0])
+    (caveat,) = export.to_tflite(logs).caveats
+    assert caveat.startswith("GPUs have no LOG_SOFTMAX")
+    for client in ("any", "gpu", "web"):
+        with pytest.raises(
+            export.ConversionError, match=r"TOPK_V2.*wrongly\. .*client='cpu' or client='tflite' takes it"
+        ):
+            export.to_tflite(largest, client=client)
+    pictures = keras.Input((4, 4, 2))
+    grown = keras.Model(pictures, layers.UpSampling2D()(layers.Conv2D(3, 1)(pictures)))
+    assert export.to_tflite(grown, client=("gpu", "micro")).caveats == ()
