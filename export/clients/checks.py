@@ -10,9 +10,9 @@ from cvhn_tf.export.tflite.encodings import ENCODINGS
 def check_client_computes(client: Client, quantization: str | None) -> None:
     """Raises a `ValueError` if the client does not compute a quantization right."""
     if quantization not in client.encodings:
-        cause = client.causes.get(str(quantization), f"{client.title} was not seen to compute it right")
         raise ValueError(
-            f"Expected `quantization` to be one of {client.encodings} for client={client.name!r}: {cause}. "
+            f"Expected `quantization` to be one of {client.encodings} for client={client.argument}: "
+            f"{client.cause_of(quantization)}. "
             + instead([other for other in CLIENTS.values() if quantization in other.encodings])
             + f"Received: quantization={quantization!r}"
         )
@@ -32,7 +32,7 @@ def check_client_reads(
     if sparse is True and client.sparse is not None and not (client.by_channels and may_be_by_channels):
         others = () if ENCODINGS[quantization].integer_bits is not None else CLIENTS.values()
         raise ValueError(
-            f"Expected `sparse` to be False or 'auto' for client={client.name!r}: {client.sparse}. "
+            f"Expected `sparse` to be False or 'auto' for client={client.argument}: {client.sparse}. "
             + instead([other for other in others if other.sparse is None])
             + "Received: sparse=True"
         )
@@ -49,7 +49,7 @@ def check_client_takes(client: Client, keras_model, quantizations: Sequence[str 
     for tensor in () if client.free_sizes else keras_model.inputs:
         if None in tensor.shape[1:]:
             raise ValueError(
-                f"Expected inputs of known sizes for client={client.name!r}: give `keras.Input` the sizes. "
+                f"Expected inputs of known sizes for client={client.argument}: give `keras.Input` the sizes. "
                 + instead([o for o in CLIENTS.values() if o.free_sizes and set(quantizations).issubset(o.encodings)])
                 + f"Received: input {tensor.name!r} of shape {tuple(tensor.shape)}"
             )
@@ -59,5 +59,5 @@ def instead(others: list[Client]) -> str:
     """A sentence on the clients that take what another does not, and a blank; nothing if there are none."""
     if not others:
         return ""
-    names = " or ".join(f"client={other.name!r}" for other in others)
+    names = " or ".join(f"client={other.argument}" for other in others)
     return f"If the file will run there only, {names} takes it. "

@@ -58,6 +58,15 @@ class Client:
         return ", ".join(self.names)
 
     @property
+    def argument(self) -> str:
+        """What errors print of it, as users give it: `'gpu'`, or `['gpu', 'web']`."""
+        return repr(self.names[0] if len(self.names) == 1 else list(self.names))
+
+    def cause_of(self, quantization: str | None) -> str:
+        """Why it does not take a quantization, in words."""
+        return self.causes.get(str(quantization), f"{self.title} was not seen to compute it right")
+
+    @property
     def reads_by_channels_alone(self) -> bool:
         """Whether it reads sparse weights where XNNPACK computes a file by channels, and nowhere else."""
         return self.sparse is not None and self.by_channels
@@ -78,7 +87,9 @@ def common(title: str, clients: Sequence[Client], names: Sequence[str] | None = 
         names=tuple(dict.fromkeys(names)),
         title=title,
         encodings=tuple(q for q in ENCODINGS if all(q in client.encodings for client in clients)),
-        causes=_of_first(client.causes for client in clients),
+        causes=_of_first(
+            {str(q): client.cause_of(q) for q in ENCODINGS if q not in client.encodings} for client in clients
+        ),
         refuses=_of_first(client.refuses for client in clients),
         lacks=_of_first(client.lacks for client in clients),
         sliced=tuple(dict.fromkeys(operation for client in clients for operation in client.sliced)),

@@ -271,7 +271,7 @@ def _told_of_scales(made, client):
             return content, verified, passed_over
         if verified.relative_error > _MUCH * of_units.relative_error:
             caveat = (
-                f"Units of Dense layers differ much in scale, and files for client={client.name!r} have one for each "
+                f"Units of Dense layers differ much in scale, and files for client={client.argument} have one for each "
                 f"layer: with client='cpu' the relative error would be {of_units.relative_error:.2g} in the place of "
                 f"{verified.relative_error:.2g}"
             )

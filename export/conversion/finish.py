@@ -108,12 +108,12 @@ def check_client_has(client, model, quantization) -> tuple[str, ...]:
     for operation in (name for pair in used for name in pair):
         if operation in client.refuses:
             raise ConversionError(
-                f"The file is not for client={client.name!r}: {client.refuses[operation]}. {instead(others)}".rstrip()
+                f"The file is not for client={client.argument}: {client.refuses[operation]}. {instead(others)}".rstrip()
             )
     if release > client.runtime:
         needed, oldest = (".".join(map(str, version)) for version in (release, client.runtime))
         raise ConversionError(
-            f"The file needs TFLite {needed} or newer, and client={client.name!r} stands for {oldest} too. "
+            f"The file needs TFLite {needed} or newer, and client={client.argument} stands for {oldest} too. "
             f"{instead(others)}".rstrip()
         )
     lacks = client.lacks if client.sparse is None else {**client.lacks, "DENSIFY": _BY_CHANNELS}

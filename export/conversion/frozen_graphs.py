@@ -3,6 +3,7 @@
 import threading
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2_as_graph
@@ -92,4 +93,44 @@ def _freeze(keras_model):
                 f"The network assigns to a weight at inference ({operation.name.removesuffix('/' + operation.type)}), "
                 "but the weights of a file stay as they are"
             )
-    return convert_variables_to_constants_v2_as_graph(function, lower_control_flow=False)
+    frozen, graph = convert_variables_to_constants_v2_as_graph(function, lower_control_flow=False)
+    return frozen, _with_zeros_of_one_sign(graph, [output.op.name for output in frozen.outputs])
+
+
+def _with_zeros_of_one_sign(graph, outputs):
+    """The `GraphDef` with plain maxima: `keras.ops.argmax` looks for the sign bits of zeros, which TFLite cannot.
+
+    It puts the smallest normal number, negated, in the place of -0, and so tells only which of two zeros is the larger.
+    """
+    nodes = {node.name: node for node in graph.node}
+    in_place_of = {}
+    for node in graph.node:
+        if node.op in ("Select", "SelectV2"):
+            condition, tiny, x = node.input
+            if _is_tiny(nodes.get(tiny)) and _is_of_bits(nodes, nodes.get(condition)):
+                in_place_of[node.name] = x
+    if not in_place_of:
+        return graph
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            while name in in_place_of:
+                name = in_place_of[name]
+            node.input[i] = name
+    inputs = [node.name for node in graph.node if node.op == "Placeholder"]
+    return tf.compat.v1.graph_util.extract_sub_graph(graph, [*inputs, *outputs])
+
+
+def _is_tiny(node):
+    if node is None or node.op != "Const":
+        return False
+    value = tf.make_ndarray(node.attr["value"].tensor)
+    return value.ndim == 0 and value.dtype.kind == "f" and value == -np.finfo(value.dtype).tiny
+
+
+def _is_of_bits(nodes, condition):
+    """Whether a condition is that x is zero and that its sign bit is set."""
+    if condition is None or condition.op != "LogicalAnd":
+        return False
+    compared = [nodes[name] for name in condition.input if name in nodes]
+    names = [name for one in compared if one.op == "Less" for name in one.input]
+    return any(one.op == "Equal" for one in compared) and any(nodes[n].op == "BitwiseAnd" for n in names if n in nodes)

@@ -38,7 +38,7 @@ def by_channels_or_not(model, client):
         return formed
     if client.sparse is not None:
         raise ConversionError(
-            f"The file is not for client={client.name!r}, which reads sparse weights only where XNNPACK computes by "
+            f"The file is not for client={client.argument}, which reads sparse weights only where XNNPACK computes by "
             f"channels, and that it does not: {why_not}. `fast_sparse` brings networks into the form that it asks for"
         )
     _keep_from_channels(model)

@@ -186,13 +186,13 @@ def best(
     )
     runner = as_client(client)
     if max_arena_bytes is not None and "micro" not in runner.names:
-        raise ValueError(f"Expected client='micro' with `max_arena_bytes`. Received: client={runner.name!r}")
+        raise ValueError(f"Expected client='micro' with `max_arena_bytes`. Received: client={runner.argument}")
     if max_arena_bytes is not None:
         micro.check_is_available()
     if max_latency_ms is not None and runner.speed is None:
         raise ValueError(
-            f"Expected no `max_latency_ms` for client={runner.name!r}, of which the time on this machine says nothing. "
-            f"Received: max_latency_ms={max_latency_ms!r}"
+            f"Expected no `max_latency_ms` for client={runner.argument}, of which the time on this machine says "
+            f"nothing. Received: max_latency_ms={max_latency_ms!r}"
         )
     check_model(model)
     if complexities is not None:

@@ -609,3 +609,15 @@ def test_what_gpus_lack_or_compute_wrongly_is_said():
     pictures = keras.Input((4, 4, 2))
     grown = keras.Model(pictures, layers.UpSampling2D()(layers.Conv2D(3, 1)(pictures)))
     assert export.to_tflite(grown, client=("gpu", "micro")).caveats == ()
+
+
+@pytest.mark.parametrize(
+    ("client", "words"),
+    [
+        (("cpu", "gpu"), r"\['cpu', 'gpu'\]: LiteRT's GPU accelerator was not seen to compute it right"),
+        (["tflite", "cpu"], r"\['tflite', 'cpu'\]: TFLite 2.10 to 2.16 reads integers of 4 bits as of 8"),
+    ],
+)
+def test_errors_name_several_clients_as_they_are_given_and_tell_the_cause_of_the_one_that_has_it(client, words):
+    with pytest.raises(ValueError, match=f"for client={words}"):
+        export.to_tflite(lenet(), "dynamic_int4", client=client)

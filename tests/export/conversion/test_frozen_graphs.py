@@ -14,6 +14,8 @@ from cvhn_tf.export.conversion import frozen_graphs
 from cvhn_tf.export.conversion.convert import to_tflite_from
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
 from cvhn_tf.export.tflite.flatbuffer import operation_of, parse
+from cvhn_tf.export.verification.litert import LiteRTModel
+from cvhn_tf.export.verification.verify import ConversionError
 
 
 @pytest.fixture
@@ -140,3 +142,26 @@ def test_outputs_in_dicts_within_a_dict_are_named_by_their_paths():
 def test_output_without_axes_is_compared_too():
     inputs = keras.Input((3,))
     assert export.to_tflite(keras.Model(inputs, keras.ops.mean(inputs)), client="cpu").relative_error < 1e-6
+
+
+@pytest.mark.parametrize("quantization", [None, "float16", "dynamic_range", "int8"])
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+def test_places_of_maxima_and_minima_are_one_operation(name, quantization):
+    inputs = keras.Input((8,))
+    scores = keras.layers.Dense(5)(keras.layers.Dense(16, "relu")(inputs))
+    network = keras.Model(inputs, [scores, getattr(keras.ops, name)(scores, axis=-1)])
+    x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+    artifact = export.to_tflite(network, quantization, representative_data=x)
+    model = parse(artifact.content)
+    operations = [operation_of(model, operator) for operator in model.subgraphs[0].operators]
+    assert set(operations) <= {"DEQUANTIZE", "FULLY_CONNECTED", "QUANTIZE", "ARG_MAX", "ARG_MIN"}
+    scored, places = LiteRTModel(artifact.content).run([x])
+    np.testing.assert_array_equal(places, getattr(scored, name)(axis=-1))
+
+
+def test_a_choice_by_the_sign_of_zeros_that_is_no_maximum_is_not_changed():
+    inputs = keras.Input((4,))
+    negative = keras.ops.logical_and(keras.ops.equal(inputs, 0.0), keras.ops.signbit(inputs))
+    network = keras.Model(inputs, keras.layers.Dense(2)(keras.ops.where(negative, -1.0, inputs)))
+    with pytest.raises(ConversionError, match="BitwiseAnd"):
+        export.to_tflite(network)
