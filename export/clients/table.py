@@ -39,6 +39,10 @@ _LACKED_BY_GPUS = {
     ),
     "LOG_SOFTMAX": f"GPUs have no LOG_SOFTMAX: {_NOT_ON_GPUS} alone",
     "ONE_HOT": f"GPUs have no ONE_HOT: {_NOT_ON_GPUS} alone",
+    "ARG_MIN": (
+        "LiteRT's GPU accelerator has no ARG_MIN, and refuses the file unless the CPU may run that part; argmax of -x "
+        "gives the same"
+    ),
     "SAME_INPUTS": f"GPUs join no tensor with itself, as in x − x: {_NOT_ON_GPUS} alone",
     "SHAPE": (
         "LiteRT's GPU accelerator refuses sizes that are found in a run, as those of transposed convolutions and of "
