@@ -34,7 +34,7 @@ def make_shapes_static(model) -> None:
 def drop_unread(model) -> None:
     """Removes from a `ModelT` operations that nothing reads, and tensors and values of no operation.
 
-    LiteRT's GPU accelerator ends its process on some files that hold the former.
+    What nothing reads is one thing more that a client has to know.
     """
     for graph in model.subgraphs:
         _drop_unread(model, graph)
