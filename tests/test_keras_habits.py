@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 from keras.src.testing import TestCase
+from long import long_but
 from repeated import repeated
 
 import cvhn_tf
@@ -79,7 +80,9 @@ class Subclassed(keras.Model):
         return self.top(self.hidden(inputs))
 
 
-@pytest.mark.parametrize("make", [sequential, functional, nested, Subclassed])
+@pytest.mark.parametrize(
+    "make", long_but({functional, Subclassed}.__contains__, [sequential, functional, nested, Subclassed])
+)
 def test_layer_of_fixed_complexity_trains_in_any_model_and_adds_its_description_length(make, data):
     x, y = data
     model = make()

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from long import long_but
 
 import cvhn_tf
 from cvhn_tf import export
@@ -66,14 +67,19 @@ def test_inputs_without_variance_tiny_and_huge(data, factor):
     assert_finite(train(x * np.float32(factor), y), x)
 
 
-@pytest.mark.parametrize("prior", ["automatic_relevance", "group_relevance", "log_uniform", "normal"])
+@pytest.mark.parametrize(
+    "prior",
+    long_but({"automatic_relevance"}.__contains__, ["automatic_relevance", "group_relevance", "log_uniform", "normal"]),
+)
 @pytest.mark.parametrize("stddev", [1e-8, 1e4])
 def test_standard_deviations_at_the_ends_of_what_is_taken(data, prior, stddev):
     assert_finite(train(*data, prior=prior, initial_stddev=stddev), data[0])
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
-@pytest.mark.parametrize("parameterization", ["hierarchical", "generated", "low_rank"])
+@pytest.mark.parametrize(
+    "parameterization", long_but({"low_rank"}.__contains__, ["hierarchical", "generated", "low_rank"])
+)
 def test_other_precisions(data, policy, parameterization):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)

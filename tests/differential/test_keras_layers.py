@@ -152,6 +152,7 @@ def made_of(number):
     return tiny_groups(number)[0]
 
 
+@pytest.mark.long  # test_against_keras.py trains targets of layers of all kinds
 @NUMBERS
 def test_layers_train_as_those_of_the_target(number):
     for group in made_of(number):
@@ -182,6 +183,7 @@ def test_the_same_outputs_once_loaded_as_a_plain_network_and_with_tiny_noise(num
             np.testing.assert_allclose(noisy[name], ours[name], atol=1e-5, err_msg=name)
 
 
+@pytest.mark.long
 @NUMBERS
 def test_noise_on_outputs_has_the_variance_of_drawn_weights(number):
     group, rng = noisy_group(number), np.random.default_rng(0)

@@ -12,7 +12,8 @@ from cvhn_tf import export, targets
     [
         ("resnet_8", (32, 32, 3), 10),
         ("ds_cnn", (49, 10, 1), 12),
-        ("mobilenet_v1_025", (32, 32, 3), 2),  # smaller images than its own, for the test's time
+        # Smaller images than its own, for the test's time.
+        pytest.param("mobilenet_v1_025", (32, 32, 3), 2, marks=pytest.mark.long),
         ("autoencoder_640", (640,), None),
     ],
 )

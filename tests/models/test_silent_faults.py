@@ -150,8 +150,14 @@ class SelfAttention(layers.Layer):
         return self.norm(inputs + self.attention(inputs, inputs))
 
 
-@pytest.mark.parametrize("clear", [False, True], ids=["", "after clear_session"])
-@pytest.mark.parametrize("name", UNNAMED)
+# Names begin anew after clear_session: of all kinds of targets alike.
+CLEARED = [(name, clear) for name in UNNAMED for clear in (False, True)]
+
+
+@pytest.mark.parametrize(
+    ("name", "clear"),
+    [pytest.param(*case, marks=pytest.mark.long if case[1] and case[0] != "nested" else []) for case in CLEARED],
+)
 def test_weights_of_layers_without_names_are_pruned_packed_and_drawn(name, clear, tmp_path):
     target = UNNAMED[name]()
     model = cvhn_tf.VariationalHypernetwork(target, seed=0, initial_stddev=0.1)

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 from keras import layers
+from long import long_but
 
 import cvhn_tf
 from cvhn_tf import export
@@ -421,7 +422,7 @@ def test_search_and_packing_pass_from_one_structure_to_another(target, examples)
     assert export.smallest_packed(fitted, examples, 0.0, steps=[1.0], rate_weights=[0.3], **fixed) is not None
 
 
-@pytest.mark.parametrize("kind", ["nested", "operations", "masks"])
+@pytest.mark.parametrize("kind", long_but({"operations"}.__contains__, ["nested", "operations", "masks"]))
 def test_one_path_of_any_kind_of_candidate(kind):
     x, inputs = np.arange(96.0).reshape(12, 8) / 96, keras.Input((8,))
     if kind == "nested":
