@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 help:
 	@echo "make demo    train, export and compare on the 8x8 digits, into cvhn-demo/ (offline once installed)"
 	@echo "make test    run the tests"
-	@echo "make test-all  run them with all cases of each kind, which takes twice as long"
+	@echo "make test-all  run them with all cases of each kind"
 	@echo "make test-oldest | test-newest  run some of them with the oldest, or with today's newest, dependencies"
 	@echo "make test-clients  make files for every client, run them in the real ones, and write docs/clients.md"
 	@echo "make docs    build the documentation, into site/ (offline once installed)"

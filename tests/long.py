@@ -1,4 +1,4 @@
-"""Cases that `make test` leaves to `make test-all`, since others of their kind stand for them."""
+"""Cases that `make test` leaves to `make test-all`, and the cases that a run is to try."""
 
 import pytest
 
@@ -11,3 +11,9 @@ def long_but(is_short, cases):
         cases: Values of one argument.
     """
     return [case if is_short(case) else pytest.param(case, marks=pytest.mark.long) for case in cases]
+
+
+def asked_for(request, argument):
+    """The values of an argument that tests of the file of a fixture were collected with, once each, in their order."""
+    collected = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
+    return list(dict.fromkeys(of.params[argument] for of in collected if of and argument in of.params))

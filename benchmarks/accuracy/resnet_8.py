@@ -78,14 +78,14 @@ def moved(data, batch_size):
 def run(model, args, data, epochs, name):
     """Trains, and returns the seconds it took, those before an interruption included."""
     log = args.output / f"{name}_epochs.csv"
-    seconds, begun = [], time.perf_counter()
+    begun = time.perf_counter()
 
     def note(epoch, logs):
         nonlocal begun
-        seconds.append(time.perf_counter() - begun)
-        begun = time.perf_counter()
+        ended = time.perf_counter()
         with open(log, "a") as file:
-            file.write(f"{epoch},{seconds[-1]:.1f},{logs['loss']:.4f}\n")
+            file.write(f"{epoch},{ended - begun:.1f},{logs['loss']:.4f}\n")
+        begun = ended
 
     callbacks = [
         keras.callbacks.BackupAndRestore(args.output / f"{name}_backup"),

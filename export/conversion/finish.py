@@ -28,6 +28,7 @@ from cvhn_tf.export.tflite.flatbuffer import (
     operation_of,
     parse,
     position_of,
+    raise_version,
     sizes_of,
     type_name,
 )
@@ -219,8 +220,7 @@ def _cut(model, graph, operator, shape, starts):
     cut = add_operation(model, schema.BuiltinOperator.STRIDED_SLICE, [whole, *places], [output])
     cut.builtinOptionsType = schema.BuiltinOptions.StridedSliceOptions
     cut.builtinOptions = schema.StridedSliceOptionsT(beginMask=0b1001, endMask=0b1001)
-    code = model.operatorCodes[cut.opcodeIndex]
-    code.version = max(code.version, 2)  # which has integers too
+    raise_version(model, cut, 2)  # which has integers too
     place = position_of(graph, operator)
     graph.operators.insert(place + 1, cut)
 

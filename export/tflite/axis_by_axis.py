@@ -12,6 +12,7 @@ from cvhn_tf.export.tflite.flatbuffer import (
     add_tensor_like,
     operation_of,
     position_of,
+    raise_version,
     sizes_of,
     type_name,
 )
@@ -72,8 +73,7 @@ def concatenate_tiles(model) -> None:
                 )
                 joined.builtinOptionsType = schema.BuiltinOptions.ConcatenationOptions
                 joined.builtinOptions = schema.ConcatenationOptionsT(axis)
-                code = model.operatorCodes[joined.opcodeIndex]
-                code.version = max(code.version, _VERSION)
+                raise_version(model, joined, _VERSION)
                 made.append(joined)
                 source = place
             position = position_of(graph, operator)

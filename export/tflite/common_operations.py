@@ -20,6 +20,7 @@ from cvhn_tf.export.tflite.flatbuffer import (
     make_reshape,
     operation_of,
     position_of,
+    raise_version,
     sizes_of,
     type_name,
 )
@@ -121,8 +122,7 @@ def _pool_maxima(model, graph):
         pool.builtinOptionsType = schema.BuiltinOptions.Pool2DOptions
         pool.builtinOptions = schema.Pool2DOptionsT(schema.Padding.VALID, 1, 1, width, 1)
         if type_name(source) == "INT8":
-            code = model.operatorCodes[pool.opcodeIndex]
-            code.version = max(code.version, 2)
+            raise_version(model, pool, 2)
         back = add_operation(model, schema.BuiltinOperator.RESHAPE, [], operator.outputs)
         make_reshape(model, graph, back, pooled, sizes_of(output))
         position = position_of(graph, operator)
@@ -209,8 +209,7 @@ def _dilated(model, graph, first):
         source = _padded(model, graph, source, made, pads)
     options.dilationHFactor, options.dilationWFactor = map(int, blocks)
     convolution.inputs[0] = source
-    code = model.operatorCodes[convolution.opcodeIndex]
-    code.version = max(code.version, _DILATED[operation_of(model, convolution)])
+    raise_version(model, convolution, _DILATED[operation_of(model, convolution)])
     made.append(convolution)
     if rows:
         result = add_tensor_like(graph, graph.tensors[convolution.outputs[0]], [sizes[0], *given, results[3]])
@@ -249,8 +248,7 @@ def _padded(model, graph, source, made, pads):
     )
     made[-1].builtinOptionsType, made[-1].builtinOptions = schema.BuiltinOptions.PadOptions, schema.PadOptionsT()
     if type_name(graph.tensors[source]) == "INT8":  # which PAD has from its second version on
-        code = model.operatorCodes[made[-1].opcodeIndex]
-        code.version = max(code.version, 2)
+        raise_version(model, made[-1], 2)
     return result
 
 

@@ -12,6 +12,7 @@ from cvhn_tf.export.tflite.flatbuffer import (
     add_tensor_like,
     operation_of,
     position_of,
+    raise_version,
     sizes_of,
     type_name,
 )
@@ -42,8 +43,7 @@ def stride_in_pools(model) -> None:
             pool = add_operation(model, schema.BuiltinOperator.MAX_POOL_2D, [int(operator.inputs[0])], [pooled])
             pool.builtinOptionsType = schema.BuiltinOptions.Pool2DOptions
             pool.builtinOptions = schema.Pool2DOptionsT(schema.Padding.VALID, options.strideW, options.strideH, 1, 1)
-            code = model.operatorCodes[pool.opcodeIndex]
-            code.version = max(code.version, _VERSION)
+            raise_version(model, pool, _VERSION)
             operator.inputs[0], options.strideH, options.strideW = pooled, 1, 1
             graph.operators.insert(position_of(graph, operator), pool)
 
@@ -61,8 +61,7 @@ def separate_activations(model) -> None:
             place = add_tensor_like(graph, like, sizes_of(like))
             activation = add_operation(model, builtin, [place], [output])
             if type_name(like) == "INT8":
-                code = model.operatorCodes[activation.opcodeIndex]
-                code.version = max(code.version, version)
+                raise_version(model, activation, version)
             operator.outputs, options.fusedActivationFunction = [place], schema.ActivationFunctionType.NONE
             graph.operators.insert(position_of(graph, operator) + 1, activation)
         left = [one for one in graph.operators if operation_of(model, one) == "TRANSPOSE_CONV"]

@@ -58,6 +58,12 @@ def operation_of(model, operator) -> str:
     return _OPERATION_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
+def raise_version(model, operator, version) -> None:
+    """Lets a file ask for a version of what an `OperatorT` computes, unless it asks for a newer one already."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    code.version = max(code.version, version)
+
+
 def add_operation(model, builtin, inputs, outputs) -> schema.OperatorT:
     """An operator, which the caller puts in its place; the operation is added to those that the file uses.
 

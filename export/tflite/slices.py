@@ -17,6 +17,7 @@ from cvhn_tf.export.tflite.flatbuffer import (
     make_reshape,
     operation_of,
     position_of,
+    raise_version,
     sizes_of,
 )
 
@@ -178,8 +179,7 @@ def _slice(model, graph, source, axis, start, stop, output):
 
 
 def _of_integers_too(model, operator):
-    code = model.operatorCodes[operator.opcodeIndex]
-    code.version = max(code.version, _VERSION)
+    raise_version(model, operator, _VERSION)
 
 
 def _part(graph, whole, axis, length):

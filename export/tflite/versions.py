@@ -7,7 +7,7 @@ weights for what they are not: ai-edge-quantizer leaves versions as they were be
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from cvhn_tf.export.tflite.flatbuffer import operation_of, type_name
+from cvhn_tf.export.tflite.flatbuffer import operation_of, raise_version, type_name
 
 _ENTRY = b"min_runtime_version"
 # The converter's own entry is padded to so many bytes.
@@ -82,8 +82,7 @@ def make_versions_true(model) -> None:
     """Raises the versions of operations in a `ModelT` to what their weights ask for, and writes the oldest runtime."""
     for graph in model.subgraphs:
         for operator in graph.operators:
-            code = model.operatorCodes[operator.opcodeIndex]
-            code.version = max(code.version, _version_by_weights(model, graph, operator))
+            raise_version(model, operator, _version_by_weights(model, graph, operator))
     release = least_runtime(model)
     if release != _written(model):
         _write(model, release)

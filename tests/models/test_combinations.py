@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from long import long_but
+from long import asked_for, long_but
 from programs.forked import check
 
 import cvhn_tf
@@ -92,10 +92,7 @@ def trained(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("combinations")
     np.save(folder / "x.npy", X)
     models = {}
-    # Those that a test was collected for, once each.
-    params = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
-    asked = dict.fromkeys(of.params["combination"] for of in params if of and "combination" in of.params)
-    for combination in asked:
+    for combination in asked_for(request, "combination"):
         model = make_model(*combination)
         before = [variable.numpy() for variable in model.trainable_variables]
         for _ in range(2):

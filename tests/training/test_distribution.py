@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from long import asked_for
 from places import PROGRAMS
 from programs.forked import Program
 
@@ -45,8 +46,7 @@ def results(request, tmp_path_factory):
     """What came of `replicas.py`, by the kind of replicas: a list, one for each process."""
     folder = tmp_path_factory.mktemp("replicas")
     # Three workers are for the tests that ask for them.
-    params = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
-    asked = {of.params.get("kind") for of in params if of} | {"one", "mirrored", "2 workers"}
+    asked = {"one", "mirrored", "2 workers", *asked_for(request, "kind")}
     commands = {kind: commands_of("replicas.py", kind, folder) for kind in NUMBERS if kind in asked}
     for of_kind in commands.values():
         run(of_kind)
