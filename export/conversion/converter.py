@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python.convert import mlir_sparsify
 
 from cvhn_tf.export.conversion.reasons import reason_of
 from cvhn_tf.export.tflite.encodings import ENCODINGS
@@ -50,7 +51,7 @@ def converted(graphs, keras_model, quantization, sparse, calibration, scale_of_k
     except Exception as error:
         # Recurrent layers convert only with a batch size that is known.
         try:
-            single = _with_batch_of_one(keras_model)
+            single = graphs.once(_with_batch_of_one, keras_model)
             return _run_converter(graphs, single, quantization, sparse, calibration, scale_of_kernel)
         except Exception:
             raise ConversionError(f"TensorFlow's converter failed: {reason_of(error)}") from error
@@ -71,20 +72,24 @@ def check_has_no_loop(keras_model):
 
 def _run_converter(graphs, keras_model, quantization, sparse, calibration, scale_of_kernel):
     with converter_off():
-        converter = graphs.converter(keras_model)
-        converter._experimental_disable_per_channel_quantization_for_dense_layers = scale_of_kernel
-        optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] if sparse else []
-        if quantization is not None:
-            optimizations.append(tf.lite.Optimize.DEFAULT)
-        converter.optimizations = optimizations
-        if ENCODINGS[quantization].bits == 16:
-            converter.target_spec.supported_types = [tf.float16]
-        elif ENCODINGS[quantization].calibrated:
-            converter.representative_dataset = calibration.one_by_one
-            if calibration.integer_only:
-                converter.inference_input_type = converter.inference_output_type = tf.int8
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        return converter.convert()
+        frozen = graphs.frozen(keras_model)
+        dense = graphs.once(_dense_file, frozen, quantization, calibration, scale_of_kernel)
+        return mlir_sparsify(dense) if sparse else dense
+
+
+def _dense_file(frozen, quantization, calibration, scale_of_kernel):
+    converter = frozen.converter()
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = scale_of_kernel
+    if quantization is not None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if ENCODINGS[quantization].bits == 16:
+        converter.target_spec.supported_types = [tf.float16]
+    elif ENCODINGS[quantization].calibrated:
+        converter.representative_dataset = calibration.one_by_one
+        if calibration.integer_only:
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    return converter.convert()
 
 
 def _with_batch_of_one(keras_model):

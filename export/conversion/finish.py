@@ -29,6 +29,7 @@ from cvhn_tf.export.tflite.flatbuffer import (
     parse,
     position_of,
     raise_version,
+    share_buffers,
     sizes_of,
     type_name,
 )
@@ -79,7 +80,10 @@ def finished(content, keras_model, client):
     model = by_channels_or_not(model, client)
     keep_keras_names(model, keras_model)
     make_versions_true(model)
-    return model if client.free_batch else _of_one_example(model)
+    if not client.free_batch:
+        _of_one_example(model)
+    share_buffers(model)
+    return model
 
 
 def check_client_has(client, model, quantization) -> tuple[str, ...]:
@@ -167,7 +171,7 @@ def _of_one_example(model):
     # Those behind computed sizes are known in a run only, which may take no zeros.
     shapes = shapes_for(model, run=True) or shapes_for(model)
     if shapes is None:
-        return model
+        return
     for tensor, shape in zip(graph.tensors, shapes, strict=True):
         if tensor.shapeSignature is not None:
             if len(shape) == len(tensor.shape) and all(shape):
@@ -180,7 +184,6 @@ def _of_one_example(model):
     _fill(model, graph)
     if fold_zeros(model):
         drop_unread(model)
-    return model
 
 
 def _write_sizes(model, graph):

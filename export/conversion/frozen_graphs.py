@@ -1,12 +1,13 @@
 """Keras models as TensorFlow's converter reads them: graphs whose weights are constants."""
 
+import dataclasses
 import threading
 
 import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python.convert import mlir_quantize
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2_as_graph
+from tensorflow.python.framework import convert_to_constants
 
 from cvhn_tf.export.tflite.calibrated_ranges import kept_in_float
 from cvhn_tf.export.verification.verify import ConversionError
@@ -20,7 +21,7 @@ class FrozenGraphs:
 
     ```python
     graphs = FrozenGraphs()
-    converters = [graphs.converter(keras_model) for _ in quantizations]
+    converters = [graphs.frozen(keras_model).converter() for _ in quantizations]
     ```
 
     The weights of a model are those of its first conversion. A SavedModel, by which TensorFlow converts a Keras model,
@@ -30,28 +31,46 @@ class FrozenGraphs:
     def __init__(self):
         self._made = {}
 
-    def once(self, make, keras_model, other=None):
-        """`make(keras_model)`, or `make(keras_model, other)` if there is another object, the same for the same ones."""
-        key = make, id(keras_model), id(other)
+    def once(self, make, keras_model, *others):
+        """`make(keras_model, *others)`, the same for the same objects."""
+        key = make, id(keras_model), *map(id, others)
         if key not in self._made:
-            made = make(keras_model) if other is None else make(keras_model, other)
-            self._made[key] = made, keras_model, other  # which stay, since ids are used again
+            self._made[key] = make(keras_model, *others), keras_model, others  # which stay, since ids are used again
         return self._made[key][0]
 
-    def converter(self, keras_model):
-        """A new `tf.lite.TFLiteConverter` of a functional or Sequential Keras model."""
-        function, graph = self.once(_freeze, keras_model)
+    def frozen(self, keras_model):
+        """The `FrozenGraph` of a functional or Sequential Keras model."""
+        return self.once(_freeze, keras_model)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FrozenGraph:
+    """A network whose weights are constants.
+
+    Args:
+        function: Its concrete function, where they are variables.
+        graph: Its `GraphDef`.
+    """
+
+    function: object
+    graph: object
+
+    def converter(self):
+        """A new `tf.lite.TFLiteConverter`."""
         with _one_converter_at_a_time:
             # With a function in the place of what holds the variables, it is not written as a SavedModel.
-            converter = _FrozenConverter.from_concrete_functions([function], function)
-        converter.graph = graph
+            converter = _FrozenConverter.from_concrete_functions([self.function], self.function)
+        converter.graph = self.graph
+        # A hash of the file and the converter's version: for these the file would be read and written once more.
+        converter.exclude_conversion_metadata = True
         return converter
 
 
 class _FrozenConverter(tf.lite.TFLiteConverter):
     """TensorFlow's converter of a graph that is frozen already; its own freezes in each conversion again.
 
-    Activations that have no useful range stay in float, where its own makes integers of them all.
+    Activations that have no useful range stay in float, where its own makes integers of them all. Equal weights of a
+    file of floats are left for `finished` to merge, since its own reads and writes the file for it once more.
 
     ```python
     converter.graph = graph_def
@@ -60,7 +79,13 @@ class _FrozenConverter(tf.lite.TFLiteConverter):
 
     def _freeze_concrete_function(self):
         (function,) = self._funcs
-        return self.graph, function.inputs, function.outputs, function
+        inputs = function.inputs[: len(function.inputs) - len(function.captured_inputs)]  # the others are its weights
+        return self.graph, inputs, function.outputs, function
+
+    def _optimize_tflite_model(self, model, quant_mode, *arguments, **options):
+        if quant_mode.is_integer_quantization():
+            return super()._optimize_tflite_model(model, quant_mode, *arguments, **options)
+        return model
 
     def _quantize(self, *arguments):
         self._experimental_calibrate_only = True
@@ -76,7 +101,7 @@ class _FrozenConverter(tf.lite.TFLiteConverter):
 
 
 def _freeze(keras_model):
-    """The function of a model's inference, and its `GraphDef`; inputs and outputs are lists, in the model's order."""
+    """The `FrozenGraph` of a model's inference; its inputs and outputs are lists, in the model's order."""
     signature = [tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name) for tensor in keras_model.inputs]
 
     @tf.function(input_signature=signature, autograph=False)
@@ -93,8 +118,12 @@ def _freeze(keras_model):
                 f"The network assigns to a weight at inference ({operation.name.removesuffix('/' + operation.type)}), "
                 "but the weights of a file stay as they are"
             )
-    frozen, graph = convert_variables_to_constants_v2_as_graph(function, lower_control_flow=False)
-    return frozen, _with_zeros_of_one_sign(graph, [output.op.name for output in frozen.outputs])
+    # As `convert_variables_to_constants_v2_as_graph`, which makes a function of the graph too, in twice the time.
+    weights = convert_to_constants._FunctionConverterDataInEager(
+        func=function, lower_control_flow=False, aggressive_inlining=False
+    )
+    graph, _ = convert_to_constants._replace_variables_by_constants(weights)
+    return FrozenGraph(function, _with_zeros_of_one_sign(graph, [output.op.name for output in function.outputs]))
 
 
 def _with_zeros_of_one_sign(graph, outputs):

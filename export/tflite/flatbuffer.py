@@ -33,6 +33,30 @@ def serialize(model) -> bytes:
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
+def share_buffers(model) -> None:
+    """Lets constants of equal bytes share a buffer, and all that a run computes the empty one, as the schema asks for.
+
+    Only the buffers that are used stay. Those of variables are their own.
+    """
+    kept = [model.buffers[0]]
+    places = {}
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            data = model.buffers[tensor.buffer].data
+            if data is None and not tensor.isVariable:
+                tensor.buffer = 0
+                continue
+            key = id(tensor) if data is None or tensor.isVariable else bytes(data)
+            if key not in places:
+                places[key] = len(kept)
+                kept.append(model.buffers[tensor.buffer])
+            tensor.buffer = places[key]
+    for entry in model.metadata or ():
+        kept.append(model.buffers[entry.buffer])
+        entry.buffer = len(kept) - 1
+    model.buffers = kept
+
+
 def constants(model):
     """Tensors with values in the file that are no scalars or vectors: the weights, but for biases.
 

@@ -7,13 +7,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from cvhn_tf import export
 from cvhn_tf.export.conversion import frozen_graphs
 from cvhn_tf.export.conversion.convert import to_tflite_from
-from cvhn_tf.export.conversion.frozen_graphs import FrozenGraphs
-from cvhn_tf.export.tflite.flatbuffer import operation_of, parse
+from cvhn_tf.export.conversion.frozen_graphs import FrozenGraph, FrozenGraphs
+from cvhn_tf.export.tflite.flatbuffer import add_tensor, operation_of, parse, share_buffers
 from cvhn_tf.export.verification.litert import LiteRTModel
 from cvhn_tf.export.verification.verify import ConversionError
 
@@ -46,11 +47,41 @@ def test_files_hold_what_tensorflow_makes_of_a_keras_model_and_are_no_larger(net
     combinations = [(None, False), (None, True), ("float16", True), ("dynamic_range", False), ("int8", False)]
     graphs = FrozenGraphs()
     files = [to_tflite_from(graphs, network, *combination, x, client="cpu").content for combination in combinations]
-    monkeypatch.setattr(FrozenGraphs, "converter", lambda self, model: tf.lite.TFLiteConverter.from_keras_model(model))
+    monkeypatch.setattr(FrozenGraph, "converter", lambda self: tf.lite.TFLiteConverter.from_keras_model(network))
     for combination, content in zip(combinations, files, strict=True):
         expected = export.to_tflite(network, *combination, x, client="cpu").content
         assert operations(content) == operations(expected), combination
         assert len(content) <= len(expected), combination
+
+
+@pytest.mark.parametrize("quantization", [None, "float16", "dynamic_range", "int8"])
+def test_equal_weights_are_in_the_file_once_and_nothing_else_is(quantization):
+    kernel = np.random.default_rng(0).normal(size=(64, 64))
+    inputs = keras.Input((64,))
+    dense = [keras.layers.Dense(64, "relu", use_bias=False) for _ in range(3)]
+    network = keras.Model(inputs, dense[2](dense[1](dense[0](inputs))))
+    for layer in dense:
+        layer.kernel.assign(kernel)
+    x = np.random.default_rng(0).normal(size=(50, 64)).astype("float32")
+    model = parse(export.to_tflite(network, quantization, representative_data=x).content)
+    tensors = model.subgraphs[0].tensors
+    kernels = {tensor.buffer for tensor in tensors if list(tensor.shape) == [64, 64] and tensor.buffer}
+    assert len(kernels) == 1
+    used = {tensor.buffer for tensor in tensors} | {entry.buffer for entry in model.metadata}
+    assert used | {0} == set(range(len(model.buffers)))
+
+
+def test_each_variable_of_a_file_has_a_buffer_of_its_own():
+    model = parse(export.to_tflite(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])).content)
+    (graph,) = model.subgraphs
+    states = [add_tensor(graph, name, graph.tensors[0].type, [1, 4]) for name in (b"first", b"second", b"computed")]
+    for place in states[:2]:
+        graph.tensors[place].isVariable = True
+        graph.tensors[place].buffer = len(model.buffers)
+        model.buffers.append(schema.BufferT())
+    share_buffers(model)
+    buffers = [graph.tensors[place].buffer for place in states]
+    assert buffers[2] == 0 and 0 not in buffers[:2] and buffers[0] != buffers[1]
 
 
 def test_network_is_traced_once_for_all_its_encodings(network, monkeypatch):
