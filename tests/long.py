@@ -1,4 +1,8 @@
-"""Cases that `make test` leaves to `make test-all`, and the cases that a run is to try."""
+"""What `make test` leaves to `make test-all`, and the cases that a run is to try.
+
+`long` are cases that stand beside others of their kind, and tests that take seconds for what is shown in parts
+elsewhere, such as whole trainings and searches.
+"""
 
 import pytest
 

@@ -53,6 +53,7 @@ def test_event_files_hold_what_the_model_is_worth_at_each_complexity(compiled, d
         assert values["snr_above_1/all"][3] == pytest.approx(certain / weights)
 
 
+@pytest.mark.long
 def test_watching_does_not_change_the_training(compiled, data, tmp_path):
     plain, watched = compiled(seed=3), compiled(seed=3)
     for variable, value in zip(watched.variables, plain.variables, strict=True):

@@ -108,6 +108,7 @@ def test_ways_to_run_a_step_give_the_same_weights(compiled, data, compile_argume
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
+@pytest.mark.long
 def test_jit_compiled_training_learns(compiled, data):
     x, y = data
     model = compiled({"jit_compile": True}, train_size=64)
@@ -213,6 +214,7 @@ def predicted_in_a_new_process(tmp_path_factory):
     return {name: (np.load(folder / f"{name}.npy"), expected[name]) for name in expected}
 
 
+@pytest.mark.long
 def test_saved_model_predicts_the_same_in_a_new_process(predicted_in_a_new_process):
     received, expected = predicted_in_a_new_process["ours"]
     np.testing.assert_array_equal(received, expected)

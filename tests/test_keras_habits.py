@@ -233,6 +233,7 @@ def test_summary_tells_target_from_hypernetwork(compiled):
     assert f"Hypernetwork Gated: {trained:,} parameters, 6.0 for each weight with a posterior" in text
 
 
+@pytest.mark.long
 def test_keras_tuner_tunes_a_hypernetwork(target, data, tmp_path):
     import keras_tuner
 

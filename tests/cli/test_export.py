@@ -7,6 +7,7 @@ import shlex
 import numpy as np
 import pytest
 from command_line import fails, run
+from long import long_but
 
 import cvhn_tf
 from cvhn_tf import datasets, export
@@ -64,7 +65,9 @@ def test_the_network_of_a_description_length_is_exported(model_path, tmp_path):
     assert json.loads((tmp_path / "a.json").read_text())["complexity"] == pytest.approx(1, rel=1e-4)
 
 
-@pytest.mark.parametrize("encoding", ["auto", "none", "dynamic_range", "weight_only_int4"])
+@pytest.mark.parametrize(
+    "encoding", long_but({"none", "dynamic_range"}.__contains__, ["auto", "none", "dynamic_range", "weight_only_int4"])
+)
 def test_exported_file_runs_in_litert_as_accurately_as_the_table_says(encoding, model_path, accuracy_of, tmp_path):
     path = tmp_path / "out.tflite"
     arguments = ("--complexity", 0.1, "--sparsity", 0.5, "--encoding", encoding, "--dataset", "digits")
@@ -190,6 +193,7 @@ def test_blocks_are_exported(model_path, accuracy_of, tmp_path):
     assert accuracy_of(path) > 0.6
 
 
+@pytest.mark.long
 def test_auto_is_no_larger_than_any_single_encoding(model_path, tmp_path):
     sizes = {}
     for encoding in ("auto", "float32", "float16", "dynamic_range"):

@@ -118,6 +118,7 @@ def test_progress_moves_with_each_step_and_gives_figures_after_each_epoch(compil
     assert f"loss {logs['loss'][1]:.3f}" in told[7][1]
 
 
+@pytest.mark.long
 def test_equal_seeds_give_equal_models(tmp_path):
     weights = []
     for name in ("a.keras", "b.keras"):
@@ -153,6 +154,7 @@ def test_training_starts_from_a_trained_model_and_tells_its_accuracy(tmp_path):
     assert "as it was" in result.output and f"{accuracy:.4f}" in result.output
 
 
+@pytest.mark.long
 def test_a_training_does_not_go_on_from_that_of_another_model(tmp_path, monkeypatch):
     save_network(tmp_path / "first.keras")
     save_network(tmp_path / "second.keras")

@@ -33,7 +33,9 @@ def trained():
 
 
 # The default needs more steps for it: at a few hundred its length rises behind λ = 10.
-@pytest.mark.parametrize("parameterization, repeats", [(SHORT_NETWORKS, 25), ("gated", 200)])
+@pytest.mark.parametrize(
+    "parameterization, repeats", [(SHORT_NETWORKS, 25), pytest.param("gated", 200, marks=pytest.mark.long)]
+)
 def test_description_length_of_a_trained_model_does_not_rise_over_its_range(parameterization, repeats):
     model = train(parameterization, repeats)
     lengths = {complexity: model.description_length(complexity) for complexity in model.complexity_range.grid(17)}

@@ -36,7 +36,7 @@ def policy_ends():
     end_policy()
 
 
-@pytest.mark.parametrize("number", long_but({2, 4, 6, 9, 10}.__contains__, range(12)))
+@pytest.mark.parametrize("number", long_but({2, 4, 6}.__contains__, range(12)))
 def test_files_and_exports_of_a_generated_target_are_what_it_is(number, tmp_path):
     compare_all(case_of(number), tmp_path / "model.keras")
 

@@ -36,6 +36,7 @@ def streams():
     return sys.stdout, sys.stderr, (error.st_dev, error.st_ino), logging.getLogger("tensorflow").level
 
 
+@pytest.mark.long
 def test_threads_make_the_files_of_one_thread_and_leave_the_terminal_as_it_was(model, one_after_the_other, tmp_path):
     before = streams()
     export_at_once(model, tmp_path, threads=4)

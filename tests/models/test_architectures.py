@@ -147,6 +147,8 @@ def is_short(make_target):
         transposed_convolution,
         einsum_dense,
         bidirectional_gru,
+        embedding_lstm_with_mask,
+        nested_models,
     )
 
 

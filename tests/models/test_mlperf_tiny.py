@@ -14,7 +14,7 @@ from cvhn_tf import export, targets
         ("ds_cnn", (49, 10, 1), 12),
         # Smaller images than its own, for the test's time.
         pytest.param("mobilenet_v1_025", (32, 32, 3), 2, marks=pytest.mark.long),
-        ("autoencoder_640", (640,), None),
+        pytest.param("autoencoder_640", (640,), None, marks=pytest.mark.long),
     ],
 )
 def test_network_is_trained_pruned_by_units_and_written(name, input_shape, num_classes):

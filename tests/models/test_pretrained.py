@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from long import long_but
 
 import cvhn_tf
 from cvhn_tf import datasets
@@ -28,7 +29,7 @@ def accuracy_of(network, digits):
 
 
 @pytest.mark.parametrize("planned", [1, 20])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", long_but({0}.__contains__, [0, 1]))
 def test_first_epoch_costs_a_trained_network_three_thousandths_of_its_accuracy_at_most(planned, seed, trained, digits):
     """Whether it is all of the training or only the beginning of it."""
     before = accuracy_of(trained, digits)

@@ -29,6 +29,7 @@ def run(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_report_gives_means_and_deviations_of_the_trainings(run):
     trainings = [json.loads((run / "trainings" / f"var-linear-{start}.json").read_text()) for start in range(2)]
     with open(run / "table.csv") as file:
@@ -108,6 +109,7 @@ def test_random_architectures_export_or_are_refused():
     assert all(sum(counts.values()) == 1 for counts in result["outcomes"].values())
 
 
+@pytest.mark.long
 def test_soak_sees_memory_that_is_held(tmp_path):
     held = []
     block = psutil.Process().memory_info().rss // 100  # a share of what the tests before have left resident

@@ -51,6 +51,7 @@ def test_the_prior_is_the_kl_that_it_says(examples):
     assert float(examples["prior"].kl(posterior, tf.ones([1]))[0]) == pytest.approx(float(expected), rel=0.01)
 
 
+@pytest.mark.long
 def test_noise_of_a_pair_of_examples_cancels(examples):
     posterior = tfp.distributions.Normal(tf.ones((1, 3, 2)), 0.5 * tf.ones((1, 3, 2)))
     x = tf.repeat([[1.0, -2.0, 0.5]], 2, axis=0)

@@ -64,6 +64,7 @@ def test_import_says_which_package_is_too_old(metadata_of):
     )
 
 
+@pytest.mark.long
 def test_package_newer_than_those_known_is_tried(metadata_of):
     result = run(f"{IMPORT}; print('tried')", SITE_PACKAGES, before=[metadata_of("constriction", "7.0.0")])
     assert (result.returncode, result.stdout) == (0, "tried\n"), result.stderr

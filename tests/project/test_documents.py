@@ -29,6 +29,7 @@ import sys
 import tomllib
 
 import pytest
+from long import long_but
 from places import ROOT
 from typer.testing import CliRunner
 
@@ -39,6 +40,7 @@ TUTORIAL = "docs/tutorial.md"
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^(?P<long><!-- long -->\n+)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 ALONE = ("README.md", TUTORIAL, "CONTRIBUTING.md")  # the last one by test_contributing.py
+LONG = ("docs/how-to/shrink.md", "docs/how-to/structure.md")  # which train most
 NOT_RUN = {"", "cpp", "js", "kotlin", "mermaid", "swift"}
 
 
@@ -129,7 +131,9 @@ def test_python_of_the_tutorial_leaves_its_files(tutorial):
     }
 
 
-@pytest.mark.parametrize("page", [page for page in pages_with("python") if page not in ALONE])
+@pytest.mark.parametrize(
+    "page", long_but(lambda page: page not in LONG, [page for page in pages_with("python") if page not in ALONE])
+)
 def test_python_of_a_page_runs_after_the_tutorial(page, tutorial, tmp_path, monkeypatch, one_combination):
     namespace, folder = tutorial
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)

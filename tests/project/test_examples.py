@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from long import long_but
 from nbclient import NotebookClient
 from places import EXAMPLES
 
@@ -42,6 +43,7 @@ SMALL = {
     "trained_model.py": (["--epochs", "1", "--sparsities", "0.9"], {"trained.keras", "trained.tflite"}),
     "text.py": (["--epochs", "1", "--examples", "64", "--sparsities", "0.8"], {"mood.tflite"}),
 }
+LONG = ("bring_your_own_model.py", "choose_structure.py", "cifar10.py")
 
 
 def test_every_example_is_here():
@@ -65,7 +67,7 @@ def compare_few(*args, compare=export.compare, **kwargs):
 
 
 # Sorted, so that the model is there before the budgets.
-@pytest.mark.parametrize("name", sorted(SMALL))
+@pytest.mark.parametrize("name", long_but(lambda name: name not in LONG, sorted(SMALL)))
 def test_script_runs_and_leaves_files_that_work(name, folder, monkeypatch, capsys):
     arguments, expected = SMALL[name]
     monkeypatch.chdir(folder)
@@ -125,6 +127,7 @@ def test_notebook_is_committed_with_its_results_and_small():
     assert "/home/" not in json.dumps(cells) and "/tmp/" not in json.dumps(cells)
 
 
+@pytest.mark.long
 def test_notebook_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("QUICKSTART_DATASET", "digits")
     monkeypatch.setenv("QUICKSTART_EPOCHS", "1")

@@ -169,6 +169,7 @@ def test_cheap_structures_are_chosen_where_complexity_is_high():
     assert model.at(10.0).count_params() < model.at(1e-3).count_params()
 
 
+@pytest.mark.long
 def test_several_complexities_a_step_have_a_structure_each(target, data):
     model = cvhn_tf.VariationalHypernetwork(target, complexity_samples=3, seed=1)
     model.compile("adam", "sparse_categorical_crossentropy", run_eagerly=True)
@@ -270,6 +271,7 @@ def test_gradient_of_draws_is_on_average_that_of_an_expected_quadratic_loss(targ
     assert max(np.abs(exact).max() for exact in expected) > 0.5
 
 
+@pytest.mark.long
 def test_choices_are_made_as_the_temperature_falls(target, data):
     model = cvhn_tf.VariationalHypernetwork(target, seed=3, temperature=(0.5, 0.1))
     model.compile("sgd", "sparse_categorical_crossentropy")
@@ -382,6 +384,7 @@ def test_files_are_compared_with_their_choices(fitted, examples):
     assert not {"Choice", "OptionalPaths"} & {type(layer).__name__ for layer in export.unpack(packed)._flatten_layers()}
 
 
+@pytest.mark.long
 def test_predictions_are_drawn_over_structures_too(examples):
     inputs = keras.Input((8,))
     x = cvhn_tf.Choice(name="block")([layers.Dense(6, "relu")(inputs), layers.Dense(6)(inputs)])
@@ -401,6 +404,7 @@ def test_predictions_are_drawn_over_structures_too(examples):
     np.testing.assert_allclose(prediction.variance**0.5, deviation, atol=0.3 * deviation.max())
 
 
+@pytest.mark.long
 def test_search_and_packing_pass_from_one_structure_to_another(target, examples):
     """Networks that measure, and those that are used again, are of the architecture at their own complexity."""
     fitted = cvhn_tf.VariationalHypernetwork(target, seed=1)
@@ -449,6 +453,7 @@ def test_one_path_of_any_kind_of_candidate(kind):
         np.testing.assert_allclose(network(x), expected, atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_draw_counts_for_its_own_step_alone(target, examples):
     model = cvhn_tf.VariationalHypernetwork(target, seed=1, paths="one", train_size=64)
     model.compile(loss="sparse_categorical_crossentropy")

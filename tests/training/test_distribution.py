@@ -101,6 +101,7 @@ def test_noise_differs_between_replicas_and_complexity_does_not(results):
     np.testing.assert_allclose(*mirrored["outputs without noise"], atol=1e-6)
 
 
+@pytest.mark.long
 def test_keras_itself_cannot_yet_train_on_several_workers(tmp_path):
     """Where this fails, Keras has been mended, and `DistributedModel` is no longer needed."""
     outputs = run(commands_of("plain_keras.py", "2 workers", tmp_path))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from keras import layers
+from long import long_but
 
 from cvhn_tf import export
 from cvhn_tf.export.clients import CLIENTS, as_client
@@ -153,7 +154,7 @@ def test_no_client_is_named_for_sparse_integers(networks):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("quantization", [None, "float16", "dynamic_range", "int8"])
+@pytest.mark.parametrize("quantization", long_but({None, "int8"}.__contains__, CLIENTS["any"].encodings))
 def test_file_for_any_client_leaves_no_size_open_and_can_still_be_resized(name, quantization, networks, files):
     content = files(name, quantization).content
     model = parse(content)
@@ -237,7 +238,7 @@ def test_what_old_runtimes_have_for_floats_only_stays_in_float(activation, opera
         assert least_runtime(model) == (2, 10)
 
 
-@pytest.mark.parametrize("quantization", CLIENTS["any"].encodings)
+@pytest.mark.parametrize("quantization", long_but({None, "int8"}.__contains__, CLIENTS["any"].encodings))
 @pytest.mark.parametrize("activation", ["relu", "hard_sigmoid"])
 def test_activations_of_transposed_convolutions_stand_behind_them(activation, quantization):
     keras.utils.set_random_seed(0)
@@ -319,7 +320,9 @@ def selecting(places):
     return export.compact(network)
 
 
-@pytest.mark.parametrize("quantization", CLIENTS["web"].encodings)
+@pytest.mark.parametrize(
+    "quantization", long_but({None, "int8", "weight_only_int4"}.__contains__, CLIENTS["web"].encodings)
+)
 @pytest.mark.parametrize("places", [range(8, 40), [*range(3), *range(30, 44)], range(0, 64, 8)])
 def test_selected_features_are_slices_for_clients_without_gather(places, quantization):
     network = selecting(list(places))
@@ -350,7 +353,7 @@ def test_weights_are_expanded_before_what_gpus_compute():
     assert operations == ["DEQUANTIZE", "DEQUANTIZE", "STRIDED_SLICE", "FULLY_CONNECTED", "FULLY_CONNECTED"]
 
 
-@pytest.mark.parametrize("quantization", CLIENTS["any"].encodings)
+@pytest.mark.parametrize("quantization", long_but({None, "int8"}.__contains__, CLIENTS["any"].encodings))
 def test_convolutions_in_groups_are_convolutions_of_each_group_for_gpus(quantization):
     image = keras.Input((6, 6, 4))
     inside = keras.Sequential([keras.Input((6, 6, 8)), layers.Conv2D(6, 3, groups=2)])
@@ -390,7 +393,7 @@ def test_several_axes_are_reversed_one_by_one_for_old_runtimes(quantization):
         assert off < ENCODINGS[quantization].tolerance * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("quantization", CLIENTS["any"].encodings)
+@pytest.mark.parametrize("quantization", long_but({None, "int8"}.__contains__, CLIENTS["any"].encodings))
 def test_slices_for_gpus_drop_no_axis(quantization):
     inputs = keras.Input((5, 4, 6))
     maps = layers.Conv2D(8, 3, padding="same")(inputs)
@@ -412,7 +415,7 @@ def test_slices_for_gpus_drop_no_axis(quantization):
         assert off < ENCODINGS[quantization].tolerance * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("quantization", CLIENTS["any"].encodings)
+@pytest.mark.parametrize("quantization", long_but({None, "int8"}.__contains__, CLIENTS["any"].encodings))
 def test_integer_convolutions_of_one_place_have_no_strides_for_gpus(quantization):
     inputs = keras.Input((9, 12, 4))
     x = layers.Conv2D(8, 3, 2, padding="same", activation="relu")(inputs)

@@ -243,9 +243,13 @@ def test_units_tied_to_frozen_ones_are_ranked_alone_and_frozen_weights_stay():
     assert both.get_layer("Frozen").kernel.numpy().any(axis=(0, 1, 2)).sum() == 2
 
 
-@hypothesis.settings(deadline=None, derandomize=True, database=None, max_examples=50)
-@hypothesis.given(st.data())
-def test_every_unit_that_was_dropped_from_a_generated_network_is_gone(data):
+@pytest.mark.parametrize("examples", [12, pytest.param(50, marks=pytest.mark.long)])
+def test_every_unit_that_was_dropped_from_a_generated_network_is_gone(examples):
+    settings = hypothesis.settings(deadline=None, derandomize=True, database=None, max_examples=examples)
+    settings(hypothesis.given(st.data())(assert_what_was_dropped_is_gone))()
+
+
+def assert_what_was_dropped_is_gone(data):
     seed = data.draw(st.integers(0, 2**32 - 1))
     target = network(data.draw, data.draw(st.sampled_from([BLOCKS, KNOWN_BLOCKS])))
     sparsity, scope = data.draw(st.sampled_from([0.3, 0.6, 0.9])), data.draw(st.sampled_from(["global", "layer"]))

@@ -74,6 +74,7 @@ def float_operators(artifact):
     }
 
 
+@pytest.mark.long
 def test_compacted_network_and_a_loss_of_logits(data, capsys):
     model = keras.Sequential([keras.Input((8,)), layers.Dense(16, "relu"), layers.Dense(3)])
     kernel, bias = model.layers[0].get_weights()

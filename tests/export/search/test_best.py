@@ -104,6 +104,7 @@ def test_within_a_size_the_most_accurate_file_is_found(found_of_6_kb, model, dat
     assert_is_the_most_accurate(found_of_6_kb, grid, max_bytes=6000)
 
 
+@pytest.mark.long
 def test_it_is_found_where_sizes_do_not_fall_with_sparsity(model, data):
     """From 1,024 weights of a kernel downwards files of 8 bits hold them in float32, and so are larger."""
     arguments = {"structure": "unit", "quantizations": ["dynamic_range"], "complexities": [1.0]}
@@ -126,6 +127,7 @@ def test_integer_weights_are_rounded_by_the_posterior(quantization, bits, model,
     assert found.artifact.content != export.annotate(plain, 1.0, 0.5, "weight").content
 
 
+@pytest.mark.long
 def test_the_complexity_that_just_keeps_a_limit_of_bits_is_tried(model, data):
     bits = model.description_length(0.7)
     found = export.best(model, data, max_description_bits=bits, structures=["weight"], quantizations=[None])
@@ -202,6 +204,7 @@ def test_impossible_budgets_are_answered_by_the_nearest_possible(budgets, parts,
         assert part in str(caught.value)
 
 
+@pytest.mark.long
 def test_accuracy_out_of_reach_is_answered_by_the_best_within_the_other_budgets(model, data):
     # How many units die depends on the rounding of the machine, so the limit that keeps accurate files out is measured.
     smallest = export.best(model, data, min_accuracy=0.94, structures=["weight"], **FOUR_FILES).chosen
