@@ -14,9 +14,6 @@ import argparse
 import csv
 import json
 import pathlib
-import subprocess
-import sys
-import tempfile
 import time
 
 import keras
@@ -25,6 +22,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import cvhn_tf
+from benchmarks.accuracy.tfmot.jobs import train_with_tfmot
 from benchmarks.machine import describe_machine
 from cvhn_tf import datasets, export, targets
 
@@ -118,28 +116,11 @@ def tfmot(args, data):
     rows, seconds = [], {}
     network = make_target(args, data)
     jobs = [("prune_low_magnitude", sparsity) for sparsity in args.sparsities] + [("cluster_weights", 0.0)]
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        np.savez(folder / "data.npz", x_train=data.x_train, y_train=data.y_train)
-        for method, sparsity in jobs:
-            job = {
-                "layers": [(type(layer).__name__, layer.get_config()) for layer in network.layers],
-                "method": method,
-                "sparsity": sparsity,
-                "epochs": args.epochs,
-                "batch_size": args.batch_size,
-                "seed": args.seed,
-                "data": str(folder / "data.npz"),
-                "result": str(folder / "result.npz"),
-            }
-            (folder / "job.json").write_text(json.dumps(job))
-            command = [sys.executable, "-m", "benchmarks.accuracy.tfmot_peer", folder / "job.json"]
-            subprocess.run(command, check=True)
-            with np.load(folder / "result.npz", allow_pickle=False) as result:
-                network.set_weights([result[key] for key in sorted(result.files) if key.isdigit()])
-                seconds[f"tfmot {method} {sparsity:g}"] = float(result["seconds"])
-            rows += measure(network, data, method=f"tfmot {method}", sparsity=sparsity)
-            print(f"{method} {sparsity:g}: {rows[-1]['accuracy']:.4f}", flush=True)
+    for method, sparsity in jobs:
+        taken = train_with_tfmot(network, data, method, sparsity, args.epochs, args.batch_size, args.seed)
+        seconds[f"tfmot {method} {sparsity:g}"] = taken
+        rows += measure(network, data, method=f"tfmot {method}", sparsity=sparsity)
+        print(f"{method} {sparsity:g}: {rows[-1]['accuracy']:.4f}", flush=True)
     return rows, seconds
 
 

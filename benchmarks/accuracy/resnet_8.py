@@ -1,8 +1,9 @@
 """ResNet-8 on CIFAR-10 from trained weights: accuracy at each λ, the smallest files, and what fewer units are worth.
 
 A plain training, one hypernetwork from its weights in a fraction of the time, then what users ask for: the smallest
-TFLite file and the smallest packed one of an accuracy, and the time of networks with fewer units after three more
-epochs. Images are flipped and moved by up to two pixels in all trainings. Files are chosen on half of the test images.
+TFLite files of some accuracies and the smallest packed one, and the time of networks with fewer units after three more
+epochs. Beside them tfmot's pruning and clustering, each point a training from the same weights. Images are flipped and
+moved by up to two pixels in all trainings. Files are chosen on half of the test images.
 
 Each stage is kept in the folder and not run again; a training that was interrupted goes on from its last epoch.
 
@@ -17,9 +18,10 @@ import time
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import cvhn_tf
+from benchmarks.accuracy.tfmot.jobs import train_with_tfmot
+from benchmarks.accuracy.tfmot.moved_images import moved
 from benchmarks.machine import describe_machine
 from cvhn_tf import datasets, export, targets
 
@@ -32,7 +34,15 @@ def main():
     args = parse()
     args.output.mkdir(parents=True, exist_ok=True)
     data = datasets.load(args.dataset)
-    stages = {"plain": train_plain, "fit": fit, "complexities": complexities, "files": files, "units": units}
+    stages = {
+        "plain": train_plain,
+        "fit": fit,
+        "complexities": complexities,
+        "files": files,
+        "packed": packed,
+        "units": units,
+        "tfmot": tfmot,
+    }
     results = {name: kept(args, name, lambda stage=stage: stage(args, data)) for name, stage in stages.items()}
     arguments = {name: value for name, value in vars(args).items() if name != "output"}
     write(args.output / "summary.json", {**results, "arguments": arguments, "machine": describe_machine()})
@@ -46,8 +56,10 @@ def parse():
     parser.add_argument("--fit-epochs", type=int, default=4, help="of the hypernetwork")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--complexities", type=float, nargs="+", default=[0.01, 0.03, 0.1, 0.3, 1.0, 3.0])
-    parser.add_argument("--min-accuracy", type=float, default=0.85, help="of the smallest files")
+    parser.add_argument("--min-accuracies", type=float, nargs="+", default=[0.85, 0.84, 0.82], help="of the files")
     parser.add_argument("--unit-sparsities", type=float, nargs="+", default=[0.3, 0.5])
+    parser.add_argument("--tfmot-sparsities", type=float, nargs="+", default=[0.5, 0.7])
+    parser.add_argument("--tfmot-epochs", type=int, default=3, help="of each training with tfmot")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("benchmarks/results/resnet_8"))
     return parser.parse_args()
@@ -63,17 +75,6 @@ def kept(args, name, stage):
 
 def write(path, result):
     path.write_text(json.dumps(result, indent=1) + "\n")
-
-
-def moved(data, batch_size):
-    """Batches of training images, each mirrored or not, and moved at random."""
-
-    def move(x, y):
-        x = tf.pad(tf.image.random_flip_left_right(x), [[MOVE, MOVE], [MOVE, MOVE], [0, 0]])
-        return tf.image.random_crop(x, data.input_shape), y
-
-    examples = tf.data.Dataset.from_tensor_slices((data.x_train, data.y_train)).shuffle(len(data.x_train))
-    return examples.map(move, num_parallel_calls=1).batch(batch_size, drop_remainder=True).prefetch(2)
 
 
 def run(model, args, data, epochs, name):
@@ -92,7 +93,7 @@ def run(model, args, data, epochs, name):
         keras.callbacks.BackupAndRestore(args.output / f"{name}_backup"),
         keras.callbacks.LambdaCallback(on_epoch_end=note),
     ]
-    model.fit(moved(data, args.batch_size), epochs=epochs, verbose=2, callbacks=callbacks)
+    model.fit(moved(data.x_train, data.y_train, args.batch_size, MOVE), epochs=epochs, verbose=2, callbacks=callbacks)
     epochs = [line.split(",") for line in log.read_text().splitlines()]
     return {
         "seconds": sum(float(epoch[1]) for epoch in epochs),
@@ -143,42 +144,52 @@ def complexities(args, data):
 
 
 def files(args, data):
-    """The smallest file and the smallest packed one that keep an accuracy on the choosing half."""
+    """The smallest files that keep an accuracy on the choosing half, as they are and by gzip."""
     model, sample = load(args), data.x_train[:CALIBRATION_EXAMPLES]
-    chosen_on, others = ((data.x_test[i::2], data.y_test[i::2]) for i in (0, 1))
-    result = {}
-    try:
-        found = export.best(model, chosen_on, min_accuracy=args.min_accuracy, representative_data=sample, client="cpu")
-    except ValueError as error:
-        result["none"] = str(error)
-    else:
-        found.save(args.output / "smallest.tflite")
+    chosen_on, others = halves(data)
+    rows = []
+    for accuracy in args.min_accuracies:
+        try:
+            found = export.best(model, chosen_on, min_accuracy=accuracy, representative_data=sample, client="cpu")
+        except ValueError as error:
+            rows.append({"min_accuracy": accuracy, "none": str(error)})
+            continue
+        found.save(args.output / f"smallest_{accuracy}.tflite")
         chosen = found.chosen
-        result["file"] = {
-            "size_bytes": chosen.size_bytes,
-            "gzip_bytes": chosen.gzip_bytes,
-            "settings": [chosen.complexity, chosen.sparsity, chosen.structure, chosen.quantization],
-            "accuracy_chosen_on": chosen.accuracy,
-            "accuracy_others": export.evaluate_tflite(found.artifact, *others).accuracy,
-        }
-    packed = export.smallest_packed(
-        model,
+        rows.append(
+            {
+                "min_accuracy": accuracy,
+                "size_bytes": chosen.size_bytes,
+                "least_gzip_bytes": min(one.gzip_bytes for one in found.trace if one.accepted),
+                "settings": [chosen.complexity, chosen.sparsity, chosen.structure, chosen.encoding],
+                "accuracy_chosen_on": chosen.accuracy,
+                "accuracy_others": export.evaluate_tflite(found.artifact, *others).accuracy,
+            }
+        )
+    return rows
+
+
+def packed(args, data):
+    """The smallest packed file that keeps the first of the accuracies on the choosing half."""
+    chosen_on, others = halves(data)
+    found = export.smallest_packed(
+        load(args),
         chosen_on,
-        args.min_accuracy,
+        args.min_accuracies[0],
         complexities=[c for c in args.complexities if c <= 1],
         sparsities=(0.3, 0.5, 0.7),
-        representative_data=sample,
+        representative_data=data.x_train[:CALIBRATION_EXAMPLES],
     )
-    if packed is not None:
-        packed.save(args.output / "smallest.cvhn")
-        network = export.unpack(packed)
-        result["packed"] = {
-            "size_bytes": packed.size_bytes,
-            "weights_bytes": packed.weights_bytes,
-            "accuracy_chosen_on": accuracy_on(network, *chosen_on),
-            "accuracy_others": accuracy_on(network, *others),
-        }
-    return result
+    if found is None:
+        return {}
+    found.save(args.output / "smallest.cvhn")
+    network = export.unpack(found)
+    return {
+        "size_bytes": found.size_bytes,
+        "weights_bytes": found.weights_bytes,
+        "accuracy_chosen_on": accuracy_on(network, *chosen_on),
+        "accuracy_others": accuracy_on(network, *others),
+    }
 
 
 def units(args, data):
@@ -188,7 +199,7 @@ def units(args, data):
     rows = []
     for sparsity in args.unit_sparsities:
         network = export.compact(export.prune(model, 0.1, sparsity=sparsity, structure="unit"))
-        network = export.finetune(network, moved(data, args.batch_size), epochs=3)
+        network = export.finetune(network, moved(data.x_train, data.y_train, args.batch_size, MOVE), epochs=3)
         artifact = export.to_tflite(network, client="cpu")
         measured = export.evaluate_tflite(artifact, data.x_test, data.y_test)
         rows.append(
@@ -201,6 +212,36 @@ def units(args, data):
             }
         )
     return {"dense_ms": dense.latency_ms, "fewer_units": rows}
+
+
+def tfmot(args, data):
+    """Files of networks that tfmot has trained on from the plain one, and the seconds of each training."""
+    jobs = [("prune_low_magnitude", sparsity) for sparsity in args.tfmot_sparsities] + [("cluster_weights", 0.0)]
+    sample, rows = data.x_train[:CALIBRATION_EXAMPLES], []
+    for method, sparsity in jobs:
+        network = keras.saving.load_model(args.output / "plain.keras", compile=False, safe_mode=True)
+        seconds = train_with_tfmot(
+            network, data, method, sparsity, args.tfmot_epochs, args.batch_size, args.seed, start=True, move=MOVE
+        )
+        for quantization in (None, "float16", "dynamic_range", "int8"):
+            artifact = export.to_tflite(network, quantization, representative_data=sample, client="cpu")
+            rows.append(
+                {
+                    "method": method,
+                    "sparsity": sparsity,
+                    "seconds": seconds,
+                    "quantization": quantization,
+                    "size_bytes": artifact.size_bytes,
+                    "gzip_bytes": artifact.gzip_bytes,
+                    "accuracy": export.evaluate_tflite(artifact, data.x_test, data.y_test).accuracy,
+                }
+            )
+    return rows
+
+
+def halves(data):
+    """Test images to choose files on, and the others."""
+    return [(data.x_test[i::2], data.y_test[i::2]) for i in (0, 1)]
 
 
 def load(args):

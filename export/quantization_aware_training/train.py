@@ -118,7 +118,7 @@ def quantization_aware(
         )
     serialized_loss = _serialize(loss)
     trained = copy_of(model)
-    graph, layers = _describe(trained)
+    graph, layers = describe(trained)
     (x,) = as_input_arrays(trained, x)
     y = np.asarray(y)
     if len(x) != len(y):
@@ -159,8 +159,8 @@ def _check_beforehand(model, x, client):
         to_tflite(model, "int8", representative_data=x[chosen], client=client)
 
 
-def _describe(model):
-    """The model's graph as plain values, and its layers in the same order.
+def describe(model):
+    """The model's graph as plain values, of which legacy Keras can make it, and its layers in the same order.
 
     Raises:
         ValueError: If a part of the model is not covered.

@@ -1,7 +1,7 @@
 """One training with tensorflow-model-optimization, which works on legacy Keras only: always a process of its own.
 
-Reads a job (JSON: architecture, method, sparsity, epochs, batch size, seed, paths) and writes the weights of the
-stripped network, in Keras order, and the seconds that training took. `compression.py` runs it.
+Reads a job (JSON: graph, method, sparsity, epochs, batch size, seed, paths, pixels by which images move) and writes the
+weights of the stripped network, layer by layer, and the seconds that training took. `jobs.py` runs it.
 """
 
 import json
@@ -9,34 +9,35 @@ import sys
 import time
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-# What the reference targets are made of, and the arguments of it that legacy Keras shares.
-_ARGUMENTS = {
-    "Activation": ("activation",),
-    "BatchNormalization": ("axis", "momentum", "epsilon", "center", "scale"),
-    "Conv2D": ("filters", "kernel_size", "strides", "padding", "activation", "use_bias"),
-    "Dense": ("units", "activation", "use_bias"),
-    "Flatten": (),
-    "GlobalAveragePooling2D": (),
-    "MaxPooling2D": ("pool_size", "strides", "padding"),
-}
+from benchmarks.accuracy.tfmot.moved_images import moved
 
 
-def build(layers, input_shape):
-    stack = [
-        getattr(tf_keras.layers, name)(**{key: config[key] for key in _ARGUMENTS[name]}) for name, config in layers
-    ]
-    return tf_keras.Sequential([tf_keras.Input(input_shape), *stack])
+def build(graph, weights):
+    """The network of a graph in legacy Keras.
+
+    Args:
+        graph: As of `describe`.
+        weights: Iterator of those of its layers to begin with, one layer after the other; None for new ones.
+    """
+    tensors = {graph["input"]: tf_keras.Input(graph["input_shape"], name=graph["input"])}
+    for name, kind, arguments, inputs in graph["layers"]:
+        layer = getattr(tf_keras.layers, kind)(name=name, **arguments)
+        given = [tensors[key] for key in inputs]
+        tensors[name] = layer(given if len(given) > 1 else given[0])
+        if weights is not None:
+            layer.set_weights([next(weights) for _ in layer.weights])
+    return tf_keras.Model(tensors[graph["input"]], tensors[graph["output"]])
 
 
 def fit(model, job, data, epochs, callbacks=()):
     steps = epochs * -(-len(data["x"]) // job["batch_size"])
     schedule = tf_keras.optimizers.schedules.CosineDecay(1e-3, steps)
     model.compile(tf_keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy")
-    model.fit(data["x"], data["y"], batch_size=job["batch_size"], epochs=epochs, verbose=0, callbacks=list(callbacks))
+    batches = moved(data["x"], data["y"], job["batch_size"], job["move"])
+    model.fit(batches, epochs=epochs, verbose=0, callbacks=list(callbacks))
 
 
 def prune_low_magnitude(model, job, data):
@@ -75,13 +76,17 @@ def main():
     tf_keras.utils.set_random_seed(job["seed"])
     with np.load(job["data"], allow_pickle=False) as arrays:
         data = {"x": arrays["x_train"], "y": arrays["y_train"]}
-    model = build(job["layers"], data["x"].shape[1:])
+    weights = None
+    if job["start"]:
+        with np.load(job["start"], allow_pickle=False) as arrays:
+            weights = iter([arrays[f"arr_{i}"] for i in range(len(arrays.files))])
+    model = build(job["graph"], weights)
     method = {"prune_low_magnitude": prune_low_magnitude, "cluster_weights": cluster_weights}[job["method"]]
     start = time.perf_counter()
     trained = method(model, job, data)
     seconds = time.perf_counter() - start
-    weights = {f"{i:03d}": weight for i, weight in enumerate(trained.get_weights())}
-    np.savez(job["result"], seconds=seconds, version=tf.__version__, **weights)
+    weights = [weight for name, *_ in job["graph"]["layers"] for weight in trained.get_layer(name).get_weights()]
+    np.savez(job["result"], *weights, seconds=seconds)
 
 
 if __name__ == "__main__":
