@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from long import asked_for
+from long import asked_for, long_but
 from places import PROGRAMS
 from programs.forked import Program
 
@@ -45,19 +45,18 @@ def read(folder):
 def results(request, tmp_path_factory):
     """What came of `replicas.py`, by the kind of replicas: a list, one for each process."""
     folder = tmp_path_factory.mktemp("replicas")
-    # Three workers are for the tests that ask for them.
-    asked = {"one", "mirrored", "2 workers", *asked_for(request, "kind")}
+    asked = {"one", "mirrored", *asked_for(request, "kind")}
     commands = {kind: commands_of("replicas.py", kind, folder) for kind in NUMBERS if kind in asked}
     for of_kind in commands.values():
         run(of_kind)
     return {kind: [read(pathlib.Path(command[-1])) for command in of_kind] for kind, of_kind in commands.items()}
 
 
-THREE = pytest.param("3 workers", marks=pytest.mark.long)
-KINDS = pytest.mark.parametrize("kind", ["mirrored", "2 workers", THREE])
+KINDS = pytest.mark.parametrize("kind", long_but({"mirrored"}.__contains__, ["mirrored", "2 workers", "3 workers"]))
 
 
-@pytest.mark.parametrize("kind", ["2 workers", THREE])
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["2 workers", "3 workers"])
 def test_workers_agree_on_weights_figures_and_seed(results, kind):
     first, *others = results[kind]
     for other in others:
@@ -81,15 +80,17 @@ def test_predictions_and_figures_of_uneven_batches_are_those_of_one_device(resul
         np.testing.assert_allclose(several[name], one[name], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["mirrored", "2 workers"])
+@pytest.mark.parametrize("kind", long_but({"mirrored"}.__contains__, ["mirrored", "2 workers"]))
 def test_callbacks_stop_save_and_resume_as_on_one_device(results, kind):
     for name in ("epochs before the early stop", "epochs after the backup", "steps after the backup"):
         assert results[kind][0][name] == results["one"][0][name]
     assert results[kind][0]["epochs after the backup"] == 2
 
 
-def test_a_step_sends_its_gradients_once_and_of_pivots_those_in_use_only(results):
-    (sent, _) = results["2 workers"]
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["2 workers"])
+def test_a_step_sends_its_gradients_once_and_of_pivots_those_in_use_only(results, kind):
+    (sent, _) = results[kind]
     assert sent["bytes gated"] == 4 * sent["parameters gated"]
     assert sent["bytes piecewise_linear"] == 4 * sent["parameters piecewise_linear"] * 2 / 5
 
