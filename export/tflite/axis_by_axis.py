@@ -10,11 +10,11 @@ from cvhn_tf.export.tflite.flatbuffer import (
     add_constant,
     add_operation,
     add_tensor_like,
+    integers_of,
     operation_of,
     position_of,
     raise_version,
     sizes_of,
-    type_name,
 )
 
 _MOST_INPUTS = 10  # of CONCATENATION, that tflite-micro takes
@@ -27,11 +27,10 @@ def reverse_each_axis(model) -> None:
         for operator in list(graph.operators):
             if operation_of(model, operator) != "REVERSE_V2":
                 continue
-            source, axes = map(int, operator.inputs)
-            data = model.buffers[graph.tensors[axes].buffer].data
-            if data is None:
+            source, axes = int(operator.inputs[0]), integers_of(model, graph.tensors[operator.inputs[1]])
+            if axes is None:
                 continue
-            first, *others = np.frombuffer(bytes(data), "int32")
+            first, *others = axes
             (output,) = operator.outputs
             for axis in others:
                 like = graph.tensors[output]
@@ -55,11 +54,9 @@ def concatenate_tiles(model) -> None:
         for operator in list(graph.operators):
             if operation_of(model, operator) != "TILE":
                 continue
-            source, multiples = map(int, operator.inputs)
-            data = model.buffers[graph.tensors[multiples].buffer].data
-            if data is None:
+            source, repeats = int(operator.inputs[0]), integers_of(model, graph.tensors[operator.inputs[1]])
+            if repeats is None:
                 continue
-            repeats = np.frombuffer(bytes(data), "int32" if type_name(graph.tensors[multiples]) == "INT32" else "int64")
             axes = [axis for axis, count in enumerate(repeats) if count != 1]
             if not axes or max(repeats) > _MOST_INPUTS or min(repeats) < 1:
                 continue

@@ -17,6 +17,7 @@ from cvhn_tf.export.tflite.flatbuffer import (
     add_constant,
     add_operation,
     add_tensor_like,
+    integers_of,
     make_reshape,
     operation_of,
     position_of,
@@ -69,7 +70,7 @@ def _tile_four_axes(model, graph):
         if operation_of(model, operator) != "TILE":
             continue
         source, output = graph.tensors[operator.inputs[0]], graph.tensors[operator.outputs[0]]
-        sizes, multiples = sizes_of(source), _integers(model, graph.tensors[operator.inputs[1]])
+        sizes, multiples = sizes_of(source), integers_of(model, graph.tensors[operator.inputs[1]])
         if len(sizes) <= MOST_AXES or multiples is None or -1 in sizes[1:] or multiples[0] != 1:
             continue
         groups = [[sizes[0]]]  # the examples by themselves
@@ -107,7 +108,7 @@ def _pool_maxima(model, graph):
         sizes = sizes_of(source)
         if type_name(source) not in kinds or len(sizes) < 2 or -1 in sizes[1:]:
             continue
-        axes = _integers(model, graph.tensors[operator.inputs[1]])
+        axes = integers_of(model, graph.tensors[operator.inputs[1]])
         if axes is None or axes.size == 0:
             continue
         axes = sorted(int(axis) % len(sizes) for axis in np.atleast_1d(axes))
@@ -150,7 +151,7 @@ def _reshape_once(model, graph):
     for operator in graph.operators:
         if operation_of(model, operator) == "RESHAPE":
             source = int(operator.inputs[0])
-            if source in sources and _integers(model, graph.tensors[operator.inputs[1]]) is not None:
+            if source in sources and integers_of(model, graph.tensors[operator.inputs[1]]) is not None:
                 operator.inputs[0] = source = sources[source]
                 changed = True
             sources[int(operator.outputs[0])] = source
@@ -178,8 +179,8 @@ def _dilated(model, graph, first):
         if operation_of(model, chain[-1]) not in {*_DILATED, *_SQUEEZED, "BATCH_TO_SPACE_ND"}:
             return False
     last, convolutions = chain[-1], [one for one in chain if operation_of(model, one) in _DILATED]
-    blocks, paddings = (_integers(model, graph.tensors[i]) for i in first.inputs[1:3])
-    crops = _integers(model, graph.tensors[last.inputs[2]])
+    blocks, paddings = (integers_of(model, graph.tensors[i]) for i in first.inputs[1:3])
+    crops = integers_of(model, graph.tensors[last.inputs[2]])
     if len(convolutions) != 1 or any(values is None for values in (blocks, paddings, crops)) or np.any(crops[:, 0]):
         return False
     (convolution,) = convolutions
@@ -250,11 +251,3 @@ def _padded(model, graph, source, made, pads):
     if type_name(graph.tensors[source]) == "INT8":  # which PAD has from its second version on
         raise_version(model, made[-1], 2)
     return result
-
-
-def _integers(model, tensor):
-    """The values of a tensor of int32, None if they are computed."""
-    data = model.buffers[tensor.buffer].data
-    if data is None or tensor.type != schema.TensorType.INT32:
-        return None
-    return np.frombuffer(data, "int32").reshape([] if tensor.shape is None else tensor.shape)

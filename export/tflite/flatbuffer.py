@@ -154,6 +154,12 @@ def add_constant(model, graph, name, values) -> int:
     return place
 
 
+def integers_of(model, tensor) -> np.ndarray | None:
+    """Values of a `TensorT` of INT32 or INT64, an array of its shape; None if they are computed, and of others."""
+    data, dtype = model.buffers[tensor.buffer].data, {"INT32": "int32", "INT64": "int64"}.get(type_name(tensor))
+    return None if data is None or dtype is None else np.frombuffer(bytes(data), dtype).reshape(sizes_of(tensor))
+
+
 def sizes_of(tensor) -> list[int]:
     """Sizes of a `TensorT`, −1 where they are free; none for a scalar, and where the number of axes is not known."""
     sizes = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature

@@ -14,6 +14,7 @@ from cvhn_tf.export.tflite.flatbuffer import (
     add_operation,
     add_tensor,
     add_tensor_like,
+    integers_of,
     make_reshape,
     operation_of,
     position_of,
@@ -50,8 +51,8 @@ def slice_in_place(model, operations) -> bool:
 
 def _selected(model, graph, operator):
     values, places = (graph.tensors[index] for index in operator.inputs)
-    indices, axis = _constant(model, places), operator.builtinOptions.axis % max(len(sizes_of(values)), 1)
-    if indices is None or indices.ndim != 1 or _constant(model, values) is not None or axis == 0:
+    indices, axis = integers_of(model, places), operator.builtinOptions.axis % max(len(sizes_of(values)), 1)
+    if indices is None or indices.ndim != 1 or model.buffers[values.buffer].data is not None or axis == 0:
         return None
     if indices[0] < 0 or np.any(np.diff(indices) <= 0):
         return None
@@ -74,7 +75,7 @@ def _split(model, graph, operator):
         along, source = operator.inputs
     else:
         source, _, along = operator.inputs
-    axis = int(_constant(model, graph.tensors[along])) % len(sizes_of(graph.tensors[source]))
+    axis = int(integers_of(model, graph.tensors[along])) % len(sizes_of(graph.tensors[source]))
     read = _read(graph)
     if axis == 0 or (read.issuperset(map(int, operator.outputs)) and not _are_joined(graph, operator)):
         return None
@@ -109,7 +110,7 @@ def _unpacked(model, graph, operator):
 def _with_all_axes(model, graph, operator):
     options, (source, *bounds) = operator.builtinOptions, operator.inputs
     sizes = sizes_of(graph.tensors[source])
-    begin, end, _ = (_constant(model, graph.tensors[place]) for place in bounds)
+    begin, end, _ = (integers_of(model, graph.tensors[place]) for place in bounds)
     axes = [axis for axis in range(len(sizes)) if options.shrinkAxisMask >> axis & 1]
     if not axes or axes[0] == 0 or options.ellipsisMask or options.newAxisMask or begin is None or end is None:
         return None
@@ -153,15 +154,6 @@ def _kept_axes(model, graph, output, axes):
 def _read(graph):
     """Places of the tensors of a graph that something reads."""
     return {int(i) for operator in graph.operators for i in operator.inputs} | {int(i) for i in graph.outputs}
-
-
-def _constant(model, tensor):
-    """The values of a tensor of int32 or int64, None if they are computed; bytes of other types."""
-    data = model.buffers[tensor.buffer].data
-    dtypes = {schema.TensorType.INT32: "int32", schema.TensorType.INT64: "int64"}
-    if data is None or tensor.type not in dtypes:
-        return data
-    return np.frombuffer(data, dtypes[tensor.type]).reshape([] if tensor.shape is None else tensor.shape)
 
 
 def _slice(model, graph, source, axis, start, stop, output):
