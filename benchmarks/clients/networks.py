@@ -100,10 +100,10 @@ def _separable():
 
 def _residual():
     inputs = keras.Input((32, 32, 3))
-    x = L.Conv2D(16, 3, padding="same", activation="relu")(inputs)
-    y = L.BatchNormalization(momentum=0.8)(L.Conv2D(16, 3, padding="same", activation="relu")(x))
-    x = L.ReLU()(L.Add()([x, L.Conv2D(16, 3, padding="same")(y)]))
-    x = L.ReLU()(L.Add()([L.Conv2D(24, 1, 2)(x), L.Conv2D(24, 3, 2, padding="same")(x)]))
+    x = L.Conv2D(32, 3, padding="same", activation="relu")(inputs)
+    y = L.BatchNormalization(momentum=0.8)(L.Conv2D(32, 3, padding="same", activation="relu")(x))
+    x = L.ReLU()(L.Add()([x, L.Conv2D(32, 3, padding="same")(y)]))
+    x = L.ReLU()(L.Add()([L.Conv2D(32, 1, 2)(x), L.Conv2D(32, 3, 2, padding="same")(x)]))
     x = L.AveragePooling2D(2)(x)
     return keras.Model(inputs, L.Dense(10)(L.Flatten()(x)))
 

@@ -30,6 +30,7 @@ from cvhn_tf.export.tflite.flatbuffer import (
     position_of,
     raise_version,
     share_buffers,
+    shorten_names,
     sizes_of,
     type_name,
 )
@@ -83,6 +84,7 @@ def finished(content, keras_model, client):
     if not client.free_batch:
         _of_one_example(model)
     share_buffers(model)
+    shorten_names(model)
     return model
 
 

@@ -1,7 +1,9 @@
 """A TFLite file as an object: what it holds, and the same file with names or weights changed."""
 
+import collections
 import itertools
 
+import flatbuffers
 import keras
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -13,6 +15,8 @@ _OPERATION_NAMES = {number: name for name, number in vars(schema.BuiltinOperator
 MOST_AXES = 4
 # Of an operation in the old field: operations with larger ones have this in its place.
 _LARGEST_OLD_NUMBER = 127
+_IDENTIFIER = b"TFL3"
+_FIRST_BYTES = 1024  # of what a file is written into, which grows
 
 
 def parse(content) -> schema.ModelT:
@@ -24,13 +28,16 @@ def serialize(model) -> bytes:
     """The bytes of a file.
 
     Its buffers are aligned to 16 bytes, as the schema asks for. The number of an operation stands in the field of today
-    and in the old one, which holds up to 127: some readers know one of both only.
+    and in the old one, which holds up to 127: some readers know one of both only. Equal vectors of numbers are written
+    once.
     """
     for code in model.operatorCodes:
         code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
         code.deprecatedBuiltinCode = min(code.builtinCode, _LARGEST_OLD_NUMBER)
     model.buffers = [_AlignedBuffer(buffer.data, buffer.offset, buffer.size) for buffer in model.buffers]
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    builder = _SharingBuilder(_FIRST_BYTES)
+    builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
+    return bytes(builder.Output())
 
 
 def share_buffers(model) -> None:
@@ -55,6 +62,24 @@ def share_buffers(model) -> None:
         kept.append(model.buffers[entry.buffer])
         entry.buffer = len(kept) - 1
     model.buffers = kept
+
+
+def shorten_names(model) -> None:
+    """Leaves the network's own name out of those of a `ModelT`'s tensors, and all but the first of fused operations.
+
+    `net_1/act/Relu;net_1/conv/convolution` becomes `act/Relu`. Inputs and outputs keep their names, and so do tensors
+    that would share one.
+    """
+    for graph in model.subgraphs:
+        names = [tensor.name for tensor in graph.tensors]
+        scopes = {name.partition(b"/")[0] for name in names if b"/" in name}
+        own = scopes.pop() + b"/" if len(scopes) == 1 else b""
+        short = [name.partition(b";")[0].removeprefix(own) for name in names]
+        counts = collections.Counter(short)
+        kept = {int(place) for place in (*graph.inputs, *graph.outputs)}
+        for place, (tensor, name) in enumerate(zip(graph.tensors, short, strict=True)):
+            if place not in kept and counts[name] == 1:
+                tensor.name = name
 
 
 def constants(model):
@@ -236,6 +261,22 @@ def _output_names(keras_model):
             name = next(candidate for candidate in numbered if candidate not in (*unique, *names))
         unique.append(name)
     return unique
+
+
+class _SharingBuilder(flatbuffers.Builder):
+    """Writes vectors of equal numbers once; the most bytes of these are the zero points of channels, all zero."""
+
+    def __init__(self, size):
+        super().__init__(size)
+        self._places = {}
+
+    def CreateNumpyVector(self, x):
+        if x.dtype == np.uint8:  # the bytes of a buffer begin at a place that is not just any
+            return super().CreateNumpyVector(x)
+        key = x.dtype.str, x.tobytes()
+        if key not in self._places:
+            self._places[key] = super().CreateNumpyVector(x)
+        return self._places[key]
 
 
 class _AlignedBuffer(schema.BufferT):
