@@ -6,6 +6,7 @@ is wrong if it is off by more than its encoding allows and by more than twice wh
 refused counts by itself where the file's caveats say that GPUs do not take it.
 
 python -m benchmarks.robustness.fuzz_clients --architectures 300
+python -m benchmarks.robustness.fuzz_clients --architectures 40 --width 4 --clients litert webgpu gpu
 """
 
 import argparse
@@ -38,7 +39,7 @@ _BATCH = 10
 _AS_SAID = "refused, as said"
 
 
-def make_files(numbers, folder, refused) -> dict:
+def make_files(numbers, width, folder, refused) -> dict:
     """Files of some architectures in a folder made anew, with `cases.json`; refusals are counted into `refused`."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -46,7 +47,7 @@ def make_files(numbers, folder, refused) -> dict:
     jobs = [("any", MADE_FOR["any"].encodings), ("web", web), ("micro", MADE_FOR["micro"].encodings)]
     cases = {"networks": {}, "files": {}}
     for number in numbers:
-        model, family = architecture(number)
+        model, family = architecture(number, width)
         name, graphs = f"{number}-{family}", FrozenGraphs()
         calibration = inputs_for(model, _CALIBRATION_EXAMPLES, seed=number)
         cases["networks"][name] = described(model, [x[:_EXAMPLES] for x in calibration])
@@ -73,10 +74,10 @@ def _given(model, arrays):
     return arrays if len(arrays) > 1 else arrays[0]
 
 
-def run_files(cases, folder, counts, wrong, versions):
-    """Runs the files in the clients that have to take them, and counts what came out."""
+def run_files(cases, clients, folder, counts, wrong, versions):
+    """Runs the files in those of some clients that have to take them, and counts what came out."""
     expected = {}
-    for client in (client for client in CLIENTS if client.name in RUN_IN):
+    for client in (client for client in CLIENTS if client.name in clients):
         # LiteRT's interpreter runs all, to tell what a client makes wrong from what an encoding does.
         runs_all = client.name == RUN_IN[0]
         files = [file for file, case in cases["files"].items() if runs_all or case["client"] in client.takes]
@@ -107,15 +108,15 @@ def _judged(outcome, case, in_litert):
     return "wrong"
 
 
-def fuzz(architectures, first, seconds, progress=print) -> dict:
-    """Makes and runs so many architectures, or as many as there is time for."""
+def fuzz(architectures, first, seconds, width=1, clients=RUN_IN, progress=print) -> dict:
+    """Makes and runs so many architectures, or as many as there is time for, in some clients, LiteRT among them."""
     counts, refused = collections.defaultdict(collections.Counter), collections.defaultdict(list)
     wrong, versions, start, number = [], {}, time.monotonic(), first
     while number < first + architectures and time.monotonic() - start < seconds:
         batch = range(number, min(number + _BATCH, first + architectures))
-        cases = make_files(batch, FOLDER / "files", refused)
+        cases = make_files(batch, width, FOLDER / "files", refused)
         before = len(wrong)
-        run_files(cases, FOLDER, counts, wrong, versions)
+        run_files(cases, clients, FOLDER, counts, wrong, versions)
         number = batch.stop
         for found in wrong[before:]:
             progress(json.dumps(found), flush=True)
@@ -124,6 +125,7 @@ def fuzz(architectures, first, seconds, progress=print) -> dict:
     return {
         "architectures": number - first,
         "first": first,
+        "width": width,
         "clients": versions,
         "outcomes": {name: dict(counter) for name, counter in counts.items()},
         "not_made": {" ".join(key): messages for key, messages in refused.items()},
@@ -136,10 +138,14 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architectures", type=int, default=300)
     parser.add_argument("--first", type=int, default=0, help="number of the first of them")
+    parser.add_argument("--width", type=int, default=1, help="so many times the channels and units")
+    parser.add_argument("--clients", nargs="+", default=RUN_IN, choices=RUN_IN, help="LiteRT is always among them")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no others after these")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("fuzz-clients.json"))
     options = parser.parse_args(arguments)
-    return finish(fuzz(options.architectures, options.first, options.seconds), options.output)
+    clients = {RUN_IN[0], *options.clients}
+    found = fuzz(options.architectures, options.first, options.seconds, options.width, clients)
+    return finish(found, options.output)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,21 @@ _ACTIVATIONS = (
 )
 
 
-def architecture(number: int) -> tuple[keras.Model, str]:
-    """The network of a number, and the name of its family; one in three is pruned to a tenth of its weights."""
+class _Draws(np.random.Generator):
+    """Random numbers of a network, and by how much its images, series and vectors are wider than narrow ones."""
+
+    width = 1
+
+
+def architecture(number: int, width: int = 1) -> tuple[keras.Model, str]:
+    """The network of a number, and the name of its family; one in three is pruned to a tenth of its weights.
+
+    Narrow ones have kernels of fewer than 1,024 numbers, which files in `dynamic_range` hold in floats.
+    """
     keras.utils.clear_session()
     keras.utils.set_random_seed(number)
-    rng = np.random.default_rng([number, 1])
+    rng = _Draws(np.random.PCG64([number, 1]))
+    rng.width = width
     family = _FAMILIES[number % len(_FAMILIES)]
     model = family(rng)
     if rng.random() < 1 / 3:
@@ -68,7 +78,7 @@ def _behind_image(x, rng):
     is_small = min(x.shape[1:3]) < 4
     padding = "same" if is_small else str(rng.choice(["same", "valid"]))
     filters, strides, multiplier = (int(rng.choice(options)) for options in ((4, 6, 8, 12, 16), (1, 2), (1, 2)))
-    channels = x.shape[-1]
+    filters, channels = rng.width * filters, x.shape[-1]
     blocks = {
         "convolution": lambda: layers.Conv2D(
             filters, int(rng.choice([1, 3])), strides, padding, use_bias=bool(rng.random() < 0.8)
@@ -97,7 +107,7 @@ def _behind_image(x, rng):
 def _behind_series(x, rng):
     """One layer behind the series x."""
     steps = x.shape[1]
-    filters = int(rng.choice([4, 6, 8, 12, 16]))
+    filters = rng.width * int(rng.choice([4, 6, 8, 12, 16]))
     padding = str(rng.choice(["same", "causal", "valid"])) if steps > 3 else "same"
     blocks = {
         "convolution": lambda: layers.Conv1D(filters, 3, int(rng.choice([1, 2])), padding)(x),
@@ -126,7 +136,7 @@ def _classified(x, rng):
     elif len(x.shape) == 3:
         x = [layers.Flatten, layers.GlobalAveragePooling1D, layers.GlobalMaxPooling1D][rng.integers(3)]()(x)
     if rng.random() < 0.6:
-        x = _activated(layers.Dense(int(rng.choice([16, 40, 64])), bias_initializer="normal")(x), rng)
+        x = _activated(layers.Dense(rng.width * int(rng.choice([16, 40, 64])), bias_initializer="normal")(x), rng)
     return layers.Dense(5, [None, "softmax", "sigmoid"][rng.integers(3)])(x)
 
 
@@ -150,7 +160,7 @@ def _series(rng):
 def _dense(rng):
     inputs = x = keras.Input((int(rng.choice([5, 16, 32])),))
     for _ in range(rng.integers(1, 4)):
-        x = layers.Dense(int(rng.choice([8, 24, 48])), use_bias=bool(rng.random() < 0.8))(x)
+        x = layers.Dense(rng.width * int(rng.choice([8, 24, 48])), use_bias=bool(rng.random() < 0.8))(x)
         x = _activated(_normalized(x, rng), rng)
     if rng.random() < 0.5:
         x = layers.Permute((2, 1))(layers.Dense(6)(layers.Reshape((x.shape[-1] // 8, 8))(x)))

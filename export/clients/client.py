@@ -23,7 +23,7 @@ class Client:
             CONV_2D/INT4_BEHIND for convolutions by 4-bit weights that read no input of the file; STRIDED_SLICE/STEPS
             for single steps of the first axis.
         sliced: Operations in whose place it gets slices where these do the same.
-        strides: Whether it computes integer convolutions of a kernel of one place with strides; else a pool has them.
+        strides: Whether it computes convolutions of one place and integer weights with strides; else a pool has them.
         sparse: None if it reads zeros in TFLite's sparse encoding; else why it does not, likewise.
         sparse_cost: So many weights of a dense kernel take the time of a sparse one that a fully connected layer reads
             by itself; None if the converter chooses which layers do.
