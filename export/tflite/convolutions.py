@@ -1,7 +1,7 @@
 """Convolutions as two operations, where clients compute them wrongly as one or refuse them.
 
-With weights of integers, LiteRT's accelerator for GPUs and LiteRT.js on WebGPU compute convolutions of one place, such as
-a residual network's shortcuts, as if they had no strides, without a word. A pool of one place has strides too, and
+With weights of integers, LiteRT's accelerator for GPUs and LiteRT.js on WebGPU compute convolutions of one place, such
+as a residual network's shortcuts, as if they had no strides, without a word. A pool of one place has strides too, and
 changes no number. Both refuse transposed convolutions that hold an activation, which TFLite has from 2.13 on.
 """
 
