@@ -9,12 +9,13 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.tools import flatbuffer_utils
 
 from cvhn_tf import export
 from cvhn_tf.export.conversion import frozen_graphs
 from cvhn_tf.export.conversion.convert import to_tflite_from
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraph, FrozenGraphs
-from cvhn_tf.export.tflite.flatbuffer import add_tensor, operation_of, parse, share_buffers
+from cvhn_tf.export.tflite.flatbuffer import add_tensor, operation_of, parse, share_buffers, shorten_names
 from cvhn_tf.export.verification.litert import LiteRTModel
 from cvhn_tf.export.verification.verify import ConversionError
 
@@ -82,6 +83,48 @@ def test_each_variable_of_a_file_has_a_buffer_of_its_own():
     share_buffers(model)
     buffers = [graph.tensors[place].buffer for place in states]
     assert buffers[2] == 0 and 0 not in buffers[:2] and buffers[0] != buffers[1]
+
+
+def test_equal_vectors_of_numbers_stand_in_a_file_once():
+    stack = [layer for _ in range(4) for layer in (keras.layers.DepthwiseConv2D(3), keras.layers.Conv2D(32, 1))]
+    network = keras.Sequential([keras.Input((12, 12, 32)), *stack])
+    x = np.random.default_rng(0).normal(size=(20, 12, 12, 32)).astype("float32")
+    content = export.to_tflite(network, "int8", representative_data=x).content
+    model = parse(content)
+    quantized = [tensor.quantization for tensor in model.subgraphs[0].tensors if tensor.quantization is not None]
+    zeros = 8 * sum(len(one.zeroPoint) for one in quantized if one.zeroPoint is not None and len(one.zeroPoint) > 1)
+    apart = len(flatbuffer_utils.convert_object_to_bytearray(model))  # by the builder as it is
+    assert zeros == 8 * 8 * 2 * 32 and len(content) < apart - 0.8 * zeros
+    # All buffers begin at multiples of 16 bytes all the same.
+    for buffer in parse(content).buffers:
+        if buffer.data is not None:
+            assert content.find(bytes(buffer.data)) % 16 == 0
+
+
+def test_names_of_tensors_are_short_and_as_different_as_before():
+    model = parse(export.to_tflite(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])).content)
+    (graph,) = model.subgraphs
+    graph.tensors = graph.tensors[:1]
+    graph.inputs, graph.outputs = [0], [1]
+    names = [
+        b"net_1/out/BiasAdd",
+        b"net_1/act/Relu;net_1/conv/add",
+        b"net_1/a/b;net_1/c",
+        b"net_1/a/b",
+        b"arith.constant",
+    ]
+    for name in names:
+        add_tensor(graph, name, graph.tensors[0].type, [1, 4])
+    given = graph.tensors[0].name
+    shorten_names(model)
+    assert [tensor.name for tensor in graph.tensors] == [
+        given,
+        b"net_1/out/BiasAdd",  # an output
+        b"act/Relu",
+        b"net_1/a/b;net_1/c",
+        b"net_1/a/b",
+        b"arith.constant",
+    ]
 
 
 def test_network_is_traced_once_for_all_its_encodings(network, monkeypatch):
