@@ -220,6 +220,7 @@ def test_saved_model_predicts_the_same_in_a_new_process(predicted_in_a_new_proce
     np.testing.assert_array_equal(received, expected)
 
 
+@pytest.mark.long
 def test_importing_the_package_is_enough_for_keras_to_load_the_model(predicted_in_a_new_process):
     received, expected = predicted_in_a_new_process["keras"]
     np.testing.assert_array_equal(received, expected)

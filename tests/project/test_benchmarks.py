@@ -48,6 +48,7 @@ def test_report_gives_means_and_deviations_of_the_trainings(run):
     assert (run / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_trainings_of_other_settings_are_refused(run):
     with pytest.raises(SystemExit, match="kept from another run"):
         paper.main(["--dataset=digits", "--epochs=2", f"--output={run}", "--methods", "var-linear", "--starts=1"])
