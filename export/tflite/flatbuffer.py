@@ -1,6 +1,7 @@
 """A TFLite file as an object: what it holds, and the same file with names or weights changed."""
 
 import collections
+import hashlib
 import itertools
 
 import flatbuffers
@@ -53,7 +54,7 @@ def share_buffers(model) -> None:
             if data is None and not tensor.isVariable:
                 tensor.buffer = 0
                 continue
-            key = id(tensor) if data is None or tensor.isVariable else bytes(data)
+            key = id(tensor) if data is None or tensor.isVariable else hashlib.sha256(data).digest()
             if key not in places:
                 places[key] = len(kept)
                 kept.append(model.buffers[tensor.buffer])
