@@ -107,6 +107,8 @@ def test_names_of_tensors_are_short_and_as_different_as_before():
         b"net_1/act/Relu;net_1/conv/add",
         b"net_1/a/b;net_1/c",
         b"net_1/a/b",
+        b"net_1/net_1/a/b",
+        b"net_1/net_1/out/BiasAdd",
         b"arith.constant",
     ]
     for name in names:
@@ -119,6 +121,8 @@ def test_names_of_tensors_are_short_and_as_different_as_before():
         b"act/Relu",
         b"net_1/a/b;net_1/c",
         b"net_1/a/b",
+        b"net_1/net_1/a/b",  # without the first, the name of the one before, and of the output
+        b"net_1/net_1/out/BiasAdd",
         b"arith.constant",
     ]
 
