@@ -15,7 +15,15 @@ from cvhn_tf import export
 from cvhn_tf.export.conversion import frozen_graphs
 from cvhn_tf.export.conversion.convert import to_tflite_from
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraph, FrozenGraphs
-from cvhn_tf.export.tflite.flatbuffer import add_tensor, operation_of, parse, share_buffers, shorten_names
+from cvhn_tf.export.tflite.flatbuffer import (
+    add_tensor,
+    constants,
+    operation_of,
+    parse,
+    share_buffers,
+    shorten_names,
+    type_name,
+)
 from cvhn_tf.export.verification.litert import LiteRTModel
 from cvhn_tf.export.verification.verify import ConversionError
 
@@ -70,6 +78,19 @@ def test_equal_weights_are_in_the_file_once_and_nothing_else_is(quantization):
     assert len(kernels) == 1
     used = {tensor.buffer for tensor in tensors} | {entry.buffer for entry in model.metadata}
     assert used | {0} == set(range(len(model.buffers)))
+
+
+@pytest.mark.parametrize("quantization", ["dynamic_range", "int8", "weight_only_int8"])
+def test_equal_integers_on_other_scales_stay_apart(quantization):
+    kernel = np.random.default_rng(0).normal(size=(64, 64))
+    network = keras.Sequential([keras.Input((64,))] + [keras.layers.Dense(64, use_bias=False) for _ in range(2)])
+    for scale, layer in zip((1, 0.25), network.layers, strict=True):
+        layer.kernel.assign(scale * kernel)
+    x = np.random.default_rng(0).normal(size=(50, 64)).astype("float32")
+    model = parse(export.to_tflite(network, quantization, representative_data=x, client="cpu").content)
+    kernels = [tensor for tensor, _ in constants(model) if type_name(tensor) == "INT8"]
+    first, second = (bytes(model.buffers[tensor.buffer].data) for tensor in kernels)
+    assert first == second and kernels[0].buffer != kernels[1].buffer
 
 
 def test_each_variable_of_a_file_has_a_buffer_of_its_own():
