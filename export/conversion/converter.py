@@ -96,5 +96,7 @@ def _with_batch_of_one(keras_model):
     inputs = [keras.Input(batch_shape=(1, *t.shape[1:]), dtype=t.dtype, name=t.name) for t in keras_model.inputs]
     structure = getattr(keras_model, "_inputs_struct", inputs[0])
     return keras.Model(
-        inputs, keras_model(inputs[0] if len(inputs) == 1 else keras.tree.pack_sequence_as(structure, inputs))
+        inputs,
+        keras_model(inputs[0] if len(inputs) == 1 else keras.tree.pack_sequence_as(structure, inputs)),
+        name=keras_model.name,  # else numbered anew each time, and the file would hold the number
     )

@@ -158,6 +158,12 @@ def test_network_is_traced_once_for_all_its_encodings(network, monkeypatch):
     assert traced == [network]
 
 
+def test_networks_with_a_loop_give_the_same_bytes_each_time():
+    network = keras.Sequential([keras.Input((4, 3)), keras.layers.LSTM(4), keras.layers.Dense(2)])
+    first, second = (export.to_tflite(network).content for _ in range(2))
+    assert first == second
+
+
 def test_weights_that_changed_between_two_files_are_in_the_second(network):
     x = np.ones((2, 8, 8, 1), "float32")
     for _ in range(2):
