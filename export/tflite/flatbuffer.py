@@ -44,8 +44,8 @@ def serialize(model) -> bytes:
 def share_buffers(model) -> None:
     """Lets constants of equal bytes share a buffer, and all that a run computes the empty one, as the schema asks for.
 
-    Only the buffers that are used stay. Those of variables are their own. Equal weights on other scales stay apart:
-    XNNPACK's cache finds packed weights, which hold the scales, by the place of the bytes in the file.
+    Only the buffers that are used stay. Those of variables are their own. Equal numbers of weights stay apart
+    if their scales or places differ: XNNPACK's cache finds packed weights, which hold these, by the buffer alone.
     """
     kept = [model.buffers[0]]
     places = {}
@@ -55,8 +55,7 @@ def share_buffers(model) -> None:
             if data is None and not tensor.isVariable:
                 tensor.buffer = 0
                 continue
-            is_own = data is None or tensor.isVariable
-            key = id(tensor) if is_own else (hashlib.sha256(data).digest(), _scales_of_weights(tensor))
+            key = id(tensor) if data is None or tensor.isVariable else hashlib.sha256(data).digest() + _apart_by(tensor)
             if key not in places:
                 places[key] = len(kept)
                 kept.append(model.buffers[tensor.buffer])
@@ -266,10 +265,13 @@ def _output_names(keras_model):
     return unique
 
 
-def _scales_of_weights(tensor):
-    """Bytes of the scales of a constant that is no scalar or vector, such as a bias; none of one in float."""
-    scales = None if tensor.quantization is None else tensor.quantization.scale
-    return b"" if scales is None or len(sizes_of(tensor)) < 2 else np.asarray(scales, "float32").tobytes()
+def _apart_by(tensor):
+    """Bytes of where the numbers of a constant stand if it is sparse, and of its scales if it has two axes or more."""
+    builder = flatbuffers.Builder()
+    scales = None if tensor.quantization is None or len(sizes_of(tensor)) < 2 else tensor.quantization.scale
+    quantization = schema.QuantizationParametersT(scale=scales)
+    builder.Finish(schema.TensorT(quantization=quantization, sparsity=tensor.sparsity).Pack(builder))
+    return bytes(builder.Output())
 
 
 class _SharingBuilder(flatbuffers.Builder):

@@ -93,6 +93,16 @@ def test_equal_integers_on_other_scales_stay_apart(quantization):
     assert first == second and kernels[0].buffer != kernels[1].buffer
 
 
+@pytest.mark.parametrize("quantization", [None, "float16"])
+def test_equal_numbers_in_other_places_of_sparse_weights_stay_apart(quantization):
+    network = keras.Sequential([keras.Input((64,))] + [keras.layers.Dense(64, use_bias=False) for _ in range(2)])
+    for shift, layer in zip((0, 5), network.layers, strict=True):
+        layer.kernel.assign(np.roll(np.eye(64), shift, axis=1))
+    model = parse(export.to_tflite(network, quantization, sparse=True, client="cpu").content)
+    buffers = [tensor.buffer for tensor, _ in constants(model) if tensor.sparsity is not None]
+    assert len(set(buffers)) == 2
+
+
 def test_each_variable_of_a_file_has_a_buffer_of_its_own():
     model = parse(export.to_tflite(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])).content)
     (graph,) = model.subgraphs
