@@ -25,7 +25,7 @@ from benchmarks.accuracy.tfmot.moved_images import moved
 from benchmarks.machine import describe_machine
 from cvhn_tf import datasets, export, targets
 
-CALIBRATION_EXAMPLES = 1000
+CALIBRATION_EXAMPLES = 5000
 MOVE = 4  # pixels
 WEIGHT_DECAY = 5e-3  # of the weights, times the learning rate, a step
 
@@ -54,6 +54,7 @@ def parse():
     parser.add_argument("--dataset", default="cifar10", choices=datasets.names())
     parser.add_argument("--epochs", type=int, default=40, help="of the plain training")
     parser.add_argument("--fit-epochs", type=int, default=4, help="of the hypernetwork")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="largest one of the hypernetwork")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--complexities", type=float, nargs="+", default=[0.01, 0.03, 0.1, 0.3, 1.0, 3.0])
     parser.add_argument("--min-accuracies", type=float, nargs="+", default=[0.85, 0.84, 0.82], help="of the files")
@@ -124,7 +125,8 @@ def fit(args, data):
         trained, pretrained=True, complexity_range=(0.01, 10.0), train_size=len(data.x_train), seed=args.seed
     )
     steps = args.fit_epochs * (len(data.x_train) // args.batch_size)
-    model.compile(cvhn_tf.default_optimizer(steps, pretrained=True), "sparse_categorical_crossentropy")
+    optimizer = cvhn_tf.default_optimizer(steps, args.learning_rate, pretrained=True)
+    model.compile(optimizer, "sparse_categorical_crossentropy")
     times = run(model, args, data, args.fit_epochs, "fit")
     model.save(args.output / "model.keras")
     return times
@@ -132,7 +134,7 @@ def fit(args, data):
 
 def complexities(args, data):
     """Of the networks with all their weights, and their statistics of batch normalization measured anew."""
-    model, sample = load(args), data.x_train[:CALIBRATION_EXAMPLES]
+    model, sample = load(args), calibration_images(args, data)
     return [
         {
             "complexity": complexity,
@@ -145,7 +147,7 @@ def complexities(args, data):
 
 def files(args, data):
     """The smallest files that keep an accuracy on the choosing half, as they are and by gzip."""
-    model, sample = load(args), data.x_train[:CALIBRATION_EXAMPLES]
+    model, sample = load(args), calibration_images(args, data)
     chosen_on, others = halves(data)
     rows = []
     for accuracy in args.min_accuracies:
@@ -178,7 +180,7 @@ def packed(args, data):
         args.min_accuracies[0],
         complexities=[c for c in args.complexities if c <= 1],
         sparsities=(0.3, 0.5, 0.7),
-        representative_data=data.x_train[:CALIBRATION_EXAMPLES],
+        representative_data=calibration_images(args, data),
     )
     if found is None:
         return {}
@@ -217,7 +219,7 @@ def units(args, data):
 def tfmot(args, data):
     """Files of networks that tfmot has trained on from the plain one, and the seconds of each training."""
     jobs = [("prune_low_magnitude", sparsity) for sparsity in args.tfmot_sparsities] + [("cluster_weights", 0.0)]
-    sample, rows = data.x_train[:CALIBRATION_EXAMPLES], []
+    sample, rows = calibration_images(args, data), []
     for method, sparsity in jobs:
         network = keras.saving.load_model(args.output / "plain.keras", compile=False, safe_mode=True)
         seconds = train_with_tfmot(
@@ -237,6 +239,13 @@ def tfmot(args, data):
                 }
             )
     return rows
+
+
+def calibration_images(args, data):
+    """Training images as the trainings saw them: statistics of unmoved ones, learned by heart, cost a point."""
+    keras.utils.set_random_seed(args.seed)
+    examples = min(CALIBRATION_EXAMPLES, len(data.x_train))
+    return next(iter(moved(data.x_train, data.y_train, examples, MOVE)))[0].numpy()
 
 
 def halves(data):
