@@ -95,11 +95,9 @@ def run(model, args, data, epochs, name):
         keras.callbacks.LambdaCallback(on_epoch_end=note),
     ]
     model.fit(moved(data.x_train, data.y_train, args.batch_size, MOVE), epochs=epochs, verbose=2, callbacks=callbacks)
-    epochs = [line.split(",") for line in log.read_text().splitlines()]
-    return {
-        "seconds": sum(float(epoch[1]) for epoch in epochs),
-        "processor_seconds": sum(float(epoch[2]) for epoch in epochs),
-    }
+    times = [line.split(",")[1:3] for line in log.read_text().splitlines()]
+    seconds, processor_seconds = (sum(map(float, column)) for column in zip(*times, strict=True))
+    return {"seconds": seconds, "processor_seconds": processor_seconds}
 
 
 def train_plain(args, data):

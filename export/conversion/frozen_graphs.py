@@ -31,11 +31,11 @@ class FrozenGraphs:
     def __init__(self):
         self._made = {}
 
-    def once(self, make, keras_model, *others):
-        """`make(keras_model, *others)`, the same for the same objects."""
-        key = make, id(keras_model), *map(id, others)
+    def once(self, make, *objects):
+        """`make(*objects)`, the same for the same objects."""
+        key = make, *map(id, objects)
         if key not in self._made:
-            self._made[key] = make(keras_model, *others), keras_model, others  # which stay, since ids are used again
+            self._made[key] = make(*objects), objects  # which stay, since ids are used again
         return self._made[key][0]
 
     def frozen(self, keras_model):

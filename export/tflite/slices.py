@@ -65,7 +65,7 @@ def _selected(model, graph, operator):
     joined = add_operation(model, schema.BuiltinOperator.CONCATENATION, parts, [output])
     joined.builtinOptionsType = schema.BuiltinOptions.ConcatenationOptions
     joined.builtinOptions = schema.ConcatenationOptionsT(axis)
-    _of_integers_too(model, joined)
+    raise_version(model, joined, _VERSION)
     pairs = zip(bounds, parts, strict=True)
     return [*(_slice(model, graph, operator.inputs[0], axis, *bound, part) for bound, part in pairs), joined]
 
@@ -166,12 +166,8 @@ def _slice(model, graph, source, axis, start, stop, output):
     others = (1 << rank) - 1 - (1 << axis)
     operator.builtinOptionsType = schema.BuiltinOptions.StridedSliceOptions
     operator.builtinOptions = schema.StridedSliceOptionsT(beginMask=others, endMask=others)
-    _of_integers_too(model, operator)
-    return operator
-
-
-def _of_integers_too(model, operator):
     raise_version(model, operator, _VERSION)
+    return operator
 
 
 def _part(graph, whole, axis, length):
