@@ -91,8 +91,12 @@ class ComplexityRange:
 
     def decode(self, encoded_complexity: tf.Tensor) -> tf.Tensor:
         """Maps encoded complexities back."""
+        return tf.exp(self.decode_log(encoded_complexity))
+
+    def decode_log(self, encoded_complexity: tf.Tensor) -> tf.Tensor:
+        """Maps encoded complexities to log λ."""
         log_low, log_high = math.log(self.low), math.log(self.high)
-        return tf.exp(log_low + encoded_complexity * (log_high - log_low))
+        return log_low + encoded_complexity * (log_high - log_low)
 
     def sample(self, samples: int, seed: tf.Tensor) -> tf.Tensor:
         """Draws log-uniform complexities, one from each of `samples` equal strata of log λ.

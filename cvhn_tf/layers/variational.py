@@ -46,7 +46,7 @@ class Variational(keras.layers.Wrapper):
             become the initial means.
         complexity_range: `ComplexityRange` or pair `(low, high)`.
         parameterization: How the posterior depends on λ; see `cvhn_tf.parameterizations`. By default
-            `"gated"`, or `"constant"` where `complexity` is fixed.
+            `"optimal_response"` or `"gated"`, as in `VariationalHypernetwork`; `"constant"` where `complexity` is fixed.
         prior: What the description length is measured against; see `cvhn_tf.priors`.
         estimator: How noise enters in training; see `cvhn_tf.estimators`. Layers that are not linear in their
             weights use `WeightSampling` in the place of one that is for linear layers only.
@@ -93,7 +93,7 @@ class Variational(keras.layers.Wrapper):
         parameterization: str | dict[str, Any] | Parameterization | None = None,
         prior: str | dict[str, Any] | Prior = "automatic_relevance",
         estimator: str | dict[str, Any] | Estimator = "local_reparameterization",
-        initial_stddev: float | str = NEW,
+        initial_stddev: float | str | None = None,
         salt: int | None = None,
         shared: keras.layers.Layer | None = None,
         complexity: float | None = None,
@@ -108,14 +108,17 @@ class Variational(keras.layers.Wrapper):
         self.complexity_range = ComplexityRange.of(complexity_range)
         self.complexity = None if complexity is None else self.complexity_range.check(complexity)
         self.train_size = check_train_size(self.complexity, train_size)
-        self.parameterization = parameterizations.get(
-            parameterization or ("gated" if complexity is None else "constant")
-        )
         self.prior = priors.get(prior)
+        by_complexity = parameterizations.default(self.prior.response)
+        self.parameterization = parameterizations.get(
+            parameterization or (by_complexity if complexity is None else "constant")
+        )
         self.estimator = estimators.get(estimator)
         check_determinism(self.prior, self.estimator)
         if self.estimator.linear_only and not is_linear(layer):
             self.estimator = estimators.WeightSampling()
+        if initial_stddev is None:
+            initial_stddev = self.parameterization.initial_stddev or NEW
         self.initial_stddev = check_initial_stddev(initial_stddev)
         self.salt = random.randint(0, 2**31 - 1) if salt is None else check_integer("salt", salt, 0, below=2**31)
         self.shared = shared or self.parameterization.create_shared(self.prior.posterior_parameters)

@@ -17,7 +17,12 @@ class Parameterization:
     """Base class: a subclass gives `create`, `evaluate`, and `get_config` if it has arguments.
 
     One whose variables serve several layers gives `create_shared` too.
+
+    Attributes:
+        initial_stddev: Standard deviation of weights before training where none is asked for; None for the package's.
     """
+
+    initial_stddev: float | str | None = None
 
     def create_shared(self, parameters):
         """Makes what all layers of one model share, before any `create`.
@@ -36,7 +41,7 @@ class Parameterization:
 
         Args:
             layer: `keras.layers.Layer` that owns the variables, with an attribute `shared`: what `create_shared`
-                returned; and `complexity_range`, the `ComplexityRange` that s encodes.
+                returned; `complexity_range`, the `ComplexityRange` that s encodes; `prior` and `initial_stddev`.
             name: Name of the tensor: that of the weight, then `"_mean"` or `"_log_stddev"`.
             initial_value: NumPy array: the tensor before training, the same at every complexity.
 

@@ -6,6 +6,7 @@ from cvhn_tf.parameterizations.gated import Gated
 from cvhn_tf.parameterizations.generated import Generated
 from cvhn_tf.parameterizations.hierarchical import Hierarchical
 from cvhn_tf.parameterizations.low_rank import LowRank
+from cvhn_tf.parameterizations.optimal_response import OptimalResponse
 from cvhn_tf.parameterizations.pivots import Constant, Linear, PiecewiseLinear
 
 _PARAMETERIZATIONS = {
@@ -15,6 +16,7 @@ _PARAMETERIZATIONS = {
     "hierarchical": Hierarchical,
     "linear": Linear,
     "low_rank": LowRank,
+    "optimal_response": OptimalResponse,
     "piecewise_linear": PiecewiseLinear,
 }
 
@@ -22,3 +24,12 @@ _PARAMETERIZATIONS = {
 def get(identifier) -> Parameterization:
     """Takes a `Parameterization`, its config, or its name: the class's, such as `"low_rank"`."""
     return resolve("parameterization", identifier, Parameterization, _PARAMETERIZATIONS)
+
+
+def default(response) -> str:
+    """The name of the parameterization that goes with a prior.
+
+    Args:
+        response: That of the prior; None where the best posterior of a weight is not known.
+    """
+    return "gated" if response is None else "optimal_response"

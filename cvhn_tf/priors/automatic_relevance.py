@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from cvhn_tf.priors.base import Prior, sum_over_weight
+from cvhn_tf.priors.response import FittedResponse
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -16,6 +17,8 @@ class AutomaticRelevance(Prior):
 
     Reference: [Kharitonov et al., 2018](https://arxiv.org/abs/1811.00596).
     """
+
+    response = FittedResponse()
 
     def kl(self, posterior, complexity, channels=None):
         return _relevance_kl(posterior.loc, posterior.scale)

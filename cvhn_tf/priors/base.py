@@ -3,6 +3,8 @@
 loss = NLL + kl_weight(λ) · KL(q(w | λ) ‖ p(w)) / N,   kl_weight(λ) = λ unless the prior says otherwise
 """
 
+from typing import Any
+
 import tensorflow as tf
 
 
@@ -12,9 +14,12 @@ class Prior:
     Attributes:
         deterministic: Whether the prior is for weights without noise, whose posterior is a point. Such a prior goes
             with a deterministic estimator, and with no other.
+        response: `FittedResponse`, `FixedResponse` or an object with the same methods: what the best mean and stddev of
+            a weight are at each λ, which the parameterization `OptimalResponse` is made of. None where it is not known.
     """
 
     deterministic = False
+    response: Any = None
 
     @property
     def posterior_parameters(self) -> tuple[str, ...]:

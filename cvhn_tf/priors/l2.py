@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from cvhn_tf.checks.arguments import check_positive
 from cvhn_tf.priors.base import Prior, sum_over_weight
+from cvhn_tf.priors.response import FixedResponse
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -23,6 +24,7 @@ class L2(Prior):
 
     def __init__(self, stddev: float = 1.0) -> None:
         self.stddev = check_positive("stddev", stddev)
+        self.response = FixedResponse(self.stddev)
 
     def kl(self, posterior, complexity, channels=None):
         return 0.5 * sum_over_weight(tf.square(posterior.loc / self.stddev))

@@ -5,6 +5,7 @@ import tensorflow_probability as tfp
 
 from cvhn_tf.priors.base import Prior, sum_over_weight
 from cvhn_tf.priors.log_uniform_distribution import LogUniform as LogUniformDistribution
+from cvhn_tf.priors.response import FittedResponse
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -16,6 +17,8 @@ class LogUniform(Prior):
 
     Reference: [Molchanov et al., 2017](https://arxiv.org/abs/1701.05369).
     """
+
+    response = FittedResponse()  # its KL is nearly that of `AutomaticRelevance`
 
     def kl(self, posterior, complexity, channels=None):
         return sum_over_weight(tfp.distributions.kl_divergence(posterior, LogUniformDistribution(posterior.dtype)))

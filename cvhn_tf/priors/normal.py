@@ -6,6 +6,7 @@ import tensorflow_probability as tfp
 
 from cvhn_tf.checks.arguments import check_positive
 from cvhn_tf.priors.base import Prior, sum_over_weight
+from cvhn_tf.priors.response import FixedResponse
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -20,6 +21,7 @@ class Normal(Prior):
 
     def __init__(self, stddev: float = 1.0) -> None:
         self.stddev = check_positive("stddev", stddev)
+        self.response = FixedResponse(self.stddev)
 
     def kl(self, posterior, complexity, channels=None):
         prior = tfp.distributions.Normal(tf.zeros((), posterior.dtype), tf.cast(self.stddev, posterior.dtype))
@@ -43,6 +45,7 @@ class ScaledNormal(Prior):
 
     def __init__(self, stddev: float = 1.0) -> None:
         self.stddev = check_positive("stddev", stddev)
+        self.response = FixedResponse(self.stddev, narrows=True)
 
     def kl(self, posterior, complexity, channels=None):
         stddev = tf.cast(self.stddev * tf.math.rsqrt(complexity), posterior.dtype)

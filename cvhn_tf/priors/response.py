@@ -1,0 +1,80 @@
+"""How a weight answers to λ at the optimum, where its loss is quadratic: its mean and variance, by prior.
+
+Of a weight that is best at w and whose loss has the curvature h, `h (μ − w)² / 2 + h σ² / 2 + λ / N · KL(μ, σ)` is least
+where its derivatives are zero. μ / w and σ then depend on λ / λ_c alone, λ_c being a number of each weight's own.
+"""
+
+import dataclasses
+import math
+
+import tensorflow as tf
+
+_LEAST = 1e-8  # what a variance falls to, of what it was: of zero there is no logarithm
+_FAINT = 1e-4  # what counts for the size of a weight that is zero
+_LIFE = math.log(16)  # by which log λ_c is above the range before training
+_LOW = math.log(0.5)  # what is added to log σ before training, if nothing else is asked for
+_SHARE = 0.0125  # of the root mean square of a tensor, or of 0.05, its stddev before training
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedResponse:
+    """That of priors whose KL depends on μ²/σ² alone: `KL = ½ log(1 + μ²/σ²)`, with `λ_c = N h w²`.
+
+    Below λ_c, `μ = w (1 − λ/λ_c)` and `σ² = w² (1 − λ/λ_c) λ/λ_c`, so that `KL = ½ log(λ_c/λ)`; above it both are zero.
+    """
+
+    def share_of_mean(self, log_ratio):
+        """μ/w, by log(λ/λ_c)."""
+        return 1 - tf.exp(tf.minimum(log_ratio, 0.0))
+
+    def log_variance(self, value, log_ratio, log_complexity):
+        """log σ², by w, log(λ/λ_c) and log λ, tensors whose shapes broadcast."""
+        ratio = tf.exp(tf.minimum(log_ratio, 0.0))
+        return tf.math.log((tf.square(value) + _FAINT**2) * tf.maximum(ratio * (1 - ratio), _LEAST))
+
+    def start(self, stddev, size, log_low, log_high):
+        """What weights have before training.
+
+        Args:
+            stddev: Their stddev in the middle of a range of λ; None for half of that of the optimum.
+            size: Their root mean square.
+            log_low: log of the least λ of the range.
+            log_high: log of the largest.
+
+        Returns:
+            log λ_c, and what is added to log σ.
+        """
+        log_critical = log_high + _LIFE
+        if stddev is None or not size:
+            return log_critical, _LOW
+        ratio = math.exp((log_low + log_high) / 2 - log_critical)
+        return log_critical, math.log(stddev / size) - 0.5 * math.log(ratio * (1 - ratio))
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedResponse:
+    """That of a prior N(0, τ²), with `λ_c = N h τ²`: `μ = w / (1 + λ/λ_c)` and `σ² = τ² (λ/λ_c) / (1 + λ/λ_c)`.
+
+    Args:
+        stddev: τ.
+        narrows: Whether σ² is divided by λ, as where the prior's own variance is.
+    """
+
+    stddev: float
+    narrows: bool = False
+
+    def share_of_mean(self, log_ratio):
+        """μ/w, by log(λ/λ_c)."""
+        return tf.sigmoid(-log_ratio)
+
+    def log_variance(self, value, log_ratio, log_complexity):
+        """log σ², by w, log(λ/λ_c) and log λ, tensors whose shapes broadcast."""
+        log_variance = 2 * math.log(self.stddev) + tf.math.log_sigmoid(log_ratio)
+        return log_variance - log_complexity if self.narrows else log_variance
+
+    def start(self, stddev, size, log_low, log_high):
+        """As that of `FittedResponse`; where no stddev is given, it is 0.0125 of the weights."""
+        if stddev is None:
+            stddev = _SHARE * (size or 0.05)
+        share = min((stddev / self.stddev) ** 2, 0.5)
+        return (log_low + log_high) / 2 - math.log(share / (1 - share)), 0.0
