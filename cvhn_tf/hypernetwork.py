@@ -126,7 +126,9 @@ class VariationalHypernetwork(GeneratingModel):
         if complexity_distribution is not None:
             self.complexity_distribution = ComplexityDistribution.of(complexity_distribution, self.complexity_range)
         self.prior = priors.get(prior)
-        self.parameterization = parameterizations.get(parameterization or parameterizations.default(self.prior.response))
+        self.parameterization = parameterizations.get(
+            parameterization or parameterizations.default(self.prior.response)
+        )
         self.estimator = estimators.get(estimator)
         self.complexity_samples = check_integer("complexity_samples", complexity_samples)
         self.train_size = None if train_size is None else check_integer("train_size", train_size)

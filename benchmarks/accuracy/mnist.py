@@ -12,9 +12,10 @@ import time
 import keras
 
 import cvhn_tf
+from benchmarks import parameterization
 from benchmarks.accuracy.augmentation import with_shifts
 from benchmarks.machine import describe_machine
-from cvhn_tf import datasets, export, parameterizations, targets
+from cvhn_tf import datasets, export, targets
 
 # Sparse variational dropout has 98.08% with 1/68 of the weights of LeNet-300-100, and 99.25% with 1/280 of those of
 # Caffe's LeNet-5 (Molchanov et al., 2017, a training of its own for each).
@@ -25,8 +26,8 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--target", choices=("lenet_300_100", "lenet_5", "lenet_5_caffe"), default="lenet_300_100")
 parser.add_argument("--epochs", type=int, default=40)
 parser.add_argument("--batch-size", type=int, default=256)
-parser.add_argument("--sharpness", type=float, default=4.0, help="of the gates")
-parser.add_argument("--initial-stddev", type=float, default=4e-3)
+parameterization.add_options(parser)
+parser.add_argument("--initial-stddev", type=float)
 parser.add_argument("--complexity-range", type=float, nargs=2, default=(0.01, 100.0))
 parser.add_argument("--prior", default="automatic_relevance", choices=("automatic_relevance", "log_uniform"))
 parser.add_argument(
@@ -44,7 +45,7 @@ target = targets.get(args.target, mnist.input_shape, mnist.num_classes)
 model = cvhn_tf.VariationalHypernetwork(
     with_shifts(target, args.shift),
     complexity_range=tuple(args.complexity_range),
-    parameterization=parameterizations.Gated(sharpness=args.sharpness),
+    parameterization=parameterization.make(args),
     prior=args.prior,
     initial_stddev=args.initial_stddev,
     kl_warmup=args.kl_warmup,

@@ -1,6 +1,6 @@
 """The smallest packed file of an accuracy in one hypernetwork: chosen on half of the test images, measured on all.
 
-python -m benchmarks.accuracy.mnist --target lenet_5_caffe --sharpness 3 --initial-stddev 2e-3 --output build/caffe
+python -m benchmarks.accuracy.mnist --target lenet_5_caffe --output build/caffe
 python -m benchmarks.accuracy.packing build/caffe/model.keras --min-accuracy 0.99 --sparsities 0.99
 """
 

@@ -23,9 +23,12 @@ import time
 
 import numpy as np
 
+from benchmarks import parameterization
+
 COMPLEXITIES = [10 ** (i / 2 - 2) for i in range(9)]
 QUICK = {"dataset": "digits", "target": "mlp_50", "epochs": 20, "batch_size": 32, "starts": 1}
-RECORDED = ("dataset", "target", "epochs", "batch_size", "starts", "gated")
+PARAMETERIZATION = ("parameterization", "parameterization_arguments")
+RECORDED = ("dataset", "target", "epochs", "batch_size", "starts", "prior", *PARAMETERIZATION)
 SPARSITIES = (0.0, 0.9, 0.95, 0.98, 0.985, 0.99)
 
 
@@ -52,7 +55,8 @@ def parse():
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--starts", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2, help="trainings side by side")
-    parser.add_argument("--gated", type=json.loads, default={}, help="arguments of `Gated` as JSON")
+    parser.add_argument("--prior", default="automatic_relevance")
+    parameterization.add_options(parser)
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("benchmarks/results/regret"))
     parser.add_argument(
         "--quick", action="store_true", help="a small network on the digits, one start: to try the script"
@@ -69,8 +73,8 @@ def path_of(args, name, start):
 def run(args, name, start):
     path = path_of(args, name, start)
     if not path.exists():
-        common = [f"--{key}={getattr(args, key)}" for key in ("dataset", "target", "epochs", "output")]
-        common.append(f"--gated={json.dumps(args.gated)}")
+        common = [f"--{key}={getattr(args, key)}" for key in ("dataset", "target", "epochs", "prior", "output")]
+        common += parameterization.as_options(args)
         command = [sys.executable, "-m", __spec__.name, *common, f"--batch-size={args.batch_size}"]
         subprocess.run([*command, f"--train={name}", f"--seed={start}"], check=True)
     print(f"{name} {start}: {json.loads(path.read_text())['seconds']:.0f} s", flush=True)
@@ -84,18 +88,18 @@ def train(args):
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     import cvhn_tf
-    from cvhn_tf import datasets, export, parameterizations, targets
+    from cvhn_tf import datasets, export, targets
 
     keras.utils.set_random_seed(args.seed)
     data = datasets.load(args.dataset)
-    options, complexities = {"parameterization": parameterizations.Gated(**args.gated)}, COMPLEXITIES
+    options, complexities = {"parameterization": parameterization.make(args)}, COMPLEXITIES
     if args.train != "hypernetwork":
         # One set of weights, and a range so narrow that it is one complexity.
         complexities = [min(COMPLEXITIES, key=lambda complexity: abs(complexity - float(args.train)))]
         bounds = (complexities[0] * 0.9999, complexities[0] * 1.0001)
         options = {"complexity_range": bounds, "parameterization": "constant"}
     target = targets.get(args.target, data.input_shape, data.num_classes)
-    model = cvhn_tf.VariationalHypernetwork(target, seed=args.seed, **options)
+    model = cvhn_tf.VariationalHypernetwork(target, prior=args.prior, seed=args.seed, **options)
     steps = args.epochs * -(-len(data.x_train) // args.batch_size)
     model.compile(cvhn_tf.default_optimizer(steps), "sparse_categorical_crossentropy")
     start = time.perf_counter()

@@ -46,7 +46,8 @@ class Variational(keras.layers.Wrapper):
             become the initial means.
         complexity_range: `ComplexityRange` or pair `(low, high)`.
         parameterization: How the posterior depends on λ; see `cvhn_tf.parameterizations`. By default
-            `"optimal_response"` or `"gated"`, as in `VariationalHypernetwork`; `"constant"` where `complexity` is fixed.
+            `"optimal_response"` or `"gated"`, as in `VariationalHypernetwork`, and `"constant"` where `complexity` is
+            fixed.
         prior: What the description length is measured against; see `cvhn_tf.priors`.
         estimator: How noise enters in training; see `cvhn_tf.estimators`. Layers that are not linear in their
             weights use `WeightSampling` in the place of one that is for linear layers only.

@@ -1,7 +1,7 @@
 """How a weight answers to λ at the optimum, where its loss is quadratic: its mean and variance, by prior.
 
-Of a weight that is best at w and whose loss has the curvature h, `h (μ − w)² / 2 + h σ² / 2 + λ / N · KL(μ, σ)` is least
-where its derivatives are zero. μ / w and σ then depend on λ / λ_c alone, λ_c being a number of each weight's own.
+Of a weight that is best at w and whose loss has the curvature h, `h (μ − w)² / 2 + h σ² / 2 + λ / N · KL(μ, σ)` is
+least where its derivatives are zero. μ / w and σ then depend on λ / λ_c alone, λ_c being a number of each weight's own.
 """
 
 import dataclasses

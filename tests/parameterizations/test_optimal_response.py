@@ -28,7 +28,7 @@ def test_response_is_the_optimum_of_a_quadratic_loss(prior):
     best, curvature, examples = np.float32(0.3), 2.0, 50.0
     scale = best if isinstance(prior, priors.AutomaticRelevance) else prior.stddev
     log_critical = np.log(examples * curvature * scale**2)
-    for complexity in COMPLEXITIES[COMPLEXITIES < 0.9 * np.exp(log_critical)]:
+    for complexity in COMPLEXITIES[0.9 * np.exp(log_critical) > COMPLEXITIES]:
         log_complexity = tf.constant([[np.log(complexity)]], tf.float32)
         mean = best * prior.response.share_of_mean(log_complexity - log_critical)
         log_variance = prior.response.log_variance(best, log_complexity - log_critical, log_complexity)
@@ -114,7 +114,7 @@ def test_priors_have_the_parameterization_that_goes_with_them():
 
 
 def test_what_it_cannot_do_is_refused():
-    with pytest.raises(ValueError, match="Expected `pivots` to be 0, or at least 2. Received: pivots=1"):
+    with pytest.raises(ValueError, match=r"Expected `pivots` to be 0, or at least 2\. Received: pivots=1"):
         OptimalResponse(pivots=1)
-    with pytest.raises(ValueError, match="Expected a prior whose optimal response is known.*GroupRelevance"):
+    with pytest.raises(ValueError, match=r"Expected a prior whose optimal response is known.*GroupRelevance"):
         layer_of("group_relevance")

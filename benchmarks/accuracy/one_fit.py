@@ -1,8 +1,8 @@
-"""What the gates of `Gated` give: LeNet-300-100 on MNIST, one fit; objective, length, accuracy and packed bytes by λ.
+"""What one fit gives: LeNet-300-100 on MNIST; objective, length, accuracy and packed bytes by λ.
 
-python -m benchmarks.accuracy.gates --output build/gates.json
-python -m benchmarks.accuracy.gates --output build/first.json \\
-    --gates '{"sharpness": 2.0, "threshold": 1.6, "stddev_power": null, "stddev_gate": 0.0}'
+python -m benchmarks.accuracy.one_fit --output build/response.json
+python -m benchmarks.accuracy.one_fit --parameterization gated --output build/gated.json \\
+    --parameterization-arguments '{"sharpness": 2.0, "threshold": 1.6, "stddev_power": null, "stddev_gate": 0.0}'
 
 The objective is NLL + λ · KL / N on test data with the weights at their means. Packed networks are those of which half
 of the test images have an accuracy, of three sparsities, three steps and three weights of the rate at six λ.
@@ -18,14 +18,15 @@ import keras
 import numpy as np
 
 import cvhn_tf
+from benchmarks import parameterization
 from benchmarks.machine import describe_machine
-from cvhn_tf import datasets, export, parameterizations, targets
+from cvhn_tf import datasets, export, targets
 
 SPARSITIES = (0.0, 0.98, 0.985, 1 - 1 / 68, 0.99)
 ACCURACIES = (0.983, 0.98, 0.975, 0.97, 0.96)
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--gates", type=json.loads, default={}, help="arguments of Gated, as JSON; its defaults otherwise")
+parameterization.add_options(parser)
 parser.add_argument("--epochs", type=int, default=40)
 parser.add_argument("--start", type=int, default=0, help="seed of the training")
 parser.add_argument("--output", type=pathlib.Path, required=True)
@@ -37,7 +38,7 @@ mnist = datasets.load("mnist")
 model = cvhn_tf.VariationalHypernetwork(
     targets.get("lenet_300_100", mnist.input_shape, mnist.num_classes),
     complexity_range=(0.01, 100.0),
-    parameterization=parameterizations.Gated(**args.gates),
+    parameterization=parameterization.make(args),
     seed=args.start,
 )
 steps = args.epochs * -(-len(mnist.x_train) // 256)
@@ -81,7 +82,7 @@ result = {
         for least in ACCURACIES
     },
     "fit_seconds": fit_seconds,
-    "gates": model.parameterization.get_config(),
+    "parameterization": keras.saving.serialize_keras_object(model.parameterization),
     "arguments": {"epochs": args.epochs, "start": args.start},
     "machine": describe_machine(),
 }
