@@ -229,8 +229,8 @@ def test_summary_tells_target_from_hypernetwork(compiled):
     target = model.at(1.0).count_params()
     assert f"Target 'target': {target:,} parameters, {target:,} of them with a posterior" in text
     trained = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
-    assert trained == 6 * target  # four copies of the means and two of the log-stddevs
-    assert f"Hypernetwork Gated: {trained:,} parameters, 6.0 for each weight with a posterior" in text
+    assert trained == 5 * target  # four copies of the means and one of the log-stddevs
+    assert f"Hypernetwork OptimalResponse: {trained:,} parameters, 5.0 for each weight with a posterior" in text
 
 
 @pytest.mark.long

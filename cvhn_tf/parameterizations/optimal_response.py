@@ -91,15 +91,14 @@ class OptimalResponse(Parameterization):
     def evaluate(self, variables, encoded_complexity):
         s, response, bounds = encoded_complexity, variables["response"], variables["complexity_range"]
         log_complexity = once(s, ("log λ", bounds), lambda: bounds.decode_log(s))
-        log_ratio = self._log_ratio(variables["log_criticals"], log_complexity, s)
+        shrinkage = self._shrinkage(variables, log_complexity, s)
         if "of_stddev" in variables:
             value = tf.stop_gradient(self._value(variables["of_stddev"], s))
-            log_variance = response.log_variance(value, log_ratio, for_each_weight(log_complexity, log_ratio))
+            log_variance = response.log_variance(value, shrinkage, for_each_weight(log_complexity, shrinkage))
             return (0.5 / LOG_STDDEV_RATE) * log_variance + _HEIGHT_SPEED * variables["heights"].value
         # What the mean is before training counts as one, whatever λ is.
-        before = response.share_of_mean(log_complexity - variables["start"].value)
-        share = response.share_of_mean(log_ratio)
-        return self._value(variables["values"], s) * (share / for_each_weight(before, share))
+        before = 1 - response.shrinkage(log_complexity - variables["start"].value)
+        return self._value(variables["values"], s) * ((1 - shrinkage) / for_each_weight(before, shrinkage))
 
     def _value(self, variable, s):
         """w of each weight, of shape (complexities, *weight_shape), or (1, *weight_shape) where all have the same."""
@@ -107,14 +106,15 @@ class OptimalResponse(Parameterization):
             return variable.value
         return once(s, ("w", id(variable)), lambda: self._deviating.evaluate(variable, s))
 
-    def _log_ratio(self, log_criticals, log_complexity, s):
-        """log(λ/λ_c) of each weight, of shape (complexities, *weight_shape)."""
+    def _shrinkage(self, variables, log_complexity, s):
+        """By which share of w the mean falls short of it, of shape (complexities, *weight_shape)."""
+        log_criticals = variables["log_criticals"]
 
         def make():
             log_critical = _LOG_CRITICAL_SPEED * log_criticals.value[None]
-            return for_each_weight(log_complexity, log_critical) - log_critical
+            return variables["response"].shrinkage(for_each_weight(log_complexity, log_critical) - log_critical)
 
-        return once(s, ("log ratio", id(log_criticals)), make)
+        return once(s, ("shrinkage", id(log_criticals)), make)
 
     def get_config(self):
         return {"pivots": self.pivots}

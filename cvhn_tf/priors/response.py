@@ -1,7 +1,8 @@
 """How a weight answers to λ at the optimum, where its loss is quadratic: its mean and variance, by prior.
 
 Of a weight that is best at w and whose loss has the curvature h, `h (μ − w)² / 2 + h σ² / 2 + λ / N · KL(μ, σ)` is
-least where its derivatives are zero. μ / w and σ then depend on λ / λ_c alone, λ_c being a number of each weight's own.
+least where its derivatives are zero. There `μ = (1 − r) w`, and r and σ depend on λ / λ_c, λ_c being a number of each
+weight's own.
 """
 
 import dataclasses
@@ -20,17 +21,16 @@ _SHARE = 0.0125  # of the root mean square of a tensor, or of 0.05, its stddev b
 class FittedResponse:
     """That of priors whose KL depends on μ²/σ² alone: `KL = ½ log(1 + μ²/σ²)`, with `λ_c = N h w²`.
 
-    Below λ_c, `μ = w (1 − λ/λ_c)` and `σ² = w² (1 − λ/λ_c) λ/λ_c`, so that `KL = ½ log(λ_c/λ)`; above it both are zero.
+    `r = λ/λ_c` and `σ² = w² (1 − r) r` below λ_c, so that `KL = ½ log(λ_c/λ)`; above it r is 1.
     """
 
-    def share_of_mean(self, log_ratio):
-        """μ/w, by log(λ/λ_c)."""
-        return 1 - tf.exp(tf.minimum(log_ratio, 0.0))
+    def shrinkage(self, log_ratio):
+        """r, by log(λ/λ_c), tensors of any shape."""
+        return tf.exp(tf.minimum(log_ratio, 0.0))
 
-    def log_variance(self, value, log_ratio, log_complexity):
-        """log σ², by w, log(λ/λ_c) and log λ, tensors whose shapes broadcast."""
-        ratio = tf.exp(tf.minimum(log_ratio, 0.0))
-        return tf.math.log((tf.square(value) + _FAINT**2) * tf.maximum(ratio * (1 - ratio), _LEAST))
+    def log_variance(self, value, shrinkage, log_complexity):
+        """log σ², by w, r and log λ, tensors whose shapes broadcast."""
+        return tf.math.log((tf.square(value) + _FAINT**2) * tf.maximum(shrinkage * (1 - shrinkage), _LEAST))
 
     def start(self, stddev, size, log_low, log_high):
         """What weights have before training.
@@ -53,7 +53,7 @@ class FittedResponse:
 
 @dataclasses.dataclass(frozen=True)
 class FixedResponse:
-    """That of a prior N(0, τ²), with `λ_c = N h τ²`: `μ = w / (1 + λ/λ_c)` and `σ² = τ² (λ/λ_c) / (1 + λ/λ_c)`.
+    """That of a prior N(0, τ²), with `λ_c = N h τ²`: `r = (λ/λ_c) / (1 + λ/λ_c)` and `σ² = τ² r`.
 
     Args:
         stddev: τ.
@@ -63,13 +63,13 @@ class FixedResponse:
     stddev: float
     narrows: bool = False
 
-    def share_of_mean(self, log_ratio):
-        """μ/w, by log(λ/λ_c)."""
-        return tf.sigmoid(-log_ratio)
+    def shrinkage(self, log_ratio):
+        """r, by log(λ/λ_c), tensors of any shape."""
+        return tf.sigmoid(log_ratio)
 
-    def log_variance(self, value, log_ratio, log_complexity):
-        """log σ², by w, log(λ/λ_c) and log λ, tensors whose shapes broadcast."""
-        log_variance = 2 * math.log(self.stddev) + tf.math.log_sigmoid(log_ratio)
+    def log_variance(self, value, shrinkage, log_complexity):
+        """log σ², by w, r and log λ, tensors whose shapes broadcast."""
+        log_variance = 2 * math.log(self.stddev) + tf.math.log(tf.maximum(shrinkage, _LEAST**2))
         return log_variance - log_complexity if self.narrows else log_variance
 
     def start(self, stddev, size, log_low, log_high):

@@ -15,7 +15,7 @@ import cvhn_tf
 from cvhn_tf import export
 
 VARIANTS = {
-    "gated": {},
+    "gated": {"parameterization": "gated"},
     "hierarchical_group_relevance_flipout": {
         "parameterization": "hierarchical",
         "prior": "group_relevance",

@@ -16,11 +16,23 @@ import cvhn_tf
 from cvhn_tf import export
 from cvhn_tf.parameterizations import Generated
 
-PARAMETERIZATIONS = ("constant", "gated", "hierarchical", "piecewise_linear", "low_rank", "generated")
+PARAMETERIZATIONS = (
+    "constant",
+    "gated",
+    "hierarchical",
+    "piecewise_linear",
+    "low_rank",
+    "generated",
+    "optimal_response",
+)
 NOISY_PRIORS = ("normal", "scaled_normal", "automatic_relevance", "group_relevance", "log_uniform")
 NOISY_ESTIMATORS = ("local_reparameterization", "weight_sampling", "flipout")
 COMBINATIONS = [
-    *itertools.product(PARAMETERIZATIONS, NOISY_PRIORS, NOISY_ESTIMATORS),
+    *(
+        combination
+        for combination in itertools.product(PARAMETERIZATIONS, NOISY_PRIORS, NOISY_ESTIMATORS)
+        if combination[:2] != ("optimal_response", "group_relevance")  # whose best posterior is not known
+    ),
     *itertools.product(PARAMETERIZATIONS, ["l2"], ["deterministic"]),
 ]
 
@@ -82,7 +94,7 @@ def test_each_two_of_them_meet_in_what_always_runs():
         return {pair for combination in combinations for pair in itertools.combinations(combination, 2)}
 
     short = list(filter(is_short, COMBINATIONS))
-    assert pairs(short) == pairs(COMBINATIONS) and len(short) == 36
+    assert pairs(short) == pairs(COMBINATIONS) and len(short) == 41
 
 
 @pytest.fixture(scope="module")

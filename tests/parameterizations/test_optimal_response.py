@@ -30,8 +30,8 @@ def test_response_is_the_optimum_of_a_quadratic_loss(prior):
     log_critical = np.log(examples * curvature * scale**2)
     for complexity in COMPLEXITIES[0.9 * np.exp(log_critical) > COMPLEXITIES]:
         log_complexity = tf.constant([[np.log(complexity)]], tf.float32)
-        mean = best * prior.response.share_of_mean(log_complexity - log_critical)
-        log_variance = prior.response.log_variance(best, log_complexity - log_critical, log_complexity)
+        shrinkage = prior.response.shrinkage(log_complexity - log_critical)
+        mean, log_variance = best * (1 - shrinkage), prior.response.log_variance(best, shrinkage, log_complexity)
         stddev = tf.exp(0.5 * log_variance)
         with tf.GradientTape() as tape:
             tape.watch([mean, stddev])
@@ -86,6 +86,26 @@ def test_noise_changes_when_a_weight_dies_and_not_the_weight():
     of_values, of_log_criticals = tape.gradient(noise, [values.value, log_criticals.value])
     assert of_values is None
     assert (np.asarray(of_log_criticals) < 0).all()
+
+
+def test_values_that_differ_over_the_range_are_learned_where_the_weight_lives():
+    layer = layer_of()
+    variables = layer.trainable_variables
+    weights = np.asarray(layer.replaced_weights()[0])
+    wanted = np.stack([1.5 * weights, 0.5 * weights])
+    optimizer = keras.optimizers.Adam(0.01)
+    optimizer.build(variables)
+
+    def loss():
+        return tf.reduce_mean(tf.square(layer.means(tf.constant([0.01, 100.0]))[0] - wanted))
+
+    before = float(loss())
+    for _ in range(200):
+        with tf.GradientTape() as tape:
+            value = loss()
+        gradients = tape.gradient(value, [variable.value for variable in variables], unconnected_gradients="zero")
+        optimizer.apply(gradients, variables)
+    assert float(loss()) < 0.01 * before
 
 
 @pytest.mark.parametrize("pivots", [0, 2, 3])

@@ -6,14 +6,25 @@ import tensorflow as tf
 import cvhn_tf
 from cvhn_tf import parameterizations, targets
 from cvhn_tf.complexity import ComplexityRange
-from cvhn_tf.parameterizations import Constant, Gated, Generated, Hierarchical, Linear, LowRank, PiecewiseLinear
+from cvhn_tf.parameterizations import (
+    Constant,
+    Gated,
+    Generated,
+    Hierarchical,
+    Linear,
+    LowRank,
+    OptimalResponse,
+    PiecewiseLinear,
+)
 from cvhn_tf.parameterizations.base import LOG_STDDEV_RATE
+from cvhn_tf.priors import AutomaticRelevance
 
 
 class Owner(keras.layers.Layer):
     """A layer as `create` wants it."""
 
     complexity_range, shared = ComplexityRange(), None
+    prior, initial_stddev = AutomaticRelevance(), "relative"
 
 
 def make_variable(parameterization, copies, shape=(3, 2)):
@@ -142,7 +153,7 @@ def test_a_config_of_before_means_the_gates_of_then():
 
 
 ALL = [Constant(), Gated(3, 8.0), Hierarchical(3), Linear(), PiecewiseLinear(7), LowRank(1, 3), Generated(6, 3, 10)]
-ALL.append(Gated(2, 4.0, 1.3, stddev_power=0.25, stddev_gate=0.5, gradient_power=0.5))
+ALL += [Gated(2, 4.0, 1.3, stddev_power=0.25, stddev_gate=0.5, gradient_power=0.5), OptimalResponse()]
 
 
 def create(parameterization, value, name="kernel_mean"):
@@ -161,7 +172,7 @@ def test_initial_value_is_the_same_at_every_complexity(parameterization, shape):
 
 
 @pytest.mark.parametrize("shape", [(5,), (3, 3, 2, 4)], ids=str)
-@pytest.mark.parametrize("parameterization", ALL[1:])
+@pytest.mark.parametrize("parameterization", ALL[1:-1])
 def test_every_variable_gets_a_gradient_and_any_dependence_on_complexity_is_learned(parameterization, shape):
     start = np.random.default_rng(0).normal(size=shape).astype("float32")
     # The same deviation of all weights: of any rank, and for any chunk.
