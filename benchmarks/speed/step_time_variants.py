@@ -69,11 +69,12 @@ KERAS = Variant("keras")
 # The processes of a group, or of as many of its variants as there is memory for, take turns with one of plain Keras.
 GROUPS = {
     "estimators": {
-        "defaults: gated, 1 λ": Variant(),
-        "gated, 4 λ": Variant(arguments={"complexity_samples": 4}),
-        "gated, flipout": Variant(arguments={"estimator": "flipout"}),
-        "gated, weight_sampling": Variant(arguments={"estimator": "weight_sampling"}),
-        "gated, deterministic, l2": Variant(arguments={"estimator": "deterministic", "prior": "l2"}),
+        "defaults: 1 λ": Variant(),
+        "4 λ": Variant(arguments={"complexity_samples": 4}),
+        "gated": Variant(arguments={"parameterization": "gated"}),
+        "flipout": Variant(arguments={"estimator": "flipout"}),
+        "weight_sampling": Variant(arguments={"estimator": "weight_sampling"}),
+        "deterministic, l2": Variant(arguments={"estimator": "deterministic", "prior": "l2"}),
         "constant": Variant(arguments={"parameterization": "constant"}),
         "TFP-style weight sampling": Variant("tfp"),
     },
@@ -85,9 +86,9 @@ GROUPS = {
         for pivots in (2, 5, 9)
     },
     "authors": {
-        "defaults: gated, 1 λ": Variant(),
-        "gated, 1 λ, batch × 5": Variant(batch_factor=5),
-        "gated, 5 λ, batch × 5": Variant(arguments={"complexity_samples": 5}, batch_factor=5),
+        "defaults: 1 λ": Variant(),
+        "1 λ, batch × 5": Variant(batch_factor=5),
+        "5 λ, batch × 5": Variant(arguments={"complexity_samples": 5}, batch_factor=5),
         "linear, 5 λ, batch × 5": Variant(arguments={"complexity_samples": 5}, pivots=2, batch_factor=5),
         "authors, linear": Variant("authors", pivots=2),
         "authors, piecewise-linear, 6 pivots": Variant("authors", pivots=6),
@@ -96,7 +97,7 @@ GROUPS = {
         "authors, piecewise-linear, 6 pivots, 1 thread": Variant("authors", pivots=6, threads=1),
     },
 }
-QUICK = ("defaults: gated, 1 λ", "gated, 5 λ, batch × 5", "TFP-style weight sampling", "authors, linear, 1 thread")
+QUICK = ("defaults: 1 λ", "5 λ, batch × 5", "TFP-style weight sampling", "authors, linear, 1 thread")
 
 
 def variants_of(group, target, quick=False) -> dict[str, Variant]:
