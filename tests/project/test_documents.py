@@ -232,6 +232,8 @@ def check_script(words):
     """Of `python examples/text.py …` or `python -m benchmarks.accuracy.mnist …`, run from the repository's root."""
     path = words[2].replace(".", "/") + ".py" if words[1] == "-m" else words[1]
     source = (ROOT / path).read_text()
+    if "parameterization.add_options(" in source:
+        source += (ROOT / "benchmarks" / "parameterization.py").read_text()
     for word in words[2:]:
         assert not word.startswith("--") or f'"{word}"' in source, f"{words}: {word}"
 

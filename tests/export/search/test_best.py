@@ -46,7 +46,10 @@ def model(digits):
         keras.layers.Dense(60, "relu"),
         keras.layers.Dense(10, "softmax"),
     ]
-    model = cvhn_tf.VariationalHypernetwork(keras.Sequential(layers), complexity_range=(0.01, 10), seed=0)
+    # Of gates, whose networks of large λ have units left to take out.
+    model = cvhn_tf.VariationalHypernetwork(
+        keras.Sequential(layers), complexity_range=(0.01, 10), parameterization="gated", seed=0
+    )
     model.compile(cvhn_tf.default_optimizer(30 * 23), "sparse_categorical_crossentropy")
     model.fit(digits.x_train, digits.y_train, batch_size=64, epochs=30, verbose=0)
     return model
