@@ -46,10 +46,11 @@ def prune(
     Args:
         model: `cvhn_tf.VariationalHypernetwork`.
         complexity: λ of the network.
-        sparsity: Share of the weights that becomes zero, in [0, 1). Reached exactly, rounded to whole weights. Units
-            and blocks go in the order of their SNR as long as this is not exceeded. A weight counts for the unit that
-            it makes; beyond this share, those that read what is left of a unit become zero where there is zero padding.
-            With `"pointwise"` the share of the weights of 1×1 convolutions.
+        sparsity: Share of the weights that is zero then, in [0, 1). Reached exactly, rounded to whole weights, unless
+            more are zero at this λ, as under `OptimalResponse`, whose weights die. Units and blocks go in the order of
+            their SNR as long as this is not exceeded. A weight counts for the unit that it makes; beyond this share,
+            those that read what is left of a unit become zero where there is zero padding. With `"pointwise"` the share
+            of the weights of 1×1 convolutions.
         snr_threshold: Instead of `sparsity`: weights with an SNR below this, at least 0, become zero. Not for weights
             without noise.
         scope: `"global"` ranks the weights of all layers together, `"layer"` each weight tensor by itself, or those

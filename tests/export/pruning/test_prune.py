@@ -14,7 +14,8 @@ def model():
     target = keras.Sequential(
         [keras.Input((8, 8, 1)), layers.Conv2D(4, 3), layers.BatchNormalization(), layers.Flatten(), layers.Dense(5)]
     )
-    model = cvhn_tf.VariationalHypernetwork(target)
+    # Of gates no weight is gone before it is pruned.
+    model = cvhn_tf.VariationalHypernetwork(target, parameterization="gated")
     rng = np.random.default_rng(0)
     for variable in model.trainable_variables:
         variable.assign_add(rng.normal(size=variable.shape) * 0.3)
@@ -37,6 +38,21 @@ def test_sparsity_is_exact_and_takes_the_lowest_snr(model, sparsity):
     assert np.count_nonzero(values == 0) == round(sparsity * values.size)
     if 0 < np.count_nonzero(values) < values.size:
         assert snr[values == 0].max() <= snr[values != 0].min()
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.25, 0.75])
+def test_weights_that_are_gone_at_a_complexity_go_first_and_count(sparsity):
+    target = keras.Sequential([keras.Input((8,)), layers.Dense(10), layers.Dense(2)])
+    model = cvhn_tf.VariationalHypernetwork(target)
+    first = next(
+        variable for variable in model.trainable_variables if variable.path.endswith("kernel_mean_log_critical")
+    )
+    alive = np.arange(80).reshape(8, 10) % 2 == 0
+    first.assign(np.where(alive, first, -1.0))  # λ_c = 1e-4
+    pruned = kernels(export.prune(model, 1.0, sparsity))
+    zeros = sum(np.count_nonzero(kernel == 0) for kernel in pruned.values())
+    assert zeros == max(40, sparsity * 100)
+    assert (next(iter(pruned.values()))[~alive] == 0).all()
 
 
 def test_repeated_pruning_computes_the_posterior_of_a_complexity_once(model, monkeypatch):
@@ -134,7 +150,7 @@ def deep():
     x = layers.Conv2DTranspose(4, 3, name="transposed")(layers.Add()([x, y]))
     x = layers.Dense(10, "relu", name="dense")(layers.Flatten()(x))
     outputs = layers.Softmax()(layers.Dense(5, name="outputs")(x))
-    model = cvhn_tf.VariationalHypernetwork(keras.Model(inputs, outputs))
+    model = cvhn_tf.VariationalHypernetwork(keras.Model(inputs, outputs), parameterization="gated")
     rng = np.random.default_rng(0)
     for variable in model.trainable_variables:
         variable.assign_add(rng.normal(size=variable.shape) * 0.3)
