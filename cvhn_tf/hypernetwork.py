@@ -24,7 +24,6 @@ from cvhn_tf.checks.finite_weights import check_finite_variables
 from cvhn_tf.complexity import ComplexityDistribution, ComplexityRange, batch_shares
 from cvhn_tf.generating_model import GeneratingModel
 from cvhn_tf.graph import variational_graph
-from cvhn_tf.layers.initial_stddev import NEW
 from cvhn_tf.structure.arguments import StructureArguments
 from cvhn_tf.tensors import noise
 from cvhn_tf.tensors.counters import counter
@@ -47,10 +46,9 @@ class VariationalHypernetwork(GeneratingModel):
         complexity_distribution: Distribution of λ in training, cut off at the ends of the range: a distribution
             from `tfp.distributions` that has scalar parameters and a quantile function, or its config. By default λ is
             log-uniform.
-        parameterization: How the posterior depends on λ: `"optimal_response"`, `"gated"`, `"hierarchical"`,
-            `"piecewise_linear"`, `"linear"`, `"constant"`, `"low_rank"`, `"generated"`, or an instance from
-            `cvhn_tf.parameterizations`. By default `"optimal_response"`, and `"gated"` for priors that have no
-            `response`, such as `"group_relevance"`.
+        parameterization: How the posterior depends on λ: `"optimal_response"`, the default; `"gated"`, that of priors
+            without `response`, as `"group_relevance"`; `"hierarchical"`, `"piecewise_linear"`, `"linear"`,
+            `"constant"`, `"low_rank"`, `"generated"`; or an instance from `cvhn_tf.parameterizations`.
         prior: `"automatic_relevance"`, `"group_relevance"`, `"normal"`, `"scaled_normal"`, `"log_uniform"`, `"l2"`, or
             an instance from `cvhn_tf.priors`.
         estimator: `"local_reparameterization"`, `"flipout"`, `"weight_sampling"`, `"deterministic"` (with the prior
@@ -63,9 +61,8 @@ class VariationalHypernetwork(GeneratingModel):
             or a number of steps if it is an integer. 0 turns the warm-up off. A share counts in `fit`, which knows how
             many steps there are; loops of your own and `train_on_batch` take a number.
         initial_stddev: Standard deviation of every weight before training, in [1e-8, 1e4], or `"relative"`: 0.05 times
-            the root mean square of each tensor. 0.004 by default, and `"relative"` where `pretrained`. Under
-            `OptimalResponse`, and `Gated` with a `stddev_power`, it is that of the geometric middle of the range;
-            `OptimalResponse` begins with `"relative"`, half of what its formula says.
+            the root mean square of each tensor, or under `OptimalResponse` half of what its formula says. By default
+            `"relative"` there and where `pretrained`, else 0.004. It is that of the geometric middle of the range.
         seed: Seed of the complexities and the weight noise; drawn at random by default.
         structure_cost: What a structure costs, where the target has choices: `"multiply_adds"` for one example, the
             default; `"parameters"`; or a dict of what a call of each layer costs, such as milliseconds on a device.
@@ -126,16 +123,14 @@ class VariationalHypernetwork(GeneratingModel):
         if complexity_distribution is not None:
             self.complexity_distribution = ComplexityDistribution.of(complexity_distribution, self.complexity_range)
         self.prior = priors.get(prior)
-        self.parameterization = parameterizations.get(
-            parameterization or parameterizations.default(self.prior.response)
-        )
+        self.parameterization = parameterizations.by_name.get_for(self.prior, parameterization)
         self.estimator = estimators.get(estimator)
         self.complexity_samples = check_integer("complexity_samples", complexity_samples)
         self.train_size = None if train_size is None else check_integer("train_size", train_size)
         self.kl_warmup = check_kl_warmup(kl_warmup)
         self.pretrained = check_truth("pretrained", pretrained)
         if initial_stddev is None:
-            initial_stddev = "relative" if pretrained else self.parameterization.initial_stddev or NEW
+            initial_stddev = "relative" if pretrained else self.parameterization.initial_stddev
         self.initial_stddev = check_initial_stddev(initial_stddev)
         seed = random.randint(1, 2**31 - 1) if seed is None else check_integer("seed", seed, at_least=0, below=2**31)
         self.seed = int(of_chief(self.distribute_strategy, seed))  # λ is drawn jointly

@@ -176,7 +176,7 @@ ARGUMENTS = [
     (layer(complexity=1.0), "`train_size`.*None"),
     (layer(salt="a"), "`salt`.*'a'"),
     (layer(salt=-1), "`salt`.*-1"),
-    (layer(initial_stddev=None), "`initial_stddev`.*None"),
+    (layer(initial_stddev=-1.0), "`initial_stddev`.*-1"),
     (lambda w: cvhn_tf.Variational(5), "`layer`.*5"),
     (lambda w: priors.Normal("wide"), "`stddev`.*'wide'"),
     (lambda w: priors.ScaledNormal(NAN), "`stddev`.*nan"),

@@ -25,7 +25,7 @@ def read_events(run):
 
 
 def test_event_files_hold_what_the_model_is_worth_at_each_complexity(compiled, data, tmp_path):
-    model = compiled(complexity_range=(0.1, 10.0), initial_stddev=0.2, train_size=64)
+    model = compiled(complexity_range=(0.1, 10.0), parameterization="gated", initial_stddev=0.2, train_size=64)
     model.complexity = 3.0
     board = ComplexityBoard(tmp_path, data, frequency=2)
     model.fit(*data, epochs=3, verbose=0, callbacks=[board])

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from cvhn_tf.parameterizations.base import LOG_STDDEV_RATE
+from cvhn_tf.parameterizations.base import INITIAL_STDDEV, LOG_STDDEV_RATE
 
-NEW = 4e-3
 # Noise that a trained network hardly feels, whatever the scale of its layers: each output of a layer is off by this
 # share of what it is, if the weights' parts in it are independent.
 _RELATIVE = 0.05
@@ -24,5 +23,5 @@ def initial_log_stddev(mean, initial_stddev):
     stddev = initial_stddev
     if stddev == "relative":
         size = float(np.sqrt(np.mean(np.square(mean, dtype="float64")))) if mean.size else 0.0
-        stddev = np.clip(_RELATIVE * size, 1e-8, 1e4) if size else NEW
+        stddev = np.clip(_RELATIVE * size, 1e-8, 1e4) if size else INITIAL_STDDEV
     return np.full_like(mean, np.log(stddev) / LOG_STDDEV_RATE)

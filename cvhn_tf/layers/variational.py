@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from keras import tree
 
-from cvhn_tf import estimators, parameterizations, priors
+from cvhn_tf import estimators, priors
 from cvhn_tf.checks.arguments import check_initial_stddev, check_integer
 from cvhn_tf.complexity.batch_parts import concat_batches, split_batch
 from cvhn_tf.complexity.range import ComplexityRange, batch_shares
@@ -17,10 +17,11 @@ from cvhn_tf.estimators import Estimator
 from cvhn_tf.layers.arguments import check_call, check_determinism, check_train_size
 from cvhn_tf.layers.complexity_once import encoded_once, scale_at
 from cvhn_tf.layers.gradient_scale import stddev_of
-from cvhn_tf.layers.initial_stddev import NEW, initial_log_stddev
+from cvhn_tf.layers.initial_stddev import initial_log_stddev
 from cvhn_tf.layers.substitution import call_under, symbolic_outputs
 from cvhn_tf.layers.wrappable import check_wrappable
 from cvhn_tf.parameterizations import Parameterization
+from cvhn_tf.parameterizations.by_name import get_for
 from cvhn_tf.priors import Prior
 from cvhn_tf.tensors import channels, noise
 from cvhn_tf.tensors.counters import counter
@@ -110,16 +111,15 @@ class Variational(keras.layers.Wrapper):
         self.complexity = None if complexity is None else self.complexity_range.check(complexity)
         self.train_size = check_train_size(self.complexity, train_size)
         self.prior = priors.get(prior)
-        by_complexity = parameterizations.default(self.prior.response)
-        self.parameterization = parameterizations.get(
-            parameterization or (by_complexity if complexity is None else "constant")
-        )
+        if parameterization is None and complexity is not None:
+            parameterization = "constant"
+        self.parameterization = get_for(self.prior, parameterization)
         self.estimator = estimators.get(estimator)
         check_determinism(self.prior, self.estimator)
         if self.estimator.linear_only and not is_linear(layer):
             self.estimator = estimators.WeightSampling()
         if initial_stddev is None:
-            initial_stddev = self.parameterization.initial_stddev or NEW
+            initial_stddev = self.parameterization.initial_stddev
         self.initial_stddev = check_initial_stddev(initial_stddev)
         self.salt = random.randint(0, 2**31 - 1) if salt is None else check_integer("salt", salt, 0, below=2**31)
         self.shared = shared or self.parameterization.create_shared(self.prior.posterior_parameters)

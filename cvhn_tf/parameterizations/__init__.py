@@ -5,7 +5,7 @@ Initial values of a weight and λ come in; its mean or log-stddev at that λ goe
 """
 
 from cvhn_tf.parameterizations.base import Parameterization
-from cvhn_tf.parameterizations.by_name import default, get
+from cvhn_tf.parameterizations.by_name import get
 from cvhn_tf.parameterizations.gated import Gated
 from cvhn_tf.parameterizations.generated import Generated
 from cvhn_tf.parameterizations.hierarchical import Hierarchical
@@ -23,6 +23,5 @@ __all__ = [
     "OptimalResponse",
     "Parameterization",
     "PiecewiseLinear",
-    "default",
     "get",
 ]

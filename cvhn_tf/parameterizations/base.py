@@ -11,6 +11,7 @@ import tensorflow as tf
 # slowly, weights that carry nothing lose their mean instead of drowning it in noise, and can be pruned without loss.
 # So the "_log_stddev" of a parameterization is log σ divided by this.
 LOG_STDDEV_RATE = 0.25
+INITIAL_STDDEV = 4e-3
 
 
 class Parameterization:
@@ -19,10 +20,10 @@ class Parameterization:
     One whose variables serve several layers gives `create_shared` too.
 
     Attributes:
-        initial_stddev: Standard deviation of weights before training where none is asked for; None for the package's.
+        initial_stddev: Standard deviation of weights before training where none is asked for.
     """
 
-    initial_stddev: float | str | None = None
+    initial_stddev: float | str = INITIAL_STDDEV
 
     def create_shared(self, parameters):
         """Makes what all layers of one model share, before any `create`.

@@ -26,10 +26,13 @@ def get(identifier) -> Parameterization:
     return resolve("parameterization", identifier, Parameterization, _PARAMETERIZATIONS)
 
 
-def default(response) -> str:
-    """The name of the parameterization that goes with a prior.
+def get_for(prior, identifier=None) -> Parameterization:
+    """What `get` takes, or where nothing is asked for the default of a prior: `OptimalResponse`, `Gated` without one.
 
     Args:
-        response: That of the prior; None where the best posterior of a weight is not known.
+        prior: `Prior`, whose `response` is None where the best posterior of a weight is not known.
+        identifier: As in `get`, or None.
     """
-    return "gated" if response is None else "optimal_response"
+    if identifier is None:
+        identifier = "gated" if prior.response is None else "optimal_response"
+    return get(identifier)

@@ -18,6 +18,7 @@ _FINEST = 2.0**-24
 # 2**(i / 4), as numbers: `pow` may differ in its last bit between machines.
 _QUARTER_OCTAVES = (1.0, 1.189207115002721, 1.4142135623730951, 1.681792830507605)
 STEP_EXPONENTS = range(-512, 512)
+_HALVINGS = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +47,8 @@ def round_to_steps(model, complexity, sparsity=None, snr_threshold=None, step=2.
     """The pruned network at a complexity with its weights rounded to multiples of a step, one step a tensor.
 
     An error δ of a weight costs about `δ² / (2 stddev²)` nats of the posterior's density, so a weight needs no more
-    digits than its stddev shows. The step of a tensor is `step` times the root of the harmonic mean of its kept
-    weights' variances. Then the sum of these costs is what it would be if each weight had a step of its own,
-    `step * stddev`: `step² / 24` nats a weight. It is rounded down to a power of 2^¼. Weights are rounded as
+    digits than its stddev shows. The step of a tensor is that at which these costs are those of a step of each weight's
+    own, `step * stddev`: `step² / 24` nats a weight. It is rounded down to a power of 2^¼. Weights are rounded as
     `round_by_rate` says; those that become zero, biases too, are zeros from then on. Weights that are not random (those
     of normalization layers) are not quantized.
 
@@ -108,10 +108,21 @@ def stddev_or_substitute(values, stddev):
 
 
 def posterior_step(values, stddev, step) -> float:
-    """`step` times the root of the harmonic mean of the kept weights' variances; no finer than float32 weights are."""
+    """The step at which rounding costs `step² / 24` nats a kept weight; no finer than float32 weights are.
+
+    An error that is uniform over a step costs a weight `step_size² / (24 stddev²)` nats, and what is so small that it
+    becomes zero `SNR² / 2`, however coarse the step is. Where all weights have one stddev and are larger than steps,
+    the result is `step · stddev`.
+    """
     kept = values != 0
-    size = step / math.sqrt(np.mean(np.square(1 / stddev[kept])))
-    return max(size, np.abs(values).max() * _FINEST)
+    sizes, precision = np.abs(values[kept]), np.square(1 / stddev[kept])
+    most, wanted = sizes.max(), step**2 / 24
+    low, high = step / math.sqrt(np.mean(precision)), most  # the former is too fine where anything becomes zero
+    for _ in range(_HALVINGS if low < high else 0):
+        middle = math.sqrt(low * high)
+        cost = np.mean(precision * np.minimum(middle**2 / 24, np.square(sizes) / 2))
+        low, high = (middle, high) if cost < wanted else (low, middle)
+    return max(low, most * _FINEST)
 
 
 def _round_tensor(values, stddev, step, rate_weight):

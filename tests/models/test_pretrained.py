@@ -46,10 +46,8 @@ def test_noise_is_relative_to_each_tensor_and_as_ever_where_it_is_zero():
     target = keras.Sequential([keras.Input((50,)), keras.layers.Dense(40), keras.layers.Dense(2)])
     wide, bias = np.random.default_rng(0).normal(0, 3, (50, 40)), np.full(40, 1e-3)
     target.layers[0].set_weights([wide, bias])
-    stddevs = {
-        path: distribution.stddev().numpy()
-        for path, distribution in cvhn_tf.VariationalHypernetwork(target, pretrained=True).posterior(1.0).items()
-    }
+    model = cvhn_tf.VariationalHypernetwork(target, pretrained=True, parameterization="gated")
+    stddevs = {path: distribution.stddev().numpy() for path, distribution in model.posterior(1.0).items()}
     kernel, offset, _, zeros = stddevs.values()
     np.testing.assert_allclose(kernel, 0.05 * np.sqrt(np.mean(wide**2)), rtol=1e-4)
     np.testing.assert_allclose(offset, 5e-5, rtol=1e-4)
@@ -58,14 +56,19 @@ def test_noise_is_relative_to_each_tensor_and_as_ever_where_it_is_zero():
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
-    [({}, 0.004), ({"pretrained": True}, "relative"), ({"pretrained": True, "initial_stddev": 0.02}, 0.02)],
+    [
+        ({}, "relative"),
+        ({"parameterization": "gated"}, 0.004),
+        ({"pretrained": True}, "relative"),
+        ({"pretrained": True, "initial_stddev": 0.02}, 0.02),
+    ],
 )
 def test_noise_that_is_named_counts_and_files_keep_what_was_said(arguments, expected, target, tmp_path):
     model = cvhn_tf.VariationalHypernetwork(target, **arguments)
     assert model.initial_stddev == expected
     model.save(tmp_path / "model.keras")
     loaded = cvhn_tf.load_model(tmp_path / "model.keras")
-    assert (loaded.pretrained, loaded.initial_stddev) == (bool(arguments), expected)
+    assert (loaded.pretrained, loaded.initial_stddev) == (arguments.get("pretrained", False), expected)
     for ours, theirs in zip(model.posterior(1.0).values(), loaded.posterior(1.0).values(), strict=True):
         np.testing.assert_array_equal(ours.stddev(), theirs.stddev())
 

@@ -29,7 +29,7 @@ def model():
             layers.Dense(7),
         ]
     )
-    model = cvhn_tf.VariationalHypernetwork(target)
+    model = cvhn_tf.VariationalHypernetwork(target, parameterization="gated")
     rng = np.random.default_rng(0)
     for variable in model.trainable_variables:
         variable.assign_add(rng.normal(size=variable.shape) * 0.3)
