@@ -2,11 +2,9 @@
 
 import json
 
-DEFAULT = "optimal_response"
-
 
 def add_options(parser):
-    parser.add_argument("--parameterization", default=DEFAULT)
+    parser.add_argument("--parameterization", default="optimal_response")
     parser.add_argument("--parameterization-arguments", type=json.loads, default={}, help="as JSON")
 
 

@@ -71,13 +71,14 @@ class Parameterization:
         return cls(**config)
 
 
-def add_variable(layer, name, initial_value):
-    """A trainable variable of a layer, in full precision, that starts at a value.
+def add_variable(layer, name, initial_value, trainable=True):
+    """A variable of a layer, in full precision, that starts at a value.
 
     Args:
         layer: `keras.layers.Layer`.
         name: Name of the variable.
         initial_value: NumPy array or tensor.
+        trainable: Whether training changes it.
     """
     return layer.add_weight(
         shape=tuple(initial_value.shape),
@@ -85,8 +86,14 @@ def add_variable(layer, name, initial_value):
         initializer=lambda shape, dtype: tf.cast(initial_value, dtype),
         dtype=keras.backend.standardize_dtype(initial_value.dtype),
         autocast=False,  # posteriors stay in full precision under mixed precision
+        trainable=trainable,
         name=name,
     )
+
+
+def find_variable(layer, name):
+    """The variable that `add_variable` has given a layer by that name, of several the last."""
+    return [variable for variable in layer.variables if variable.name == name][-1]
 
 
 def combine_rows(weights, variable, boosts=None):

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvhn_tf.checks.arguments import check_between, check_positive, check_share
-from cvhn_tf.parameterizations.base import LOG_STDDEV_RATE, Parameterization, add_variable, combine_rows
+from cvhn_tf.parameterizations.base import LOG_STDDEV_RATE, Parameterization, add_variable, combine_rows, find_variable
 from cvhn_tf.parameterizations.hierarchical import Hierarchical
 from cvhn_tf.parameterizations.pivots import triangles
 from cvhn_tf.tensors.gradients import for_each_weight, scale_gradient
@@ -85,8 +85,8 @@ class Gated(Parameterization):
             }
         height = initial_value / _LOG_STDDEV_SPEED
         if self.stddev_gate:  # those of the means, which were made just before
-            wanted = _thresholds_of(f"{name.removesuffix('_log_stddev')}_mean")
-            variables["thresholds"] = [variable for variable in layer.variables if variable.name == wanted][-1]
+            of_mean = f"{name.removesuffix('_log_stddev')}_mean"
+            variables["thresholds"] = find_variable(layer, _thresholds_of(of_mean))
         if self.stddev_power is None:
             return variables | {
                 "ends": add_variable(layer, name, np.stack([height, height]).astype(initial_value.dtype))

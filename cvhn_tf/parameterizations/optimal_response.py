@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvhn_tf.checks.arguments import check_integer
-from cvhn_tf.parameterizations.base import LOG_STDDEV_RATE, Parameterization, add_variable
+from cvhn_tf.parameterizations.base import LOG_STDDEV_RATE, Parameterization, add_variable, find_variable
 from cvhn_tf.parameterizations.hierarchical import Hierarchical
 from cvhn_tf.tensors.gradients import for_each_weight
 from cvhn_tf.tensors.once import once
@@ -62,13 +62,13 @@ class OptimalResponse(Parameterization):
         common = {"response": response, "complexity_range": layer.complexity_range}
         if name.endswith("_log_stddev"):  # after the mean, whose variables it has in common
             of_mean = f"{name.removesuffix('_log_stddev')}_mean"
-            values = _find(layer, of_mean)
+            values = find_variable(layer, of_mean)
             with tf.init_scope():  # a subclassed model may be built while TensorFlow traces its call
                 _, height = _start(layer, response, np.asarray(values.value[0]))
             heights = np.full_like(initial_value, height / (LOG_STDDEV_RATE * _HEIGHT_SPEED))
             return common | {
                 "of_stddev": values,
-                "log_criticals": _find(layer, f"{of_mean}_log_critical"),
+                "log_criticals": find_variable(layer, f"{of_mean}_log_critical"),
                 "heights": add_variable(layer, name, heights),
             }
         log_critical, _ = _start(layer, response, initial_value)
@@ -78,14 +78,7 @@ class OptimalResponse(Parameterization):
             "values": add_variable(layer, name, np.concatenate([initial_value[None], deviations])),
             "log_criticals": add_variable(layer, f"{name}_log_critical", log_criticals),
             # A weight, not a number: a layer that is loaded was built around other weights.
-            "start": layer.add_weight(
-                shape=(),
-                initializer=lambda shape, dtype: tf.constant(log_critical, dtype),
-                dtype="float32",
-                autocast=False,
-                trainable=False,
-                name=f"{name}_log_critical_start",
-            ),
+            "start": add_variable(layer, f"{name}_log_critical_start", np.float32(log_critical), trainable=False),
         }
 
     def evaluate(self, variables, encoded_complexity):
@@ -118,10 +111,6 @@ class OptimalResponse(Parameterization):
 
     def get_config(self):
         return {"pivots": self.pivots}
-
-
-def _find(layer, name):
-    return [variable for variable in layer.variables if variable.name == name][-1]
 
 
 def _start(layer, response, means):
