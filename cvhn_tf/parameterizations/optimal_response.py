@@ -74,24 +74,26 @@ class OptimalResponse(Parameterization):
         log_critical, _ = _start(layer, response, initial_value)
         deviations = np.zeros((self.pivots, *initial_value.shape), initial_value.dtype)
         log_criticals = np.full_like(initial_value, log_critical / _LOG_CRITICAL_SPEED)
+        type_of = initial_value.dtype.type  # rounded as log λ_c will be, so that means begin as the weights, bit by bit
+        start = type_of(_LOG_CRITICAL_SPEED) * type_of(log_critical / _LOG_CRITICAL_SPEED)
         return common | {
             "values": add_variable(layer, name, np.concatenate([initial_value[None], deviations])),
             "log_criticals": add_variable(layer, f"{name}_log_critical", log_criticals),
             # A weight, not a number: a layer that is loaded was built around other weights.
-            "start": add_variable(layer, f"{name}_log_critical_start", np.float32(log_critical), trainable=False),
+            "start": add_variable(layer, f"{name}_log_critical_start", start, trainable=False),
         }
 
     def evaluate(self, variables, encoded_complexity):
         s, response, bounds = encoded_complexity, variables["response"], variables["complexity_range"]
         log_complexity = once(s, ("log λ", bounds), lambda: bounds.decode_log(s))
-        shrinkage = self._shrinkage(variables, log_complexity, s)
+        shrinkage, remainder = self._shares(variables, log_complexity, s)
         if "of_stddev" in variables:
             value = tf.stop_gradient(self._value(variables["of_stddev"], s))
             log_variance = response.log_variance(value, shrinkage, for_each_weight(log_complexity, shrinkage))
             return (0.5 / LOG_STDDEV_RATE) * log_variance + _HEIGHT_SPEED * variables["heights"].value
         # What the mean is before training counts as one, whatever λ is.
-        before = 1 - response.shrinkage(log_complexity - variables["start"].value)
-        return self._value(variables["values"], s) * ((1 - shrinkage) / for_each_weight(before, shrinkage))
+        _, before = _shares_of(response, log_complexity, variables["start"].value, shrinkage)
+        return self._value(variables["values"], s) * (remainder / before)
 
     def _value(self, variable, s):
         """w of each weight, of shape (complexities, *weight_shape), or (1, *weight_shape) where all have the same."""
@@ -99,18 +101,25 @@ class OptimalResponse(Parameterization):
             return variable.value
         return once(s, ("w", id(variable)), lambda: self._deviating.evaluate(variable, s))
 
-    def _shrinkage(self, variables, log_complexity, s):
-        """By which share of w the mean falls short of it, of shape (complexities, *weight_shape)."""
+    def _shares(self, variables, log_complexity, s):
+        """By which share of w the mean falls short of it, and which is left, of shape (complexities, *weight_shape)."""
         log_criticals = variables["log_criticals"]
 
         def make():
             log_critical = _LOG_CRITICAL_SPEED * log_criticals.value[None]
-            return variables["response"].shrinkage(for_each_weight(log_complexity, log_critical) - log_critical)
+            return _shares_of(variables["response"], log_complexity, log_critical, log_critical)
 
-        return once(s, ("shrinkage", id(log_criticals)), make)
+        return once(s, ("shares", id(log_criticals)), make)
 
     def get_config(self):
         return {"pivots": self.pivots}
+
+
+def _shares_of(response, log_complexity, log_critical, like):
+    """r and 1 − r for each complexity, in the type and rank of a tensor (complexities, *weight_shape)."""
+    log_ratio = for_each_weight(log_complexity, like) - log_critical
+    shrinkage = response.shrinkage(log_ratio)
+    return shrinkage, response.remainder(log_ratio, shrinkage)
 
 
 def _start(layer, response, means):

@@ -28,6 +28,10 @@ class FittedResponse:
         """r, by log(λ/λ_c), tensors of any shape."""
         return tf.exp(tf.minimum(log_ratio, 0.0))
 
+    def remainder(self, log_ratio, shrinkage):
+        """1 − r, which the mean is of w, by log(λ/λ_c) and r."""
+        return 1 - shrinkage
+
     def log_variance(self, value, shrinkage, log_complexity):
         """log σ², by w, r and log λ, tensors whose shapes broadcast."""
         return tf.math.log((tf.square(value) + _FAINT**2) * tf.maximum(shrinkage * (1 - shrinkage), _LEAST))
@@ -48,7 +52,8 @@ class FittedResponse:
         if stddev is None or not size:
             return log_critical, _LOW
         ratio = math.exp((log_low + log_high) / 2 - log_critical)
-        return log_critical, math.log(stddev / size) - 0.5 * math.log(ratio * (1 - ratio))
+        height = math.log(stddev / math.hypot(size, _FAINT)) - 0.5 * math.log(max(ratio * (1 - ratio), _LEAST))
+        return log_critical, height
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,14 +72,22 @@ class FixedResponse:
         """r, by log(λ/λ_c), tensors of any shape."""
         return tf.sigmoid(log_ratio)
 
+    def remainder(self, log_ratio, shrinkage):
+        """1 − r, which the mean is of w, by log(λ/λ_c) and r: never zero, though r rounds to 1."""
+        return tf.sigmoid(-log_ratio)
+
     def log_variance(self, value, shrinkage, log_complexity):
         """log σ², by w, r and log λ, tensors whose shapes broadcast."""
         log_variance = 2 * math.log(self.stddev) + tf.math.log(tf.maximum(shrinkage, _LEAST**2))
         return log_variance - log_complexity if self.narrows else log_variance
 
     def start(self, stddev, size, log_low, log_high):
-        """As that of `FittedResponse`; where no stddev is given, it is 0.0125 of the weights."""
+        """As that of `FittedResponse`; where no stddev is given, it is 0.0125 of the weights, τ/√2 at the most."""
+        middle, height = (log_low + log_high) / 2, 0.0
         if stddev is None:
-            stddev = _SHARE * (size or 0.05)
-        share = min((stddev / self.stddev) ** 2, 0.5)
-        return (log_low + log_high) / 2 - math.log(share / (1 - share)), 0.0
+            share = min((_SHARE * (size or 0.05) / self.stddev) ** 2, 0.5)
+        else:
+            wanted = (stddev / self.stddev) ** 2 * (math.exp(middle) if self.narrows else 1.0)
+            share = min(wanted, 0.5)
+            height = 0.5 * math.log(wanted / share)
+        return middle - math.log(share / (1 - share)), height

@@ -55,6 +55,66 @@ def test_before_training_means_are_the_weights_and_stddevs_what_was_asked_for(pr
     assert (np.diff(kernel.scale, axis=0) > 0).all() or prior == "scaled_normal"
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "mixed_bfloat16"])
+@pytest.mark.parametrize("prior", ["automatic_relevance", "log_uniform", "normal", "scaled_normal", "l2"])
+def test_before_training_means_are_the_weights_to_the_last_bit(prior, dtype):
+    layer = Variational(
+        keras.layers.Dense(37, dtype=dtype),
+        prior=prior,
+        estimator="deterministic" if prior == "l2" else "local_reparameterization",
+    )
+    layer.build((None, 13))
+    for mean in layer.means(tf.constant(COMPLEXITIES))[0]:
+        np.testing.assert_array_equal(mean, layer.replaced_weights()[0])
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [priors.AutomaticRelevance(), priors.LogUniform(), priors.Normal(0.01), priors.ScaledNormal(0.01), priors.L2()],
+)
+@pytest.mark.parametrize("complexity_range", [(1, 1.0001), (1e-8, 1e8), (1e-30, 1e30)])
+def test_posteriors_and_gradients_are_finite_over_any_range(prior, complexity_range):
+    """As where a mean has shrunk to 1e-9 of the weight before it is divided by as much."""
+    layer = Variational(
+        keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(stddev=10.0)),
+        complexity_range=complexity_range,
+        prior=prior,
+        estimator="deterministic" if prior.deterministic else "local_reparameterization",
+        initial_stddev=1.0,
+    )
+    layer.build((None, 4))
+    complexities = tf.constant(np.geomspace(*complexity_range, 7), tf.float32)
+    with tf.GradientTape() as tape:
+        posteriors = layer.posteriors(complexities)
+        loss = tf.reduce_sum(layer.kl(posteriors, complexities))
+    variables = [variable.value for variable in layer.trainable_variables]
+    for gradient in tape.gradient(loss, variables, unconnected_gradients="zero"):
+        assert np.isfinite(gradient).all()
+    for mean in posteriors[0].loc:
+        np.testing.assert_allclose(mean, layer.replaced_weights()[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("prior", "complexity_range", "size"),
+    [
+        (priors.AutomaticRelevance(), (0.01, 100.0), 1e-6),
+        (priors.AutomaticRelevance(), (1e-8, 1e8), 0.1),
+        (priors.Normal(0.01), (0.01, 100.0), 0.1),
+        (priors.ScaledNormal(1.0), (0.01, 1.0), 0.1),
+    ],
+)
+def test_stddev_is_what_was_asked_for_in_the_middle_of_any_range(prior, complexity_range, size):
+    layer = Variational(
+        keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(stddev=size)),
+        complexity_range=complexity_range,
+        prior=prior,
+        initial_stddev=0.02,
+    )
+    layer.build((None, 4))
+    kernel, _ = layer.posteriors(tf.constant([np.sqrt(np.prod(complexity_range))], tf.float32))
+    np.testing.assert_allclose(np.sqrt(np.mean(np.square(kernel.scale))), 0.02, rtol=1e-3)
+
+
 def test_a_weight_is_gone_above_its_own_complexity():
     layer = layer_of()
     log_criticals = variable_of(layer, "kernel_mean_log_critical")
