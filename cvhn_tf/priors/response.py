@@ -11,6 +11,7 @@ import math
 import tensorflow as tf
 
 _LEAST = 1e-8  # what a variance falls to, of what it was: of zero there is no logarithm
+_TINY = 1e-30  # the same of a prior's own variance, which does not shrink with the weights
 _FAINT = 1e-4  # what counts for the size of a weight that is zero
 _LIFE = math.log(16)  # by which log λ_c is above the range before training
 _LOW = math.log(0.5)  # what is added to log σ before training, if nothing else is asked for
@@ -49,8 +50,10 @@ class FittedResponse:
             log λ_c, and what is added to log σ.
         """
         log_critical = log_high + _LIFE
-        if stddev is None or not size:
+        if not size:
             return log_critical, _LOW
+        if stddev is None:
+            return log_critical, _LOW + math.log(size / math.hypot(size, _FAINT))
         ratio = math.exp((log_low + log_high) / 2 - log_critical)
         height = math.log(stddev / math.hypot(size, _FAINT)) - 0.5 * math.log(max(ratio * (1 - ratio), _LEAST))
         return log_critical, height
@@ -78,16 +81,13 @@ class FixedResponse:
 
     def log_variance(self, value, shrinkage, log_complexity):
         """log σ², by w, r and log λ, tensors whose shapes broadcast."""
-        log_variance = 2 * math.log(self.stddev) + tf.math.log(tf.maximum(shrinkage, _LEAST**2))
+        log_variance = 2 * math.log(self.stddev) + tf.math.log(tf.maximum(shrinkage, _TINY))
         return log_variance - log_complexity if self.narrows else log_variance
 
     def start(self, stddev, size, log_low, log_high):
         """As that of `FittedResponse`; where no stddev is given, it is 0.0125 of the weights, τ/√2 at the most."""
-        middle, height = (log_low + log_high) / 2, 0.0
-        if stddev is None:
-            share = min((_SHARE * (size or 0.05) / self.stddev) ** 2, 0.5)
-        else:
-            wanted = (stddev / self.stddev) ** 2 * (math.exp(middle) if self.narrows else 1.0)
-            share = min(wanted, 0.5)
-            height = 0.5 * math.log(wanted / share)
+        middle = (log_low + log_high) / 2
+        wanted = ((stddev or _SHARE * (size or 0.05)) / self.stddev) ** 2 * (math.exp(middle) if self.narrows else 1.0)
+        share = min(wanted, 0.5)
+        height = 0.0 if stddev is None else 0.5 * math.log(wanted / share)
         return middle - math.log(share / (1 - share)), height

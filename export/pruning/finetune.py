@@ -53,6 +53,8 @@ def finetune(
         ValueError: If an argument is out of range, the data holds NaN or infinity, does not fit the network or its
             length is not known, or a weight is not finite.
     """
+    if not isinstance(data, tf.data.Dataset):
+        check_pair(data)  # first, so that `finetune(model, x, y)` is told of the pair and not of its `epochs`
     check_training(epochs, learning_rate, batch_size)
     network = copy_of(pruned_model)
     arguments, steps = _fit_arguments(data, batch_size, network, loss)

@@ -115,6 +115,25 @@ def test_stddev_is_what_was_asked_for_in_the_middle_of_any_range(prior, complexi
     np.testing.assert_allclose(np.sqrt(np.mean(np.square(kernel.scale))), 0.02, rtol=1e-3)
 
 
+@pytest.mark.parametrize("size", [1e-7, 1e-4, 0.1, 10.0])
+@pytest.mark.parametrize("complexity_range", [(0.01, 100.0), (0.01, 1.0)])
+@pytest.mark.parametrize("prior", ["automatic_relevance", "normal", "scaled_normal"])
+def test_noise_before_training_is_relative_to_weights_of_any_size(prior, complexity_range, size):
+    def relative_stddev(size, complexity_range):
+        layer = Variational(
+            keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(stddev=size, seed=0)),
+            complexity_range=complexity_range,
+            prior=prior,
+        )
+        layer.build((None, 4))
+        kernel, _ = layer.posteriors(tf.constant([np.sqrt(np.prod(complexity_range))], tf.float32))
+        return np.sqrt(np.mean(np.square(kernel.scale))) / size
+
+    # By a fitted prior it depends on where the middle of the range is.
+    expected = relative_stddev(0.05, complexity_range if prior == "automatic_relevance" else (0.1, 10.0))
+    np.testing.assert_allclose(relative_stddev(size, complexity_range), expected, rtol=0.02)
+
+
 def test_a_weight_is_gone_above_its_own_complexity():
     layer = layer_of()
     log_criticals = variable_of(layer, "kernel_mean_log_critical")

@@ -117,6 +117,11 @@ def test_bad_arguments(data, arguments):
         export.finetune(network_with_zeros(), data, **arguments)
 
 
+def test_examples_and_labels_by_themselves_are_told_to_be_a_pair(compiled, data):
+    with pytest.raises(ValueError, match=r"Expected `data` to be a pair \(x, y\)"):
+        export.finetune(compiled, *data)
+
+
 def test_models_and_data_that_cannot_be_trained_on(compiled, data):
     with pytest.raises(ValueError, match=r"made by `at\(complexity\)`.*a hypernetwork"):
         export.finetune(compiled(), data)
