@@ -183,6 +183,7 @@ ARGUMENTS = [
     (lambda w: priors.L2(0), "`stddev`.*0"),
     (lambda w: priors.GroupRelevance("rows"), "`axis`.*'rows'"),
     (lambda w: parameterizations.Hierarchical(pivots=1), "`pivots`.*1"),
+    (lambda w: parameterizations.OptimalResponse(height_speed=0.0), "`height_speed`.*0.0"),
     (lambda w: parameterizations.LowRank(rank=0), "`rank`.*0"),
     (lambda w: parameterizations.Generated(embedding="a"), "`embedding`.*'a'"),
     (lambda w: HoldThenDecay("fast", 1), "`learning_rate`.*'fast'"),

@@ -6,16 +6,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cvhn_tf.checks.arguments import check_integer
+from cvhn_tf.checks.arguments import check_integer, check_positive
 from cvhn_tf.parameterizations.base import LOG_STDDEV_RATE, Parameterization, add_variable, find_variable
 from cvhn_tf.parameterizations.hierarchical import Hierarchical
 from cvhn_tf.tensors.gradients import for_each_weight
 from cvhn_tf.tensors.once import once
 
-# Adam moves every variable by the same distance a step: log λ_c this many times as far, log σ by `LOG_STDDEV_RATE`
-# times the other.
+# Adam moves every variable by the same distance a step: log λ_c this many times as far.
 _LOG_CRITICAL_SPEED = 4 * math.log(10)
-_HEIGHT_SPEED = 1.5
+# What files do not say that were saved before each argument was there.
+_FIRST = {"height_speed": 0.375}
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -36,9 +36,12 @@ class OptimalResponse(Parameterization):
 
     Args:
         pivots: Number of deviations of w as in `Hierarchical`, at least 2; or 0, so that one w serves all complexities.
+        height_speed: How far the height of log σ moves in a step of Adam, times what w does. Slow heights give shorter
+            networks, of fewer weights, after many thousand steps; after hundreds they have not arrived.
 
     Raises:
-        ValueError: If `pivots` is 1 or below zero. A layer with it is refused whose prior has no `response`.
+        ValueError: If `pivots` is 1 or below zero, or `height_speed` is not positive. A layer with it is refused whose
+            prior has no `response`.
 
     Reference: the derivatives of `h (μ − w)² / 2 + h σ² / 2 + λ / N · KL` are zero there (docs/mathematics.md); on
     response functions of λ, [Bae et al., 2023](https://arxiv.org/abs/2212.03905).
@@ -46,10 +49,11 @@ class OptimalResponse(Parameterization):
 
     initial_stddev = "relative"
 
-    def __init__(self, pivots: int = 2) -> None:
+    def __init__(self, pivots: int = 2, height_speed: float = 1.0) -> None:
         self.pivots = check_integer("pivots", pivots, at_least=0)
         if self.pivots == 1:
             raise ValueError("Expected `pivots` to be 0, or at least 2. Received: pivots=1")
+        self.height_speed = check_positive("height_speed", height_speed)
         self._deviating = Hierarchical(self.pivots) if self.pivots else None
 
     def create(self, layer, name, initial_value):
@@ -65,7 +69,7 @@ class OptimalResponse(Parameterization):
             values = find_variable(layer, of_mean)
             with tf.init_scope():  # a subclassed model may be built while TensorFlow traces its call
                 _, height = _start(layer, response, np.asarray(values.value[0]))
-            heights = np.full_like(initial_value, height / (LOG_STDDEV_RATE * _HEIGHT_SPEED))
+            heights = np.full_like(initial_value, height / self.height_speed)
             return common | {
                 "of_stddev": values,
                 "log_criticals": find_variable(layer, f"{of_mean}_log_critical"),
@@ -90,7 +94,7 @@ class OptimalResponse(Parameterization):
         if "of_stddev" in variables:
             value = tf.stop_gradient(self._value(variables["of_stddev"], s))
             log_variance = response.log_variance(value, shrinkage, for_each_weight(log_complexity, shrinkage))
-            return (0.5 / LOG_STDDEV_RATE) * log_variance + _HEIGHT_SPEED * variables["heights"].value
+            return (0.5 * log_variance + self.height_speed * variables["heights"].value) / LOG_STDDEV_RATE
         # What the mean is before training counts as one, whatever λ is.
         _, before = _shares_of(response, log_complexity, variables["start"].value, shrinkage)
         return self._value(variables["values"], s) * (remainder / before)
@@ -112,7 +116,11 @@ class OptimalResponse(Parameterization):
         return once(s, ("shares", id(log_criticals)), make)
 
     def get_config(self):
-        return {"pivots": self.pivots}
+        return {"pivots": self.pivots, "height_speed": self.height_speed}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**_FIRST | config)
 
 
 def _shares_of(response, log_complexity, log_critical, like):

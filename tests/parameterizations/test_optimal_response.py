@@ -192,7 +192,7 @@ def test_copies_are_as_documented_and_a_config_makes_the_same(pivots):
     layer = layer_of(pivots=pivots)
     assert sum(variable.shape.num_elements() for variable in layer.trainable_variables) == 15 * (pivots + 3)
     again = parameterizations.get(keras.saving.serialize_keras_object(layer.parameterization))
-    assert again.get_config() == {"pivots": pivots}
+    assert again.get_config() == {"pivots": pivots, "height_speed": 1.0}
 
 
 def test_one_value_for_all_complexities_goes_with_several_in_a_step():
@@ -210,6 +210,22 @@ def test_priors_have_the_parameterization_that_goes_with_them():
     assert isinstance(cvhn_tf.VariationalHypernetwork(target).parameterization, OptimalResponse)
     model = cvhn_tf.VariationalHypernetwork(target, prior="group_relevance")
     assert isinstance(model.parameterization, parameterizations.Gated)
+
+
+def test_heights_of_files_that_do_not_tell_their_speed_have_that_of_before():
+    assert OptimalResponse.from_config({"pivots": 0}).get_config() == {"pivots": 0, "height_speed": 0.375}
+
+
+@pytest.mark.parametrize("speed", [0.375, 1.0, 2.0])
+def test_heights_move_as_fast_as_was_said(speed):
+    layer = Variational(keras.layers.Dense(3), parameterization=OptimalResponse(2, speed), initial_stddev=0.01)
+    layer.build((None, 5))
+    kernel = layer.posteriors(tf.constant(COMPLEXITIES))[0]
+    np.testing.assert_allclose(np.sqrt(np.mean(np.square(kernel.scale[2]))), 0.01, rtol=0.02)
+    heights = variable_of(layer, "kernel_log_stddev")
+    heights.assign_add(tf.fill(heights.shape, 0.1))
+    moved = layer.posteriors(tf.constant(COMPLEXITIES))[0]
+    np.testing.assert_allclose(np.log(moved.scale / kernel.scale), 0.1 * speed, rtol=1e-4)
 
 
 def test_what_it_cannot_do_is_refused():
