@@ -14,8 +14,6 @@ from cvhn_tf.tensors.once import once
 
 # Adam moves every variable by the same distance a step: log λ_c this many times as far.
 _LOG_CRITICAL_SPEED = 4 * math.log(10)
-# What files do not say that were saved before each argument was there.
-_FIRST = {"height_speed": 0.375}
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -37,7 +35,7 @@ class OptimalResponse(Parameterization):
     Args:
         pivots: Number of deviations of w as in `Hierarchical`, at least 2; or 0, so that one w serves all complexities.
         height_speed: How far the height of log σ moves in a step of Adam, times what w does. Slow heights give shorter
-            networks, of fewer weights, after many thousand steps; after hundreds they have not arrived.
+            networks, of fewer weights, after many thousand steps; after a few hundred, 1.0 keeps more of large λ.
 
     Raises:
         ValueError: If `pivots` is 1 or below zero, or `height_speed` is not positive. A layer with it is refused whose
@@ -49,7 +47,7 @@ class OptimalResponse(Parameterization):
 
     initial_stddev = "relative"
 
-    def __init__(self, pivots: int = 2, height_speed: float = 1.0) -> None:
+    def __init__(self, pivots: int = 2, height_speed: float = 0.375) -> None:
         self.pivots = check_integer("pivots", pivots, at_least=0)
         if self.pivots == 1:
             raise ValueError("Expected `pivots` to be 0, or at least 2. Received: pivots=1")
@@ -117,10 +115,6 @@ class OptimalResponse(Parameterization):
 
     def get_config(self):
         return {"pivots": self.pivots, "height_speed": self.height_speed}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**_FIRST | config)
 
 
 def _shares_of(response, log_complexity, log_critical, like):

