@@ -148,13 +148,13 @@ def test_finetuning_makes_a_pruned_file_more_accurate_and_no_larger(model_path, 
     accuracies, sizes = [], []
     for epochs in (0, 10):
         path = tmp_path / f"{epochs}.tflite"
-        arguments = ("--sparsity", 0.97, "--encoding", "float32", "--dataset", "digits", "--finetune-epochs", epochs)
+        arguments = ("--sparsity", 0.9, "--encoding", "float32", "--dataset", "digits", "--finetune-epochs", epochs)
         result = run("export", model_path, *arguments, "--output", path)
         assert result.exit_code == 0, result.output
         accuracies.append(accuracy_of(path))
         sizes.append(path.stat().st_size)
         assert f"{accuracies[-1]:.4f}" in result.output
-    assert accuracies[1] > accuracies[0] + 0.05
+    assert accuracies[1] > accuracies[0] + 0.2  # at 0.97 layers lose all that leads to an output
     assert sizes[1] <= sizes[0]
 
 
