@@ -52,11 +52,11 @@ class FittedResponse:
         log_critical = log_high + _LIFE
         if not size:
             return log_critical, _LOW
+        log_size = math.log(math.hypot(size, _FAINT))  # as `log_variance` has it
         if stddev is None:
-            return log_critical, _LOW + math.log(size / math.hypot(size, _FAINT))
+            return log_critical, _LOW + math.log(size) - log_size
         ratio = math.exp((log_low + log_high) / 2 - log_critical)
-        height = math.log(stddev / math.hypot(size, _FAINT)) - 0.5 * math.log(max(ratio * (1 - ratio), _LEAST))
-        return log_critical, height
+        return log_critical, math.log(stddev) - log_size - 0.5 * math.log(max(ratio * (1 - ratio), _LEAST))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,8 +53,8 @@ def finetune(
         ValueError: If an argument is out of range, the data holds NaN or infinity, does not fit the network or its
             length is not known, or a weight is not finite.
     """
-    if not isinstance(data, tf.data.Dataset):
-        check_pair(data)  # first, so that `finetune(model, x, y)` is told of the pair and not of its `epochs`
+    # First, so that `finetune(model, x, y)` is told of the pair and not of its `epochs`.
+    data = data if isinstance(data, tf.data.Dataset) else check_pair(data)
     check_training(epochs, learning_rate, batch_size)
     network = copy_of(pruned_model)
     arguments, steps = _fit_arguments(data, batch_size, network, loss)
@@ -127,7 +127,7 @@ def _fit_arguments(data, batch_size, network, loss):
                 f"tells that of a dataset. Received: data={data!r}"
             )
         return {"x": data, "shuffle": False}, batches
-    x, y = check_pair(data)
+    x, y = data
     examples = TrainingData(x, y, batch_size, None, None)
     names = getattr(network, "_inputs_struct", network.inputs)
     names = keras.tree.map_structure(lambda tensor: tensor.name, names)
