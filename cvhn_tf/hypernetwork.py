@@ -2,7 +2,7 @@
 
 The idea in five lines, for a step with complexities λ and a batch (x, y) of N training examples:
 
-    λ  = complexity_range.sample(...)              # one per stratum, log-uniform unless a distribution is given
+    λ  = complexity_distribution.sample(...)       # one per stratum
     y', kl = graph([x, λ, seed])                   # the target, its weights drawn from N(μ(λ), σ²(λ))
     loss = NLL(y, y') + mean(λ · kl) · β / N       # the negative evidence lower bound, weighted by prior.kl_weight(λ)
     at(λ)                                          # afterwards: a plain Keras model with the weights μ(λ)
@@ -44,8 +44,8 @@ class VariationalHypernetwork(GeneratingModel):
         complexity_range: Pair `(low, high)` of the complexities λ to train on, 0 < low < high. λ weighs the
             description length in the loss; λ = 1 is the evidence lower bound itself.
         complexity_distribution: Distribution of λ in training, cut off at the ends of the range: a distribution
-            from `tfp.distributions` that has scalar parameters and a quantile function, or its config. By default λ is
-            log-uniform.
+            from `tfp.distributions` that has scalar parameters and a quantile function, or its config; or
+            `"log_uniform"`, the default but under `OptimalResponse`, which has a log-normal one.
         parameterization: How the posterior depends on λ: `"optimal_response"`, the default; `"gated"`, that of priors
             without `response`, as `"group_relevance"`; `"hierarchical"`, `"piecewise_linear"`, `"linear"`,
             `"constant"`, `"low_rank"`, `"generated"`; or an instance from `cvhn_tf.parameterizations`.
@@ -119,11 +119,11 @@ class VariationalHypernetwork(GeneratingModel):
     ) -> None:
         super().__init__(name=name, **kwargs)
         self.complexity_range = ComplexityRange.of(complexity_range)
-        self.complexity_distribution = complexity_distribution
-        if complexity_distribution is not None:
-            self.complexity_distribution = ComplexityDistribution.of(complexity_distribution, self.complexity_range)
         self.prior = priors.get(prior)
         self.parameterization = parameterizations.by_name.get_for(self.prior, parameterization)
+        if complexity_distribution is None:
+            complexity_distribution = self.parameterization.complexity_distribution(self.complexity_range)
+        self.complexity_distribution = ComplexityDistribution.of(complexity_distribution, self.complexity_range)
         self.estimator = estimators.get(estimator)
         self.complexity_samples = check_integer("complexity_samples", complexity_samples)
         self.train_size = None if train_size is None else check_integer("train_size", train_size)
@@ -184,8 +184,7 @@ class VariationalHypernetwork(GeneratingModel):
         if complexity is not None:
             complexities = tf.reshape(self.complexity_range.as_tensor(complexity), [1])
         elif training:
-            source = self.complexity_distribution or self.complexity_range
-            complexities = source.sample(self.complexity_samples, seed)
+            complexities = self.complexity_distribution.sample(self.complexity_samples, seed)
         else:
             complexities = tf.reshape(self._complexity.value, [1])
         noise_seed = noise.of_replica(seed)  # λ in contrast is drawn jointly
@@ -281,7 +280,7 @@ class VariationalHypernetwork(GeneratingModel):
             "target": self._target.config,
             "pretrained": self.pretrained,
             "complexity_range": (self.complexity_range.low, self.complexity_range.high),
-            "complexity_distribution": self.complexity_distribution and self.complexity_distribution.get_config(),
+            "complexity_distribution": self.complexity_distribution.get_config(),
             "parameterization": keras.saving.serialize_keras_object(self.parameterization),
             "prior": keras.saving.serialize_keras_object(self.prior),
             "estimator": keras.saving.serialize_keras_object(self.estimator),

@@ -1,13 +1,15 @@
 """ResNet-8 on CIFAR-10 from trained weights: accuracy at each λ, the smallest files, and what fewer units are worth.
 
-A plain training, one hypernetwork from its weights in a fraction of the time, then what users ask for: the smallest
-TFLite files of some accuracies and the smallest packed one, and the time of networks with fewer units after three more
-epochs. Beside them tfmot's pruning and clustering, each point a training from the same weights. Images are flipped and
-moved by up to four pixels in all trainings. Files are chosen on half of the test images.
+A plain training, or a trained network of MLPerf Tiny's, one hypernetwork from its weights in a fraction of the time,
+then what users ask for: the smallest TFLite files of some accuracies and the smallest packed one, and the time of
+networks with fewer units after three more epochs. Beside them tfmot's pruning and clustering, each point a training
+from the same weights. Images are flipped and moved by up to four pixels in all trainings. Files are chosen on half of
+the test images.
 
 Each stage is kept in the folder and not run again; a training that was interrupted goes on from its last epoch.
 
 python -m benchmarks.accuracy.resnet_8 --output benchmarks/results/resnet_8
+python -m benchmarks.accuracy.resnet_8 --trained pretrainedResnet.h5 --output benchmarks/results/resnet_8
 python -m benchmarks.accuracy.resnet_8 --dataset digits --epochs 4 --fit-epochs 2 --output build/resnet_8
 """
 
@@ -53,6 +55,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="cifar10", choices=datasets.names())
     parser.add_argument("--epochs", type=int, default=40, help="of the plain training")
+    parser.add_argument("--trained", type=pathlib.Path, help="MLPerf Tiny's pretrainedResnet.h5, instead of a training")
     parser.add_argument("--fit-epochs", type=int, default=4, help="of the hypernetwork")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="largest one of the hypernetwork")
     parser.add_argument("--batch-size", type=int, default=64)
@@ -101,6 +104,10 @@ def run(model, args, data, epochs, name):
 
 
 def train_plain(args, data):
+    if args.trained:
+        network = trained_by_mlperf(args.trained, data)
+        network.save(args.output / "plain.keras")
+        return {"accuracy": accuracy(network, data), "trained": args.trained.name}
     keras.utils.set_random_seed(args.seed)
     network = targets.get("resnet_8", data.input_shape, data.num_classes)
     steps = len(data.x_train) // args.batch_size
@@ -114,6 +121,25 @@ def train_plain(args, data):
     times = run(network, args, data, args.epochs, "plain")
     network.save(args.output / "plain.keras")
     return {"accuracy": accuracy(network, data), **times}
+
+
+def trained_by_mlperf(path, data):
+    """Their weights in our network, for images in [0, 1] instead of [0, 255].
+
+    Their first kernel, times 255, would have weights 500 times as large as all others: what scales it is the
+    normalization's behind it, whose statistics are divided by as much.
+    """
+    network = targets.get("resnet_8", data.input_shape, data.num_classes)
+    network.set_weights(keras.saving.load_model(path, compile=False).get_weights())
+    convolution, normalization = network.layers[1:3]
+    kernel, bias = convolution.get_weights()
+    gamma, beta, mean, variance = normalization.get_weights()
+    scale = np.sqrt(variance.mean())
+    epsilon = normalization.epsilon
+    gamma = gamma * np.sqrt((variance / scale**2 + epsilon) / ((variance + epsilon) / scale**2))
+    convolution.set_weights([kernel * 255 / scale, bias / scale])
+    normalization.set_weights([gamma, beta, mean / scale, variance / scale**2])
+    return network
 
 
 def fit(args, data):

@@ -1,4 +1,4 @@
-"""A distribution of the training complexities λ other than the log-uniform: any of TFP's that has a quantile function.
+"""The distribution of the complexities λ in training: log-uniform, or any of TFP's that has a quantile function.
 
 ```python
 VariationalHypernetwork(target, complexity_distribution=tfp.distributions.LogNormal(0.0, 1.0))
@@ -12,6 +12,8 @@ import tensorflow_probability as tfp
 from cvhn_tf.complexity.range import ComplexityRange, evenly_spread
 
 tfd = tfp.distributions
+
+_LOG_UNIFORM = "log_uniform"
 
 
 class ComplexityDistribution:
@@ -35,8 +37,10 @@ class ComplexityDistribution:
         self._low, self._high = self._cumulative_probabilities(distribution)
 
     @classmethod
-    def of(cls, distribution, complexity_range) -> "ComplexityDistribution":
-        """Takes a `ComplexityDistribution`'s config or a TFP distribution."""
+    def of(cls, distribution, complexity_range) -> "ComplexityDistribution | LogUniformComplexities":
+        """Takes a `ComplexityDistribution`'s config or a TFP distribution; `"log_uniform"`, or None for the same."""
+        if distribution is None or (isinstance(distribution, str) and distribution == _LOG_UNIFORM):
+            return LogUniformComplexities(complexity_range)
         if isinstance(distribution, dict):
             distribution = _from_config(distribution)
         return cls(distribution, complexity_range)
@@ -80,13 +84,32 @@ class ComplexityDistribution:
         return low, high
 
 
+class LogUniformComplexities:
+    """λ spread evenly over the logarithms of a range.
+
+    Args:
+        complexity_range: `ComplexityRange` or pair `(low, high)`.
+    """
+
+    def __init__(self, complexity_range):
+        self.complexity_range = ComplexityRange.of(complexity_range)
+
+    def sample(self, samples: int, seed):
+        """As `ComplexityDistribution.sample`."""
+        return self.complexity_range.sample(samples, seed)
+
+    def get_config(self):
+        """`"log_uniform"`."""
+        return _LOG_UNIFORM
+
+
 def _config_of(distribution):
     class_name = type(distribution).__name__
     is_known = isinstance(distribution, tfd.Distribution) and getattr(tfd, class_name, None) is type(distribution)
     if not is_known or distribution.batch_shape.rank != 0 or distribution.event_shape.rank != 0:
         raise ValueError(
-            "Expected `complexity_distribution` to be None, a distribution of scalars from `tfp.distributions`, or "
-            f"its config. Received: complexity_distribution={distribution!r}"
+            "Expected `complexity_distribution` to be None, 'log_uniform', a distribution of scalars from "
+            f"`tfp.distributions`, or its config. Received: complexity_distribution={distribution!r}"
         )
     config = {}
     for name, value in distribution.parameters.items():

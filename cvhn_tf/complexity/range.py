@@ -18,8 +18,7 @@ _GOLDEN_SECTION = (math.sqrt(5) - 1) / 2
 class ComplexityRange:
     """The closed interval of complexities λ that a hypernetwork is trained on.
 
-    λ is log-uniform on it, and the hypernetwork sees the *encoded* complexity
-    `s = (log λ - log low) / (log high - log low)`, which lies in [0, 1].
+    The hypernetwork sees the *encoded* complexity `s = (log λ - log low) / (log high - log low)`, which lies in [0, 1].
 
     Args:
         low: Smallest complexity, positive.

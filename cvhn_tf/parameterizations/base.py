@@ -25,6 +25,17 @@ class Parameterization:
 
     initial_stddev: float | str = INITIAL_STDDEV
 
+    def complexity_distribution(self, complexity_range):
+        """The law of λ in training where none is asked for.
+
+        Args:
+            complexity_range: `ComplexityRange`.
+
+        Returns:
+            A distribution from `tfp.distributions`, which is cut off at the ends of the range; None for log-uniform.
+        """
+        return None
+
     def create_shared(self, parameters):
         """Makes what all layers of one model share, before any `create`.
 

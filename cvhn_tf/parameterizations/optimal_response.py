@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from cvhn_tf.checks.arguments import check_integer, check_positive
 from cvhn_tf.parameterizations.base import LOG_STDDEV_RATE, Parameterization, add_variable, find_variable
@@ -14,6 +15,8 @@ from cvhn_tf.tensors.once import once
 
 # Adam moves every variable by the same distance a step: log λ_c this many times as far.
 _LOG_CRITICAL_SPEED = 4 * math.log(10)
+# Of log λ in training, as shares of the range: where most steps are, and the standard deviation around it.
+_MOST_STEPS, _SPREAD = 0.39, 0.38
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -53,6 +56,14 @@ class OptimalResponse(Parameterization):
             raise ValueError("Expected `pivots` to be 0, or at least 2. Received: pivots=1")
         self.height_speed = check_positive("height_speed", height_speed)
         self._deviating = Hierarchical(self.pivots) if self.pivots else None
+
+    def complexity_distribution(self, complexity_range):
+        """Normal in log λ: the largest λ take a third as many steps as those below the middle, and lose little by it.
+
+        What they ask for is learned on the way, the others' weights being theirs before they shrink (docs/results.md).
+        """
+        log_low, width = math.log(complexity_range.low), math.log(complexity_range.high / complexity_range.low)
+        return tfp.distributions.LogNormal(log_low + _MOST_STEPS * width, _SPREAD * width)
 
     def create(self, layer, name, initial_value):
         response = layer.prior.response

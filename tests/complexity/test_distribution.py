@@ -53,6 +53,24 @@ def test_config_is_the_name_of_the_class_and_its_numbers():
     assert ComplexityDistribution.of(config, (0.1, 10)).get_config() == config
 
 
+def test_default_has_a_third_as_many_steps_at_the_largest_complexity_as_below_the_middle(target):
+    distribution = cvhn_tf.VariationalHypernetwork(target, complexity_range=(0.1, 1000)).complexity_distribution
+    draws = np.concatenate([distribution.sample(1, tf.constant([1, i])) for i in range(2000)])
+    tenths = np.histogram(np.log10(draws), bins=10, range=(-1, 3))[0]
+    assert tenths[9] < tenths[3] / 3 + 20 and tenths[3] == pytest.approx(tenths.max(), rel=0.05)
+    assert tenths[9] > tenths[3] / 4
+
+
+@pytest.mark.parametrize("arguments", [{"complexity_distribution": "log_uniform"}, {"parameterization": "gated"}])
+def test_log_uniform_is_asked_for_or_the_default_of_gates_and_stays_in_the_config(target, arguments):
+    model = cvhn_tf.VariationalHypernetwork(target, complexity_range=(0.1, 10), **arguments)
+    config = json.loads(json.dumps(model.get_config()))
+    assert config["complexity_distribution"] == "log_uniform"
+    loaded = cvhn_tf.VariationalHypernetwork.from_config(config)
+    draws = loaded.complexity_distribution.sample(3, tf.constant([1, 2]))
+    np.testing.assert_array_equal(draws, loaded.complexity_range.sample(3, tf.constant([1, 2])))
+
+
 @pytest.mark.parametrize(
     "distribution, problem",
     [
