@@ -56,10 +56,11 @@ def parse():
     parser.add_argument("--dataset", default="cifar10", choices=datasets.names())
     parser.add_argument("--epochs", type=int, default=40, help="of the plain training")
     parser.add_argument("--trained", type=pathlib.Path, help="MLPerf Tiny's pretrainedResnet.h5, instead of a training")
-    parser.add_argument("--fit-epochs", type=int, default=4, help="of the hypernetwork")
-    parser.add_argument("--learning-rate", type=float, default=1e-3, help="largest one of the hypernetwork")
+    parser.add_argument("--fit-epochs", type=int, default=3, help="of the hypernetwork")
+    parser.add_argument("--learning-rate", type=float, default=5e-4, help="largest one of the hypernetwork")
+    parser.add_argument("--initial-stddev", type=float, default=0.012, help="of the hypernetwork's weights")
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--complexities", type=float, nargs="+", default=[0.01, 0.03, 0.1, 0.3, 1.0, 3.0])
+    parser.add_argument("--complexities", type=float, nargs="+", default=[0.01, 0.03, 0.1, 0.3, 1.0])
     parser.add_argument("--min-accuracies", type=float, nargs="+", default=[0.85, 0.84, 0.82], help="of the files")
     parser.add_argument("--unit-sparsities", type=float, nargs="+", default=[0.3, 0.5])
     parser.add_argument("--tfmot-sparsities", type=float, nargs="+", default=[0.5, 0.7])
@@ -146,7 +147,13 @@ def fit(args, data):
     keras.utils.set_random_seed(args.seed)
     trained = keras.saving.load_model(args.output / "plain.keras", compile=False, safe_mode=True)
     model = cvhn_tf.VariationalHypernetwork(
-        trained, pretrained=True, complexity_range=(0.01, 10.0), train_size=len(data.x_train), seed=args.seed
+        trained,
+        pretrained=True,
+        complexity_range=(min(args.complexities), max(args.complexities)),
+        parameterization="gated",
+        initial_stddev=args.initial_stddev,
+        train_size=len(data.x_train),
+        seed=args.seed,
     )
     steps = args.fit_epochs * (len(data.x_train) // args.batch_size)
     optimizer = cvhn_tf.default_optimizer(steps, args.learning_rate, pretrained=True)
@@ -202,8 +209,8 @@ def packed(args, data):
         load(args),
         chosen_on,
         args.min_accuracies[0],
-        complexities=[c for c in args.complexities if c <= 1],
-        sparsities=(0.3, 0.5, 0.7),
+        complexities=args.complexities[-2:],
+        sparsities=(0.4, 0.6),
         representative_data=calibration_images(args, data),
     )
     if found is None:
