@@ -131,7 +131,7 @@ def trained_by_mlperf(path, data):
     normalization's behind it, whose statistics are divided by as much.
     """
     network = targets.get("resnet_8", data.input_shape, data.num_classes)
-    network.set_weights(keras.saving.load_model(path, compile=False).get_weights())
+    network.set_weights(keras.saving.load_model(path, compile=False, safe_mode=True).get_weights())
     convolution, normalization = network.layers[1:3]
     kernel, bias = convolution.get_weights()
     gamma, beta, mean, variance = normalization.get_weights()

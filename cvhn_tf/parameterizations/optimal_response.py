@@ -17,6 +17,7 @@ from cvhn_tf.tensors.once import once
 _LOG_CRITICAL_SPEED = 4 * math.log(10)
 # Of log λ in training, as shares of the range: where most steps are, and the standard deviation around it.
 _MOST_STEPS, _SPREAD = 0.39, 0.38
+_NARROW = 1e-3  # of log λ; float32 does not tell quantiles apart in much narrower ranges
 
 
 @keras.saving.register_keras_serializable(package="cvhn_tf")
@@ -60,9 +61,13 @@ class OptimalResponse(Parameterization):
     def complexity_distribution(self, complexity_range):
         """Normal in log λ: the largest λ take a third as many steps as those below the middle, and lose little by it.
 
-        What they ask for is learned on the way, the others' weights being theirs before they shrink (docs/results.md).
+        What they ask of a weight follows from its λ_c, which steps at all λ teach (docs/results.md). Log-uniform in
+        ranges so narrow that all λ are alike.
         """
-        log_low, width = math.log(complexity_range.low), math.log(complexity_range.high / complexity_range.low)
+        log_low = math.log(complexity_range.low)
+        width = math.log(complexity_range.high) - log_low
+        if width < _NARROW:
+            return None
         return tfp.distributions.LogNormal(log_low + _MOST_STEPS * width, _SPREAD * width)
 
     def create(self, layer, name, initial_value):

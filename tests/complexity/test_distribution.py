@@ -61,6 +61,14 @@ def test_default_has_a_third_as_many_steps_at_the_largest_complexity_as_below_th
     assert tenths[9] > tenths[3] / 4
 
 
+@pytest.mark.parametrize("bounds", [(100.0, 100.0001), (1.0, 1.002), (1e-12, 1e-11), (1e-30, 1e30)])
+def test_default_has_draws_in_narrow_and_wide_ranges(target, bounds):
+    distribution = cvhn_tf.VariationalHypernetwork(target, complexity_range=bounds).complexity_distribution
+    draws = np.concatenate([distribution.sample(1, tf.constant([1, i])) for i in range(50)])
+    low, high = np.float32(bounds[0]), np.float32(bounds[1])
+    assert np.all((draws >= low * (1 - 1e-6)) & (draws <= high * (1 + 1e-6))) and len(np.unique(draws)) > 2
+
+
 @pytest.mark.parametrize("arguments", [{"complexity_distribution": "log_uniform"}, {"parameterization": "gated"}])
 def test_log_uniform_is_asked_for_or_the_default_of_gates_and_stays_in_the_config(target, arguments):
     model = cvhn_tf.VariationalHypernetwork(target, complexity_range=(0.1, 10), **arguments)
