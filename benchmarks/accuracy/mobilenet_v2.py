@@ -15,7 +15,6 @@ python -m benchmarks.accuracy.mobilenet_v2 --dataset digits --epochs 2 --fit-epo
 """
 
 import argparse
-import json
 import pathlib
 import statistics
 import time
@@ -25,8 +24,9 @@ import numpy as np
 import tensorflow as tf
 
 import cvhn_tf
-from benchmarks.machine import describe_machine
+from benchmarks.accuracy.tfmot.moved_images import moved
 from benchmarks.speed.turns import gain, in_turns
+from benchmarks.stages import result_of, run_stages
 from cvhn_tf import datasets, export
 from cvhn_tf.export.verification import web
 
@@ -35,13 +35,9 @@ RECALIBRATION_EXAMPLES = 4000
 
 def main():
     args = parse()
-    args.output.mkdir(parents=True, exist_ok=True)
     data = datasets.load(args.dataset)
     stages = {"plain": train_plain, "fit": fit, "choose": choose, "finetune": finetune, "speed": speed}
-    results = {name: kept(args, name, lambda stage=stage: stage(args, data)) for name, stage in stages.items()}
-    arguments = {name: value for name, value in vars(args).items() if name != "output"}
-    write(args.output / "summary.json", {**results, "arguments": arguments, "machine": describe_machine()})
-    print(json.dumps(results, indent=1))
+    run_stages(args, data, stages)
 
 
 def parse():
@@ -62,38 +58,22 @@ def parse():
     return parser.parse_args()
 
 
-def kept(args, name, stage):
-    """What a stage gave, now or in an earlier run."""
-    path = args.output / f"{name}.json"
-    if not path.exists():
-        write(path, stage())
-    return json.loads(path.read_text())
-
-
-def write(path, result):
-    path.write_text(json.dumps(result, indent=1) + "\n")
-
-
 def network_for(side, classes):
     return keras.applications.MobileNetV2((side, side, 3), weights=None, classes=classes, classifier_activation=None)
 
 
 def images(args, x, y, side, moving=True):
     """Batches of a size, with three channels; shuffled, mirrored and moved where `moving`."""
-    margin = x.shape[1] // 8
-
-    def move(image, label):
-        padded = tf.pad(tf.image.random_flip_left_right(image), [[margin, margin], [margin, margin], [0, 0]])
-        return tf.image.random_crop(padded, x.shape[1:]), label
 
     def enlarge(batch, labels):
         coloured = tf.image.grayscale_to_rgb(batch) if x.shape[-1] == 1 else batch
         return 2 * tf.image.resize(coloured, [side, side]) - 1, labels
 
-    examples = tf.data.Dataset.from_tensor_slices((x, y))
     if moving:
-        examples = examples.shuffle(len(x)).map(move, num_parallel_calls=1)
-    return examples.batch(args.batch_size, drop_remainder=moving).map(enlarge, num_parallel_calls=1).prefetch(2)
+        batches = moved(x, y, args.batch_size, x.shape[1] // 8)
+    else:
+        batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(args.batch_size)
+    return batches.map(enlarge, num_parallel_calls=1).prefetch(2)
 
 
 def training_part(data):
@@ -159,7 +139,7 @@ def choose(args, data):
 
 
 def finetune(args, data):
-    rows = kept(args, "choose", None)
+    rows = result_of(args, "choose")
     complexity = max(rows, key=lambda row: row["pruned_chosen_on"])["complexity"]
     small = pruned_at(args, load(args), complexity)
     network = network_for(args.image, data.num_classes)

@@ -14,7 +14,6 @@ python -m benchmarks.accuracy.resnet_8 --dataset digits --epochs 4 --fit-epochs 
 """
 
 import argparse
-import json
 import pathlib
 import time
 
@@ -24,7 +23,7 @@ import numpy as np
 import cvhn_tf
 from benchmarks.accuracy.tfmot.jobs import train_with_tfmot
 from benchmarks.accuracy.tfmot.moved_images import moved
-from benchmarks.machine import describe_machine
+from benchmarks.stages import run_stages
 from cvhn_tf import datasets, export, targets
 
 CALIBRATION_EXAMPLES = 5000
@@ -34,7 +33,6 @@ WEIGHT_DECAY = 5e-3  # of the weights, times the learning rate, a step
 
 def main():
     args = parse()
-    args.output.mkdir(parents=True, exist_ok=True)
     data = datasets.load(args.dataset)
     stages = {
         "plain": train_plain,
@@ -45,10 +43,7 @@ def main():
         "units": units,
         "tfmot": tfmot,
     }
-    results = {name: kept(args, name, lambda stage=stage: stage(args, data)) for name, stage in stages.items()}
-    arguments = {name: value for name, value in vars(args).items() if name != "output"}
-    write(args.output / "summary.json", {**results, "arguments": arguments, "machine": describe_machine()})
-    print(json.dumps(results, indent=1))
+    run_stages(args, data, stages)
 
 
 def parse():
@@ -68,18 +63,6 @@ def parse():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("benchmarks/results/resnet_8"))
     return parser.parse_args()
-
-
-def kept(args, name, stage):
-    """What a stage gave, now or in an earlier run."""
-    path = args.output / f"{name}.json"
-    if not path.exists():
-        write(path, stage())
-    return json.loads(path.read_text())
-
-
-def write(path, result):
-    path.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def run(model, args, data, epochs, name):
