@@ -59,7 +59,7 @@ class GeneratingModel(SearchedModel):
         complexities = tf.constant([self.complexity_range.check(complexity)], tf.float32)
         target = self._target_at(complexity, structure)
         means = target.of_each_weight(lambda layer: layer.means(complexities))
-        return target.make_network({path: mean[0] for path, mean in means.items()})
+        return target.make_network({path: mean[0] for path, mean in means.items()}, complexities)
 
     def description_length(self, complexity: float) -> float:
         """KL(q(w | λ) ‖ p(w)) of the whole posterior in bits.

@@ -8,15 +8,17 @@ from keras import tree
 
 from cvhn_tf.architecture import finalize_normalization, free_name, make_again, with_frozen
 from cvhn_tf.checks.finite_weights import check_finite_weights
+from cvhn_tf.layers.batch_normalization import BatchNormalization
 from cvhn_tf.layers.variational import Variational
 from cvhn_tf.layers.wrappable import check_parts
+from cvhn_tf.parameterizations import Constant
 from cvhn_tf.structure.choices import is_choice
 from cvhn_tf.structure.usage import Usage, is_graph
 from cvhn_tf.structure.weighted import WeightedPaths
 from cvhn_tf.target import Target
 from cvhn_tf.tensors.paths import by_path
 
-# Normalisation keeps one set of weights for all complexities: its scale only makes sense with its statistics.
+# Normalization has no posterior, and one scale and offset for all complexities.
 _DETERMINISTIC_LAYERS = (
     keras.layers.BatchNormalization,
     keras.layers.GroupNormalization,
@@ -66,8 +68,12 @@ def variational_graph(target, **variational_arguments):
             "Expected `target` to have trainable weights outside its normalization layers. "
             f"Received: target={target.name!r}, which has none."
         )
-    drawn = {id(weight): (layer, i) for layer in variational for i, weight in enumerate(layer.replaced_weights())}
-    sources = [drawn.get(id(variable), variable) for variable in variables.values()]
+    made = {id(weight): (layer, i) for layer in variational for i, weight in enumerate(layer.replaced_weights())}
+    for old in private._flatten_layers():
+        new = layers.get(id(old))
+        if isinstance(new, BatchNormalization):
+            made |= {id(weight): source for weight, source in zip(old.variables, new.sources(), strict=True)}
+    sources = [made.get(id(variable), variable) for variable in variables.values()]
     inputs = private.inputs if isinstance(private, keras.Sequential) else private._inputs_struct
     names = tree.map_structure(lambda tensor: tensor.name, inputs)
     output_names = getattr(private, "output_names", None) and list(private.output_names)
@@ -139,6 +145,9 @@ def _make_graph(model, parts):
                     layer, salt=len(layers), dtype=layer.dtype_policy, **parts.variational_arguments
                 )
                 layers[id(layer)].build()
+            elif _has_statistics(layer, parts.variational_arguments["parameterization"]):
+                bounds = parts.variational_arguments["complexity_range"]
+                layers[id(layer)] = BatchNormalization.of(layer, bounds)
             else:
                 layers[id(layer)] = layer
         if is_graph(layer):
@@ -168,6 +177,8 @@ def _make_graph(model, parts):
             kls[id(layer)] = list(zip(parts.described[id(layer)], of_parts, strict=True))
         elif isinstance(layer, WeightedPaths):
             return layer(*args, structure=structure[0])
+        elif isinstance(layer, BatchNormalization):
+            return layer(*args, complexity=complexity, **kwargs)
         else:
             return layer(*args, **kwargs)
         return outputs
@@ -191,6 +202,12 @@ def _make_graph(model, parts):
 def _has_posterior(layer):
     is_layer = isinstance(layer, keras.layers.Layer)  # and not a function of keras.ops
     return is_layer and bool(layer.trainable_variables) and not isinstance(layer, _DETERMINISTIC_LAYERS)
+
+
+def _has_statistics(layer, parameterization):
+    """Whether it is a batch normalization whose statistics depend on λ, as the weights before it do."""
+    is_plain = type(layer) is keras.layers.BatchNormalization and not layer.renorm and not layer.synchronized
+    return is_plain and not isinstance(parameterization, Constant)
 
 
 def _cast(tensor, own):

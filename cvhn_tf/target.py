@@ -5,6 +5,7 @@ import math
 
 from cvhn_tf.architecture import finalize_normalization, make_again, make_network, with_frozen
 from cvhn_tf.checks.arrays import flatten_inputs
+from cvhn_tf.layers.batch_normalization import MovingStatistic
 from cvhn_tf.structure.decide import decide
 
 
@@ -20,7 +21,7 @@ class Target:
         output_names: Names of the layers that make the outputs; None for a Sequential model.
         paths: Path of each variable of a network made from `config`, in its order of `variables`, as by `by_path`.
         sources: For each of these variables where its value comes from: a pair of a `Variational` layer and the
-            index of the weight in its posteriors, or the variable of a deterministic layer.
+            index of the weight in its posteriors, the variable of a deterministic layer, or a `MovingStatistic`.
         described: The `Variational` layers in the order of the graph's KLs.
     """
 
@@ -48,23 +49,28 @@ class Target:
             if isinstance(source, tuple)
         }
 
-    def make_network(self, drawn):
+    def make_network(self, drawn, complexities):
         """A new plain Keras model of the target's architecture.
 
         Args:
             drawn: Dict from the path of each weight that has a posterior to its value.
+            complexities: Tensor of shape (1,), the λ of the network.
         """
         network = make_network(self.config)
         for variable, path in zip(network.variables, self.paths, strict=True):
             variable._path = path  # layers without names of their own have others in each network
-        self.set_weights(network, drawn)
+        self.set_weights(network, drawn, complexities)
         finalize_normalization(network)
         return network
 
-    def set_weights(self, network, drawn):
-        """Gives one that `make_network` made other weights; `drawn` as there."""
+    def set_weights(self, network, drawn, complexities):
+        """Gives one that `make_network` made other weights; arguments as there."""
         for variable, path, source in zip(network.variables, self.paths, self.sources, strict=True):
-            variable.assign(drawn[path] if isinstance(source, tuple) else source)
+            if isinstance(source, tuple):
+                source = drawn[path]
+            elif isinstance(source, MovingStatistic):
+                source = source.at(complexities)
+            variable.assign(source)
 
     def decided(self, paths):
         """The `Target` of one structure: without choices, and without the weights of what is not chosen.
@@ -92,9 +98,12 @@ class Target:
         """
         weights = {id(weight) for weight in graph.weights}
         drawn = sum(math.prod(weight.shape) for layer in self.layers() for weight in layer.replaced_weights())
+        averages = [
+            source.layer.moving_mean if isinstance(source, MovingStatistic) else source for source in self.sources
+        ]
         deterministic = sum(
             math.prod(source.shape)
-            for source in self.sources
+            for source in averages
             if id(source) in weights  # and not the state of a dropout's seed
         )
         # By identity: layers may share variables.

@@ -106,8 +106,8 @@ def pack(
             more weights become zero beyond those that `prune` chose.
         scope: As in `prune`.
         representative_data: Some hundreds of training examples for a network with batch normalization, which gets the
-            statistics of the packed network by `recalibrate` then. Without them the file holds those of training, which
-            mix all complexities.
+            statistics of the packed network by `recalibrate` then. Without them the file holds those of training, of
+            the whole network.
 
     Raises:
         ValueError: If an argument is out of range, `representative_data` does not fit the inputs, a weight is not

@@ -1,4 +1,4 @@
-"""Batch-normalization statistics of one network, in the place of those that training averaged over all complexities."""
+"""Batch-normalization statistics of one network, in the place of those that training left."""
 
 import contextlib
 import functools
@@ -17,8 +17,8 @@ from cvhn_tf.export.networks.rebuild import as_functional
 def recalibrate(network: keras.Model, x: Any, batch_size: int = 256) -> keras.Model:
     """A copy of a network whose batch normalization has the statistics of the network's own activations.
 
-    In training the moving averages mix all complexities and lag behind the weights; pruning moves the activations once
-    more. One pass over some training examples mends both. No labels, no gradients: weights stay as they are.
+    In training the moving averages are of noisy weights and lag behind them; pruning moves the activations once more.
+    One pass over some training examples mends both. No labels, no gradients: weights stay as they are.
 
     Args:
         network: Built functional or Sequential Keras model, such as `prune` or `VariationalHypernetwork.at` gives. It

@@ -1,5 +1,7 @@
 """A hypernetwork that is asked for its posterior and networks again and again, at one complexity after another."""
 
+import tensorflow as tf
+
 
 class RepeatedPruning:
     """Stands in for a hypernetwork in `prune` and `round_weights`: the posterior of a complexity is computed once.
@@ -33,13 +35,14 @@ class RepeatedPruning:
     def at(self, complexity):
         """As of the hypernetwork: a network that is the caller's until `take_back`."""
         means = {path: posterior.loc for path, posterior in self.posterior(complexity).items()}
+        complexities = tf.constant([self._model.complexity_range.check(complexity)], tf.float32)
         target = self._model._target_at(complexity, None)
         network = next((network for network, other in self._free if other is target), None)
         if network is None:
-            network = target.make_network(means)
+            network = target.make_network(means, complexities)
         else:
             self._free = [pair for pair in self._free if pair[0] is not network]
-            target.set_weights(network, means)
+            target.set_weights(network, means, complexities)
         self._lent.append((network, target))
         return network
 
