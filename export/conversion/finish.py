@@ -30,12 +30,12 @@ from cvhn_tf.export.tflite.flatbuffer import (
     position_of,
     raise_version,
     share_buffers,
-    shorten_names,
     sizes_of,
     type_name,
 )
 from cvhn_tf.export.tflite.slices import slice_in_place
 from cvhn_tf.export.tflite.sparse_layers import leave_zeros_out
+from cvhn_tf.export.tflite.tensor_names import shorten_names
 from cvhn_tf.export.tflite.versions import least_runtime, make_versions_true
 from cvhn_tf.export.tflite.zero_states import fold_zeros
 from cvhn_tf.export.verification.verify import ConversionError, check_scalable

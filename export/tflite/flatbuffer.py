@@ -1,6 +1,5 @@
 """A TFLite file as an object: what it holds, and the same file with names or weights changed."""
 
-import collections
 import hashlib
 import itertools
 
@@ -64,24 +63,6 @@ def share_buffers(model) -> None:
         kept.append(model.buffers[entry.buffer])
         entry.buffer = len(kept) - 1
     model.buffers = kept
-
-
-def shorten_names(model) -> None:
-    """Leaves the network's own name out of those of a `ModelT`'s tensors, and all but the first of fused operations.
-
-    `net_1/act/Relu;net_1/conv/convolution` becomes `act/Relu`. Inputs and outputs keep their names, and so do tensors
-    that would share one, also with what another one was called.
-    """
-    for graph in model.subgraphs:
-        names = {tensor.name for tensor in graph.tensors}
-        scopes = {name.partition(b"/")[0] for name in names if b"/" in name}
-        own = scopes.pop() + b"/" if len(scopes) == 1 else b""
-        short = [tensor.name.partition(b";")[0].removeprefix(own) for tensor in graph.tensors]
-        counts = collections.Counter(short)
-        kept = {int(place) for place in (*graph.inputs, *graph.outputs)}
-        for place, (tensor, name) in enumerate(zip(graph.tensors, short, strict=True)):
-            if place not in kept and counts[name] == 1 and name not in names:
-                tensor.name = name
 
 
 def constants(model):

@@ -11,7 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 
-from cvhn_tf import export
+from cvhn_tf import export, targets
 from cvhn_tf.export.conversion import frozen_graphs
 from cvhn_tf.export.conversion.convert import to_tflite_from
 from cvhn_tf.export.conversion.frozen_graphs import FrozenGraph, FrozenGraphs
@@ -21,9 +21,9 @@ from cvhn_tf.export.tflite.flatbuffer import (
     operation_of,
     parse,
     share_buffers,
-    shorten_names,
     type_name,
 )
+from cvhn_tf.export.tflite.tensor_names import shorten_names
 from cvhn_tf.export.verification.litert import LiteRTModel
 from cvhn_tf.export.verification.verify import ConversionError
 
@@ -150,12 +150,20 @@ def test_names_of_tensors_are_short_and_as_different_as_before():
         given,
         b"net_1/out/BiasAdd",  # an output
         b"act/Relu",
-        b"net_1/a/b;net_1/c",
-        b"net_1/a/b",
-        b"net_1/net_1/a/b",  # without the first, the name of the one before, and of the output
-        b"net_1/net_1/out/BiasAdd",
+        b"a/b",
+        b"a/b_1",
+        b"net_1/a/b_1",  # without the first, what the one before was called, and the output is
+        b"net_1/out/BiasAdd_1",
         b"arith.constant",
     ]
+
+
+def test_names_of_a_residual_network_take_little():
+    """Where batch normalization is folded in, the converter names biases and outputs by all that was fused."""
+    model = parse(export.to_tflite(targets.get("resnet_8", (32, 32, 3), 10), "weight_only_int8", client="cpu").content)
+    names = [tensor.name for tensor in model.subgraphs[0].tensors]
+    assert len(set(names)) == len(names) and not any(b";" in name for name in names)
+    assert sum(map(len, names)) < 30 * len(names)
 
 
 def test_network_is_traced_once_for_all_its_encodings(network, monkeypatch):
