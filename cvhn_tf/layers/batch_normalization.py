@@ -63,10 +63,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
         """One that has the weights of a built layer of Keras's, and is frozen as it is."""
         made = cls(complexity_range, **layer.get_config())
         made.build_from_config(layer.get_build_config())
+        made.trainable = layer.trainable
         for variable, given in zip(made.variables, layer.variables, strict=False):
             variable.assign(given)
             variable.trainable = given.trainable
-        made.trainable = layer.trainable
         if not _are_initial(layer):
             made._trust_averages()
         return made
@@ -103,6 +103,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return mean, tf.maximum(self.moving_variance + scale * variance_deviation, 0.0)
 
     def call(self, inputs, complexity, training=None, mask=None):
+        if mask is None:  # Keras hands it on to calls of one tensor alone
+            mask = getattr(inputs, "_keras_mask", None)
         if self.momentum == 1 or not (training and self.trainable):
             outputs, _ = self._call_from(*self.statistics(complexity), inputs, training, mask)
             return outputs

@@ -15,9 +15,9 @@ BOUNDS = ComplexityRange(0.01, 100.0)
 GRID = BOUNDS.grid(9)
 
 
-def made(trained=False, **kwargs):
+def made(trained=False, shape=(None, 3), **kwargs):
     layer = layers.BatchNormalization(**kwargs)
-    layer.build((None, 3))
+    layer.build(shape)
     if trained:
         layer.moving_mean.assign([1.0, 2.0, 3.0])
     return BatchNormalization.of(layer, BOUNDS)
@@ -96,6 +96,46 @@ def test_half_precision_keeps_complexity_and_statistics_in_full():
     assert layer.mean_deviations.dtype == "float32"
     weights = [layer._pivot_weights(tensor(complexity)).numpy() for complexity in near]
     assert not np.array_equal(*weights)
+
+
+def test_masked_steps_do_not_count():
+    x = np.random.default_rng(0).normal(size=(16, 5, 3)).astype("float32")
+    x[:, 3:] = 0.0
+    masked = layers.Masking()(x)
+    expected = layers.BatchNormalization()(masked, training=True)
+    layer = made(shape=(None, 5, 3))
+    outputs = layer(masked, complexity=tensor(1.0), training=True)
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+    np.testing.assert_allclose(layer.moving_mean, x[:, :3].mean(axis=(0, 1)), atol=1e-5)
+    assert outputs._keras_mask is not None
+
+
+def test_masks_reach_normalization_and_what_follows_in_a_model():
+    network = keras.Sequential(
+        [
+            keras.Input((5, 3)),
+            layers.Masking(),
+            layers.TimeDistributed(layers.Dense(4)),
+            layers.BatchNormalization(),
+            layers.LSTM(2),
+        ]
+    )
+    x = np.random.default_rng(0).normal(size=(64, 5, 3)).astype("float32")
+    x[:, 2:] = 0.0
+    model = cvhn_tf.VariationalHypernetwork(network, estimator="weight_sampling", initial_stddev=1e-6, seed=0)
+    model(x, complexity=1.0, training=True)
+    (layer,) = (layer for layer in model._graph.layers if isinstance(layer, BatchNormalization))
+    before = keras.Model(network.inputs, network.layers[-3].output)(x).numpy()
+    np.testing.assert_allclose(layer.moving_mean, before[:, :2].mean(axis=(0, 1)), atol=1e-4)
+    np.testing.assert_allclose(model(x, complexity=1.0), model.at(1.0)(x), atol=1e-5)
+
+
+def test_single_frozen_weights_stay_frozen():
+    given = layers.BatchNormalization()
+    given.build((None, 3))
+    given.gamma.trainable = False
+    layer = BatchNormalization.of(given, BOUNDS)
+    assert [weight.name for weight in layer.trainable_weights] == ["beta"]
 
 
 def convolutional():
