@@ -110,7 +110,8 @@ def best(
 ) -> Best:
     """The most accurate file within budgets; with `min_accuracy`, the smallest that keeps it and the other budgets.
 
-    With another `metric` the best one in it; with `min_metric` or `max_metric` the smallest.
+    With another `metric` the best one in it; with `min_metric` or `max_metric` the smallest. Of files of one size it is
+    the more accurate one.
 
     The search halves sparsity and goes from coarse to fine in λ, so it does not try everything: a better file may lie
     between what was tried. Networks are judged in Keras on a part of the examples first, and their files by a bound on

@@ -63,6 +63,9 @@ class _Search:
         chosen = Point(trials.nearest.complexity, trials.nearest.sparsity, trials.nearest.structure)
         for quantization in trials.quantizations:
             trials.attempt(chosen, quantization)
+        if trials.budgets.seek_smallest:  # sparser ones came first, of which a dense file may be as large
+            encoding = trials.nearest.encoding
+            trials.attempt(chosen._replace(sparsity=self.levels[0]), None if encoding == "float32" else encoding)
         self.progress(self.total, self.total)
 
     def sizes_may_rise(self):

@@ -117,9 +117,14 @@ class Budgets:
         return self.least_score is not None
 
     def rank(self, candidate) -> tuple:
-        """Smaller is better. Where the smallest file is wanted, breaking a limit by less is better than by more."""
+        """Smaller is better. Where the smallest file is wanted, breaking a limit by less is better than by more.
+
+        Of files of one size the better one in the metric is: a dense one takes as much whatever weights are zero.
+        What was not measured yet may be the best.
+        """
         if self.seek_smallest:
-            return max(1.0, self.excess_of(candidate)), candidate.size_bytes
+            score = math.inf if self.metric.of(candidate) is None else self.metric.score(candidate)
+            return max(1.0, self.excess_of(candidate)), candidate.size_bytes, -score
         return -self.metric.score(candidate), candidate.size_bytes
 
 

@@ -159,6 +159,17 @@ def test_the_smallest_file_of_an_accuracy_is_found(model, data, grid):
     assert again.chosen.size_bytes == found.chosen.size_bytes
 
 
+def test_of_files_of_one_size_the_more_accurate_is_found(model, data):
+    """Integers of a dense file take as much whatever their sparsity, which the search walks down from."""
+    encodings = {"quantizations": ["dynamic_range"], "structures": ["weight"]}
+    least = export.evaluate_tflite(export.to_tflite(model.at(1.0), "dynamic_range", client="cpu"), *data).accuracy
+    limits = {"min_accuracy": least - 0.1, "complexities": [1.0], "client": "cpu"}
+    found = export.best(model, data, sparsities=[0.0, 0.2, 0.4], **encodings, **limits)
+    same = [row for row in found.trace if row.size_bytes == found.chosen.size_bytes and row.accuracy is not None]
+    assert found.chosen.accuracy == max(row.accuracy for row in same)
+    assert {row.sparsity for row in same} >= {0.0, 0.4}
+
+
 def test_trace_tells_of_every_candidate_why_it_was_not_accepted(found_of_6_kb):
     found = found_of_6_kb
     for candidate in found.trace:

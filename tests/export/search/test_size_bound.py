@@ -51,11 +51,11 @@ def test_no_file_is_smaller_than_its_bound(make, share):
 
 @pytest.mark.parametrize("make", [dense, convolutional], ids=lambda f: f.__name__)
 def test_dense_files_take_alike_beside_their_weights(make):
-    """Names and operations, which pruning and removed units hardly change: 0.8 to 4 kB."""
+    """Names and operations, which pruning and removed units hardly change: 0.6 to 4 kB."""
     for network in (make(), with_zeros(make(), 0.2, False)):
         for quantization in (None, "float16", "dynamic_range"):
             artifact = export.to_tflite(network, quantization, sparse=False, client="cpu")
-            assert 800 < artifact.size_bytes - dense_bytes(network, quantization) < 4000
+            assert 600 < artifact.size_bytes - dense_bytes(network, quantization) < 4000
 
 
 def test_bound_is_near_the_file_where_weights_are_most_of_it():
