@@ -27,6 +27,7 @@ from benchmarks.stages import run_stages
 from cvhn_tf import datasets, export, targets
 
 CALIBRATION_EXAMPLES = 5000
+SEARCH_EXAMPLES = 2000  # of them, for each network of a search
 MOVE = 4  # pixels
 WEIGHT_DECAY = 5e-3  # of the weights, times the learning rate, a step
 
@@ -51,9 +52,9 @@ def parse():
     parser.add_argument("--dataset", default="cifar10", choices=datasets.names())
     parser.add_argument("--epochs", type=int, default=40, help="of the plain training")
     parser.add_argument("--trained", type=pathlib.Path, help="MLPerf Tiny's pretrainedResnet.h5, instead of a training")
-    parser.add_argument("--fit-epochs", type=int, default=3, help="of the hypernetwork")
+    parser.add_argument("--fit-epochs", type=int, default=8, help="of the hypernetwork")
     parser.add_argument("--learning-rate", type=float, default=5e-4, help="largest one of the hypernetwork")
-    parser.add_argument("--initial-stddev", type=float, default=0.012, help="of the hypernetwork's weights")
+    parser.add_argument("--initial-stddev", type=float, default=0.016, help="of the hypernetwork's weights")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--complexities", type=float, nargs="+", default=[0.01, 0.03, 0.1, 0.3, 1.0])
     parser.add_argument("--min-accuracies", type=float, nargs="+", default=[0.85, 0.84, 0.82], help="of the files")
@@ -161,12 +162,22 @@ def complexities(args, data):
 
 def files(args, data):
     """The smallest files that keep an accuracy on the choosing half, as they are and by gzip."""
-    model, sample = load(args), calibration_images(args, data)
+    model, sample = load(args), calibration_images(args, data)[:SEARCH_EXAMPLES]
     chosen_on, others = halves(data)
     rows = []
     for accuracy in args.min_accuracies:
         try:
-            found = export.best(model, chosen_on, min_accuracy=accuracy, representative_data=sample, client="cpu")
+            found = export.best(
+                model,
+                chosen_on,
+                min_accuracy=accuracy,
+                complexities=args.complexities[-3:],
+                sparsities=(0.0, 0.2, 0.4, 0.6),
+                structures=("weight",),  # a fiftieth of its units costs more than 4 bits for each weight
+                quantizations=("int8", "weight_only_int4", "dynamic_int4"),
+                representative_data=sample,
+                client="cpu",
+            )
         except ValueError as error:
             rows.append({"min_accuracy": accuracy, "none": str(error)})
             continue
@@ -193,8 +204,10 @@ def packed(args, data):
         chosen_on,
         args.min_accuracies[0],
         complexities=args.complexities[-2:],
-        sparsities=(0.4, 0.6),
-        representative_data=calibration_images(args, data),
+        sparsities=(0.4, 0.5, 0.6),
+        steps=(2.0, 2.6),
+        rate_weights=(0.15, 0.3),
+        representative_data=calibration_images(args, data)[:SEARCH_EXAMPLES],
     )
     if found is None:
         return {}

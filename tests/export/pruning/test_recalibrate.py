@@ -83,10 +83,11 @@ def accuracy_of(network, x, y):
     return np.mean(network(x).numpy().argmax(1) == y)
 
 
-def test_short_training_is_at_its_accuracy_only_after_recalibration(short, digits):
+def test_short_training_is_at_its_accuracy_as_it_is(short, digits):
+    """The first batches count in full, where Keras's rule would have left 80% of what no batch has given."""
     test = digits.x_test, digits.y_test
     fresh = accuracy_of(export.recalibrate(short.at(0.01), digits.x_train), *test)
-    assert fresh > 0.9 and fresh > accuracy_of(short.at(0.01), *test) + 0.1
+    assert accuracy_of(short.at(0.01), *test) > fresh - 0.02 > 0.9
 
 
 def test_comparison_and_search_recalibrate_where_they_have_training_examples(short, digits):
@@ -98,7 +99,7 @@ def test_comparison_and_search_recalibrate_where_they_have_training_examples(sho
     found = export.best(
         short, test, max_bytes=10**6, structures=["weight"], **arguments, representative_data=digits.x_train
     )
-    assert row.keras_accuracy == by_hand > stale.keras_accuracy + 0.1
+    assert row.keras_accuracy == by_hand != stale.keras_accuracy
     assert [row.accuracy, found.chosen.accuracy] == pytest.approx([by_hand, by_hand], abs=0.005)
 
 
