@@ -216,11 +216,26 @@ def _find_smallest(trials, points):
         else:
             high = middle
     for point in reversed(accurate):  # sparsest first; in the file some accuracy may be lost
-        tried = [trials.attempt(point, quantization) for quantization in trials.by_size(point)]
-        scores = [trials.metric.score(each) for each in tried if trials.metric.of(each) is not None]
-        if not scores or max(scores) >= trials.budgets.least_score:
+        tried = {q: trials.attempt(point, q) for q in trials.by_size(point)}
+        scores = {q: trials.metric.score(each) for q, each in tried.items() if trials.metric.of(each) is not None}
+        lossy = [q for q, score in scores.items() if score < trials.budgets.least_score]
+        if not scores or len(lossy) < len(scores):
+            for quantization in lossy:  # with more weights it may not be, and still be smaller than others
+                _find_sparsest(trials, points[: points.index(point)], quantization)
             break
     return points[low - 1 : low] if 0 < low < len(points) else []
+
+
+def _find_sparsest(trials, points, quantization):
+    """Halves the line up to the largest sparsity of which a file of an encoding is accurate enough."""
+    low, high = 0, len(points)
+    while low < high:
+        middle = (low + high) // 2
+        tried = trials.attempt(points[middle], quantization)
+        if trials.metric.of(tried) is None or trials.metric.score(tried) >= trials.budgets.least_score:
+            low = middle + 1  # also where it is too large to be measured
+        else:
+            high = middle
 
 
 def _coarse_complexities(trials, complexity_range):

@@ -11,8 +11,11 @@ import pytest
 import cvhn_tf
 from cvhn_tf import datasets, export
 from cvhn_tf.export.evaluation.latency import Latency
+from cvhn_tf.export.evaluation.metric import ACCURACY
 from cvhn_tf.export.search import trials
+from cvhn_tf.export.search.budget_search import _find_smallest
 from cvhn_tf.export.search.budgets import Budgets
+from cvhn_tf.export.search.pruned_networks import Point
 from cvhn_tf.export.tflite.flatbuffer import operation_of, parse
 from cvhn_tf.export.verification.micro import arena_bytes
 from cvhn_tf.export.verification.verify import ConversionError
@@ -157,6 +160,39 @@ def test_the_smallest_file_of_an_accuracy_is_found(model, data, grid):
     # With a limit that it just keeps, it is found again.
     again = export.best(model, data, min_accuracy=0.93, max_bytes=found.chosen.size_bytes, **arguments)
     assert again.chosen.size_bytes == found.chosen.size_bytes
+
+
+class TableOfTrials:
+    """As `Trials`, of networks that lose with sparsity, and files of 4 bits that lose three times as much."""
+
+    budgets, metric, quantizations = Budgets(min_accuracy=0.839), ACCURACY, ["dynamic_range", "dynamic_int4"]
+
+    def __init__(self):
+        self.tried = {}
+
+    def reaches(self, point, least_score):
+        return 0.9 - 0.1 * point.sparsity >= least_score
+
+    def can_be_better(self, point):
+        return True
+
+    def by_size(self, point):
+        return self.quantizations[::-1]
+
+    def attempt(self, point, quantization):
+        loss = 0.3 if quantization == "dynamic_int4" else 0.1
+        size = 500 if quantization == "dynamic_int4" else 1000
+        accuracy = 0.9 - loss * point.sparsity
+        self.tried[point.sparsity, quantization] = accuracy
+        return export.Candidate(*point, encoding=quantization, size_bytes=size, accuracy=accuracy)
+
+
+def test_a_small_encoding_is_tried_with_more_weights_where_it_loses_too_much_with_few():
+    """Eight bits are accurate enough at the sparsest network that is, and twice as large as four at a denser one."""
+    table, points = TableOfTrials(), [Point(1.0, sparsity, "weight") for sparsity in np.linspace(0, 0.9, 19)]
+    _find_smallest(table, points)
+    good = [sparsity for (sparsity, name), accuracy in table.tried.items() if "4" in name and accuracy >= 0.839]
+    assert max(good) == pytest.approx(0.2) and len(table.tried) < 10
 
 
 def test_of_files_of_one_size_the_more_accurate_is_found(model, data):
